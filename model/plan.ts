@@ -1,0 +1,87 @@
+import type { Effect, Kind } from './policy.ts';
+import { POLICIES } from './policy.ts';
+
+/** A version of one component, named the way its platform names it. */
+export interface Target {
+  readonly component: string;
+  /** What is served now; null where the platform cannot say. */
+  readonly from: string | null;
+  readonly to: string;
+}
+
+/** The types of component a rollback applies to [002 section 4]. */
+export const COMPONENT_TYPES = ['storefront', 'service', 'shop-agent', 'control-plane'] as const;
+
+export type StepMode = 'automatic' | 'manual' | 'gate';
+/** What an automatic step or gate does; a manual step has none. */
+export type Operation = 'deploy' | 'smoke' | 'health' | 'served';
+
+export interface PlannedStep {
+  readonly id: string;
+  readonly title: string;
+  readonly mode: StepMode;
+  readonly effect: Effect;
+  readonly component: string | null;
+  /** The role that answers for it. */
+  readonly owner: string | null;
+  readonly operation: Operation | null;
+  /**
+   * What the answer to a manual step attests. `seen`: only worth something after the question; an early one is refused.
+   * `done`: something a person does; an early one is kept until the step waits.
+   */
+  readonly attests: 'seen' | 'done' | null;
+  /** The starter may not answer. */
+  readonly fourEyes: boolean;
+}
+
+/** What is hashed, shown, and walked. Two plans with the same hash do the same to the world. */
+export interface Plan {
+  readonly kind: Kind;
+  readonly environment: string;
+  readonly tenant: string | null;
+  readonly incident: string | null;
+  readonly targets: readonly Target[];
+  readonly steps: readonly PlannedStep[];
+  /** Machine seconds the whole may take; null where the kind has no clock. */
+  readonly targetSeconds: number | null;
+}
+
+/** The plan of a deployRevert [002 sections 6, 8]: per component deploy, smoke, health, served; then a person. */
+export function deployRevertSteps(targets: readonly Target[], fourEyes: boolean): PlannedStep[] {
+  const gate = { mode: 'gate', effect: 'read', owner: null, attests: null, fourEyes: false } as const;
+  const perComponent = targets.flatMap(({ component, to }): PlannedStep[] => [
+    {
+      id: `${component}.deploy`, title: `Put ${component} back to ${to}`, mode: 'automatic', effect: 'deploy',
+      component, owner: 'operator', operation: 'deploy', attests: null, fourEyes: false,
+    },
+    { id: `${component}.smoke`, title: `Smoke tests of ${component}`, component, operation: 'smoke', ...gate },
+    { id: `${component}.health`, title: `Health of ${component}`, component, operation: 'health', ...gate },
+    { id: `${component}.served`, title: `${component} serves ${to}`, component, operation: 'served', ...gate },
+  ]);
+  return [...perComponent, availabilityStep(fourEyes)];
+}
+
+const availabilityStep = (fourEyes: boolean): PlannedStep => ({
+  id: 'availability', title: 'An operator confirms that the service is available again', mode: 'manual', effect: 'read',
+  component: null, owner: 'operator', operation: null, attests: 'seen', fourEyes,
+});
+
+/** Opened by a breach of the clock [002 section 7]; closes only with a person's finding. */
+export const investigationStep = (): PlannedStep => ({
+  id: 'investigation', title: 'Why was the time target missed?', mode: 'manual', effect: 'read',
+  component: null, owner: 'operator', operation: null, attests: 'done', fourEyes: false,
+});
+
+/** A step whose effect its kind does not allow cannot be planned [002 section 9]. */
+export function forbiddenStep(kind: Kind, steps: readonly PlannedStep[]): PlannedStep | undefined {
+  return steps.find((step) => !POLICIES[kind].effects.has(step.effect));
+}
+
+/** `<kind>/<environment>/<subject>`: the business key, and Temporal's own mutual exclusion [product.md 5]. */
+export function workflowIdOf(input: {
+  kind: Kind; environment: string; components: readonly string[]; tenant?: string | null; incident?: string | null;
+}): string {
+  const { subject } = POLICIES[input.kind];
+  const name = subject === 'components' ? input.components.toSorted().join('+') : subject === 'tenant' ? input.tenant : input.incident;
+  return `${input.kind}/${input.environment}/${name ?? ''}`;
+}
