@@ -24,6 +24,9 @@ export interface StoredEntry {
 
 export const GENESIS = `sha256:${'0'.repeat(64)}`;
 
+/** Where the chain stood after an append: `entries` of this rollback, `seq` and `head` of the whole chain. */
+export interface RecordPositionOf { readonly entries: number; readonly seq: number; readonly head: string }
+
 /** A break in the chain: where, and what it means to the reader. */
 export interface ChainFault { readonly seq: number; readonly fault: string }
 

@@ -1,0 +1,102 @@
+/**
+ * Postgres as Backout uses it: the `ops` tables of [003] and the chained record. Everything here is one round of
+ * SQL, in a transaction where it writes. Throws `StoreUnavailable` where the database cannot be reached, so that callers can go on without it.
+ */
+import type { RecordEntry, RecordPositionOf, StoredEntry } from '../model/record.ts';
+import type { Kind, Trigger } from '../model/policy.ts';
+import type { Plan } from '../model/plan.ts';
+import type { Outcome } from '../model/state.ts';
+
+/** The database did not answer in time, or not at all. Transient by nature. */
+export class StoreUnavailable extends Error {
+  override readonly name = 'StoreUnavailable';
+}
+
+export const DEPLOYMENT_STATUSES = ['pending', 'in_progress', 'success', 'failed', 'rolled_back'] as const;
+export type DeploymentStatus = (typeof DEPLOYMENT_STATUSES)[number];
+
+export interface Deployment {
+  readonly deploymentId: string; readonly environment: string; readonly component: string; readonly version: string;
+  readonly commit: string; readonly branch: string; readonly status: DeploymentStatus; readonly healthCheckPassed: boolean;
+  readonly platformRef: string | null; readonly rollbackFrom: string | null; readonly deployedBy: string | null;
+  /** ISO times. */
+  readonly deployedAt: string; readonly completedAt: string | null; readonly rolledBackAt: string | null;
+}
+
+export interface Claim {
+  readonly environment: string; readonly component: string; readonly rollbackId: string; readonly workflowId: string;
+  readonly by: string; readonly at: string;
+}
+
+/** A row of `ops.rollback_events`, in our words; `outcome` null while it is open. */
+export interface RollbackEvent {
+  readonly rollbackId: string; readonly workflowId: string; readonly kind: Kind; readonly environment: string; readonly components: readonly string[];
+  readonly trigger: Trigger; readonly cause: string; readonly reason: string; readonly by: string;
+  readonly outcome: Outcome | null; readonly openedAt: string; readonly closedAt: string | null;
+  readonly plan: Plan | null; readonly planHash: string | null;
+}
+
+export interface OpenRequest extends Omit<RollbackEvent, 'outcome' | 'closedAt'> {
+  /** Refused at the door: no claims, status `aborted`. */
+  readonly refused: boolean;
+  /** The deployment that is taken back, per component, where CI has recorded it. */
+  readonly deploymentIds: Readonly<Record<string, string>>;
+  /** Observed before anything changes, per component; goes into `pre_rollback` snapshots. */
+  readonly snapshots: Readonly<Record<string, unknown>>;
+  readonly entries: readonly RecordEntry[];
+}
+
+export interface CloseRequest {
+  readonly rollbackId: string; readonly outcome: Outcome; readonly at: string;
+  /** The steps as they ended, for `rollback_steps`. */
+  readonly steps: readonly unknown[];
+  /** Components that were verified at their target, with what was taken back; each gets a new row with `rollback_from`. */
+  readonly restored: readonly { readonly component: string; readonly from: string | null; readonly to: string; readonly snapshot: unknown }[];
+  readonly metadata: Readonly<Record<string, unknown>>;
+  readonly entries: readonly RecordEntry[];
+}
+
+/** What an append says: where the chain stands after it, and what is stored under each event (the earlier body where the event was there already). */
+export interface Appended { readonly position: RecordPositionOf; readonly stored: readonly RecordEntry[] }
+
+export interface Store {
+  /** Brings the schema up; safe to run twice and at once. */
+  migrate(): Promise<void>;
+  ping(): Promise<void>;
+  close(): Promise<void>;
+
+  /** Appends in order, in one transaction; an event that is there already is left as it is and its stored body is returned. */
+  append(rollbackId: string, entries: readonly RecordEntry[]): Promise<Appended>;
+  find(event: string): Promise<RecordEntry | null>;
+  entriesOf(rollbackId: string): Promise<StoredEntry[]>;
+  /** The whole chain in order, in batches, constant memory. */
+  chain(): AsyncIterable<StoredEntry>;
+  /** The number of entries of a rollback and the head of the whole chain. */
+  position(rollbackId: string): Promise<RecordPositionOf>;
+
+  recordDeployment(deployment: Omit<Deployment, 'healthCheckPassed' | 'rollbackFrom' | 'deployedAt' | 'completedAt' | 'rolledBackAt'>): Promise<Deployment>;
+  /** What the checks found: alone sets `success` and `health_check_passed`, and takes a `post_deployment` snapshot. */
+  verifyDeployment(deploymentId: string, passed: boolean, details: unknown, snapshot: unknown): Promise<Deployment>;
+  deployment(deploymentId: string): Promise<Deployment | null>;
+  /** Newest first. */
+  deployments(filter: { environment?: string; component?: string; version?: string; limit?: number }): Promise<Deployment[]>;
+  /** The newest deployment known healthy whose version is not `except`. */
+  lastHealthy(environment: string, component: string, except: string | null): Promise<Deployment | null>;
+
+  /** One transaction: the event row, the claims (or a refusal's row without), the snapshots, the entries. Answers the holder where a claim is another's. Idempotent by rollbackId. */
+  open(request: OpenRequest): Promise<{ readonly holder: Claim } | Appended>;
+  /** One transaction: outcome and steps, deployments, snapshots, entries, claims given up. Idempotent by rollbackId. */
+  finish(request: CloseRequest): Promise<Appended>;
+  /** Gives a rollback's claims up without ending it well: for one that will never close. */
+  claims(filter: { rollbackId?: string; environment?: string; components?: readonly string[] }): Promise<Claim[]>;
+  rollback(rollbackId: string): Promise<RollbackEvent | null>;
+  /** Newest first. */
+  rollbacks(filter: { environment?: string; component?: string; workflowId?: string; limit?: number }): Promise<RollbackEvent[]>;
+  /** The last ended attempt on this deployment of this component, for [002 section 11]. */
+  lastAttempt(environment: string, component: string, deploymentId: string | null): Promise<RollbackEvent | null>;
+
+  /** Histories of closed runs, as exported JSON text with its SHA-256; the entry goes into the chain in the same transaction. */
+  saveHistory(history: { readonly rollbackId: string; readonly workflowId: string; readonly runId: string; readonly json: string; readonly sha256: string }, entry: RecordEntry): Promise<void>;
+  hasHistory(runId: string): Promise<boolean>;
+  histories(rollbackId: string): Promise<{ readonly workflowId: string; readonly runId: string; readonly json: string; readonly sha256: string }[]>;
+}
