@@ -1,0 +1,152 @@
+/**
+ * What comes in from outside, checked by hand: these guards run inside the workflow, where zod would cost
+ * ten times the memory and a later, tighter schema would break the replay of an old history.
+ */
+import { TRIGGERS, type Trigger } from './policy.ts';
+
+export type Parsed<T> = { readonly value: T } | { readonly error: string };
+
+/** The start input [product.md 5], the same from the CLI, HTTP and the Temporal UI. */
+export interface StartInput {
+  readonly environment: string;
+  readonly components: readonly string[];
+  /** Per component a version, or `last-healthy`. */
+  readonly targets: Readonly<Record<string, string>>;
+  readonly trigger: Trigger;
+  readonly cause: string;
+  readonly reason: string;
+  readonly by: string;
+  readonly detectedAt: string | null;
+  readonly delayJustification: string | null;
+  readonly incident: string | null;
+  readonly severity: string | null;
+  readonly impact: string | null;
+  readonly contact: string | null;
+  readonly analysis: string | null;
+  readonly tenant: string | null;
+  /** Set by `backout resume` on an abandoned rollback: the successor goes on under the same rollbackId. */
+  readonly resumes: { readonly rollbackId: string; readonly by: string; readonly reason: string } | null;
+}
+
+export const DECISIONS = ['retry', 'skip', 'done', 'close'] as const;
+export type Decision = (typeof DECISIONS)[number];
+
+interface Said { readonly by: string; readonly role: string | null }
+export interface Confirm extends Said { readonly step: string; readonly plan: string | null; readonly choice: string | null; readonly data: unknown; readonly note: string | null; readonly evidence: readonly string[] }
+export interface Decline extends Said { readonly step: string; readonly reason: string }
+export interface Decide extends Said { readonly step: string | null; readonly action: Decision; readonly reason: string; readonly analysis: string | null; readonly due: string | null; readonly evidence: readonly string[] }
+export interface Stop { readonly by: string; readonly reason: string }
+export interface Resume { readonly by: string; readonly reason: string; readonly analysis: string | null }
+export interface Escalate { readonly to: 'l2Rollback' | 'l3Rollback'; readonly by: string; readonly reason: string }
+export interface Assign { readonly role: string; readonly to: string; readonly by: string; readonly reason: string }
+
+export interface Messages { confirm: Confirm; decline: Decline; decide: Decide; stop: Stop; resume: Resume; escalate: Escalate; assign: Assign }
+export type MessageName = keyof Messages;
+
+/** What the payload converter puts in the place of something it could not read. */
+export const UNREADABLE = '__unreadable';
+
+/** Longest text taken from outside: a history is no place for a novel. */
+const TEXT_MAX = 4_000;
+const NAME = /^[a-z0-9-]+$/;
+
+class Malformed extends Error {}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+function fields(value: unknown): Fields {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Malformed('one JSON object is expected');
+  const unreadable: unknown = Object.getOwnPropertyDescriptor(value, UNREADABLE)?.value;
+  if (typeof unreadable === 'string') throw new Malformed(unreadable);
+  return value as Fields; // Checked above: a plain object.
+}
+
+function text(from: Fields, name: string): string {
+  const value = from[name];
+  if (typeof value !== 'string' || value.trim() === '') throw new Malformed(`"${name}" must be a text that is not empty`);
+  if (value.length > TEXT_MAX) throw new Malformed(`"${name}" is longer than ${TEXT_MAX} characters`);
+  return value.trim();
+}
+
+const optional = (from: Fields, name: string): string | null => (from[name] === undefined || from[name] === null || from[name] === '' ? null : text(from, name));
+
+function texts(from: Fields, name: string): string[] {
+  const value = from[name] ?? [];
+  if (!Array.isArray(value) || value.length > 100 || !value.every((one) => typeof one === 'string')) throw new Malformed(`"${name}" must be a list of texts`);
+  return value.map((one) => one.slice(0, TEXT_MAX));
+}
+
+function oneOf<const T extends string>(from: Fields, name: string, allowed: readonly T[], fallback?: T): T {
+  const value = from[name] ?? fallback;
+  const found = allowed.find((one) => one === value);
+  if (found === undefined) throw new Malformed(`"${name}" must be one of ${allowed.join(', ')}`);
+  return found;
+}
+
+function attempt<T>(parse: () => T): Parsed<T> {
+  try {
+    return { value: parse() };
+  } catch (error) {
+    if (error instanceof Malformed) return { error: error.message };
+    throw error;
+  }
+}
+
+function time(from: Fields, name: string): string | null {
+  const value = optional(from, name);
+  if (value !== null && !/^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)$/.test(value)) throw new Malformed(`"${name}" must be an ISO time such as 2026-11-21T03:00:00Z`);
+  return value;
+}
+
+function names(from: Fields, name: string): string[] {
+  const list = [...new Set(texts(from, name))];
+  const odd = list.find((one) => !NAME.test(one));
+  if (odd !== undefined) throw new Malformed(`"${name}" holds ${JSON.stringify(odd)}; a name is lower-case letters, digits and hyphens`);
+  return list;
+}
+
+function targets(from: Fields): Record<string, string> {
+  const value = fields(from['targets'] ?? {});
+  const entries = Object.entries(value).map(([component, version]) => {
+    if (typeof version !== 'string' || version.trim() === '' || version.length > 200) throw new Malformed(`"targets.${component}" must be a version or "last-healthy"`);
+    return [component, version.trim()] as const;
+  });
+  return Object.fromEntries(entries);
+}
+
+function resumes(from: Fields): StartInput['resumes'] {
+  if (from['resumes'] === undefined || from['resumes'] === null) return null;
+  const inner = fields(from['resumes']);
+  return { rollbackId: text(inner, 'rollbackId'), by: text(inner, 'by'), reason: text(inner, 'reason') };
+}
+
+export const parseStart = (value: unknown): Parsed<StartInput> => attempt(() => {
+  const from = fields(value);
+  const input: StartInput = {
+    environment: text(from, 'environment'), components: names(from, 'components'), targets: targets(from),
+    trigger: oneOf(from, 'trigger', TRIGGERS, 'operator'), cause: text(from, 'cause'), reason: text(from, 'reason'), by: text(from, 'by'),
+    detectedAt: time(from, 'detectedAt'), delayJustification: optional(from, 'delayJustification'), incident: optional(from, 'incident'),
+    severity: optional(from, 'severity'), impact: optional(from, 'impact'), contact: optional(from, 'contact'),
+    analysis: optional(from, 'analysis'), tenant: optional(from, 'tenant'), resumes: resumes(from),
+  };
+  const stray = Object.keys(input.targets).find((name) => !input.components.includes(name));
+  if (stray !== undefined) throw new Malformed(`"targets" names ${JSON.stringify(stray)}, which is not among "components"`);
+  return input;
+});
+
+const said = (from: Fields): Said => ({ by: text(from, 'by'), role: optional(from, 'role') });
+
+const PARSERS: { [N in MessageName]: (from: Fields) => Messages[N] } = {
+  confirm: (from) => ({ step: text(from, 'step'), ...said(from), plan: optional(from, 'plan'), choice: optional(from, 'choice'), data: from['data'] ?? null, note: optional(from, 'note'), evidence: texts(from, 'evidence') }),
+  decline: (from) => ({ step: text(from, 'step'), ...said(from), reason: text(from, 'reason') }),
+  decide: (from) => {
+    const action = oneOf(from, 'action', DECISIONS);
+    return { step: action === 'close' ? optional(from, 'step') : text(from, 'step'), ...said(from), action, reason: text(from, 'reason'), analysis: optional(from, 'analysis'), due: optional(from, 'due'), evidence: texts(from, 'evidence') };
+  },
+  stop: (from) => ({ by: text(from, 'by'), reason: text(from, 'reason') }),
+  resume: (from) => ({ by: text(from, 'by'), reason: text(from, 'reason'), analysis: optional(from, 'analysis') }),
+  escalate: (from) => ({ to: oneOf(from, 'to', ['l2Rollback', 'l3Rollback']), by: text(from, 'by'), reason: text(from, 'reason') }),
+  assign: (from) => ({ role: text(from, 'role'), to: text(from, 'to'), by: text(from, 'by'), reason: text(from, 'reason') }),
+};
+
+export const parseMessage = <N extends MessageName>(name: N, value: unknown): Parsed<Messages[N]> => attempt(() => PARSERS[name](fields(value)));
