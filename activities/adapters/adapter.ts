@@ -24,6 +24,8 @@ export interface AdapterCall<Options> {
   readonly healthPaths: readonly string[];
   /** `rollbackId/step/generation`: stable over attempts, resets and successors. A call found under it is never made again. */
   readonly operationId: string;
+  /** 1 for the first attempt of this activity execution by the engine; more means an earlier one may have acted. */
+  readonly attempt: number;
   /** Aborted when the activity is cancelled or the worker shuts down. Never by the deadline: nothing is killed half-way. */
   readonly signal: AbortSignal;
   /** Says "still alive", with a word for the watcher. Call it at least every second while waiting. */
