@@ -24,15 +24,18 @@ export interface Desk {
 export type No = { readonly rule: Rule; readonly explanation: string } | null;
 const no = (rule: Rule, explanation: string): No => ({ rule, explanation });
 
+/** Names come from outside; one such as `constructor` must not reach the prototype. */
+const own = <T>(from: Readonly<Record<string, T>>, name: string): T | undefined => (Object.hasOwn(from, name) ? from[name] : undefined);
+
 const holds = (desk: Desk, by: string, role: string): boolean =>
-  desk.people === null || (desk.people[by]?.roles.includes(role) ?? false) || (desk.assigned[role]?.includes(by) ?? false);
+  desk.people === null || (own(desk.people, by)?.roles.includes(role) ?? false) || (own(desk.assigned, role)?.includes(by) ?? false);
 
 /** Without people in `backout.yaml` anyone is operator, and says so himself. */
 export function judgeRole(desk: Desk, by: string, role: string): No {
   if (holds(desk, by, role)) return null;
-  const can = [...Object.entries(desk.people ?? {}).filter(([, person]) => person.roles.includes(role)).map(([name]) => name), ...(desk.assigned[role] ?? [])];
+  const can = [...Object.entries(desk.people ?? {}).filter(([, person]) => person.roles.includes(role)).map(([name]) => name), ...(own(desk.assigned, role) ?? [])];
   const who = can.length === 0 ? 'nobody has it yet; use assign' : `it is held by ${can.join(', ')}`;
-  const known = desk.people?.[by] !== undefined;
+  const known = own(desk.people ?? {}, by) !== undefined;
   return known ? no('role', `${by} does not have the role ${role}; ${who}`) : no('unknown-person', `${by} is not among the people of backout.yaml; the role ${role} is needed, ${who}`);
 }
 

@@ -19,6 +19,7 @@ export interface Refusal {
 /** The rules that can say no, each with its source. Explanations are written where the facts are. */
 export const RULE_SOURCE = {
   'malformed': 'product.md 6',
+  'configuration': 'product.md 8',
   'unknown-message': 'product.md 6',
   'unknown-step': 'product.md 6',
   'workflow-id': 'product.md 5',

@@ -1,0 +1,26 @@
+/** What the opening activity tells the workflow besides the plan. */
+import type { Answer, Failure, Receipt, StepState } from './state.ts';
+
+/** The worker's configuration as far as the workflow decides by it; no secrets. */
+export interface Settings {
+  readonly people: Readonly<Record<string, { readonly roles: readonly string[] }>> | null;
+  readonly remindAfterSeconds: number;
+  readonly handOverAfterSeconds: number;
+  readonly handOverTo: string;
+}
+
+/** What an earlier run of the same rollback left in the record: after a terminate, or a reset to the start. */
+export interface Carried {
+  readonly machineMs: number;
+  readonly humanMs: number;
+  readonly breached: boolean;
+  readonly answers: readonly Answer[];
+  readonly warnings: readonly string[];
+  readonly steps: readonly {
+    readonly id: string;
+    readonly progress: {
+      readonly state: StepState; readonly generation: number; readonly attempts: number; readonly startedAt: string | null; readonly endedAt: string | null;
+      readonly receipt: Receipt | null; readonly failure: Failure | null; readonly mayHaveActed: boolean;
+    };
+  }[];
+}

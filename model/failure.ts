@@ -1,0 +1,24 @@
+/** What can go wrong with a step, whether trying again helps by itself, and what a person should do. One row a type. */
+import type { Failure } from './state.ts';
+
+const FAILURES = {
+  PlatformUnavailable: [true, 'see whether the platform is up; then decide retry, which inspects before it applies anything'],
+  ResultUnknown: [true, 'look at the platform: only it knows what became of the call; then decide retry, which inspects first'],
+  Unauthorized: [false, 'renew the credential the worker uses for this platform, then decide retry'],
+  NotFound: [false, 'check name and version on the platform and in backout.yaml, then decide retry, or close and start with another target'],
+  Conflict: [false, 'find out who else is changing this component, settle it, then decide retry'],
+  Configuration: [false, 'mend backout.yaml on the worker, then decide retry'],
+  UnexpectedResponse: [false, 'the platform answered in a way Backout does not know; act by hand (`backout now COMPONENT --print`), then decide done'],
+  PlatformFailed: [false, 'read what the platform says, mend the cause, then decide retry with the analysis'],
+  NotAtTarget: [false, 'the platform reported success and did nothing; act by hand (`backout now COMPONENT --print`), then decide done'],
+  HalfMoved: [false, 'some parts moved and some did not; see what remains, mend the cause, then decide retry'],
+  Drifted: [false, 'somebody changed the component after it was put back; find out who, then decide retry'],
+  DeadlinePassed: [false, 'the time target is over and nothing was changed by this attempt; decide retry to go on late, or close'],
+  SmokeFailed: [false, 'read the output; if the target itself is bad, close and start with an older target'],
+  Unhealthy: [false, 'look at the service; if the target itself is bad, close and start with an older target'],
+  ServedVersionDiffers: [false, 'find what stands between the platform and the user (cache, second instance, wrong alias), then decide retry'],
+  Declined: [false, 'decide: retry asks again after the checks, close ends it'],
+} as const;
+export type FailureType = keyof typeof FAILURES;
+
+export const failure = (type: FailureType, message: string): Failure => ({ type, message, retryable: FAILURES[type][0], remedy: FAILURES[type][1] });

@@ -1,0 +1,131 @@
+/**
+ * The message handlers. They judge, write down and answer; they never throw, never await and never act: the walk does.
+ * A signal and an update of one name run the same code; only the update's validator may reject, and only what is malformed.
+ */
+import { ApplicationFailure, setCurrentDetails, setDefaultSignalHandler, setHandler } from '@temporalio/workflow';
+import { judgeAssign, judgeConfirm, judgeDecide, judgeDecline, judgeEscalate, judgeResume, type No } from '../model/answers.ts';
+import { parseMessage, type Confirm, type Decide, type Decline, type MessageName, type Messages } from '../model/input.ts';
+import type { Refusal } from '../model/refusal.ts';
+import {
+  assignSignal, confirmSignal, decideSignal, declineSignal, escalateSignal, MESSAGE_HELP, messageUpdate, planQuery, resumeSignal, stateQuery, stopSignal, waitingQuery, whyQuery,
+  type MessageReply,
+} from './messages.ts';
+import type { Progress } from './progress.ts';
+import { currentDetails, whyOf } from './details.ts';
+
+const SIGNALS = { confirm: confirmSignal, decline: declineSignal, decide: decideSignal, stop: stopSignal, resume: resumeSignal, escalate: escalateSignal, assign: assignSignal } as const;
+
+/** Registers everything synchronously, before the first await: an update that arrives earlier would be rejected. */
+export function installHandlers(progress: Progress): void {
+  for (const name of Object.keys(SIGNALS) as MessageName[]) install(progress, name); // The keys are the message names.
+  setDefaultSignalHandler((name) => {
+    progress.refuse('unknown-message', `there is no message ${JSON.stringify(name.slice(0, 100))}; the messages are ${Object.keys(SIGNALS).join(', ')}`, 'unknown', Date.now(), name.slice(0, 100));
+  });
+  setHandler(stateQuery, () => progress.view(Date.now()), { description: 'The whole state, as JSON' });
+  setHandler(waitingQuery, () => progress.waiting(), { description: 'Who is awaited, for what, and what to send' });
+  setHandler(planQuery, () => progress.plan, { description: 'The plan, as it was hashed' });
+  setHandler(whyQuery, () => whyOf(progress), { description: 'Why was rollback executed, and to which version?' });
+}
+
+function install(progress: Progress, name: MessageName): void {
+  const description = MESSAGE_HELP[name];
+  setHandler(SIGNALS[name], (payload) => { receive(progress, name, payload); }, { description });
+  setHandler(messageUpdate(name), (payload): MessageReply => {
+    const refusal = receive(progress, name, payload);
+    return refusal ? { accepted: false, refusal, state: progress.name() } : { accepted: true, state: progress.name() };
+  }, {
+    description,
+    validator: (payload) => {
+      const parsed = parseMessage(name, payload);
+      if ('error' in parsed) throw ApplicationFailure.nonRetryable(`${name}: ${parsed.error}. Expected: ${description}`, 'Malformed');
+    },
+  });
+}
+
+function receive(progress: Progress, name: MessageName, payload: unknown): Refusal | null {
+  const now = Date.now();
+  const parsed = parseMessage(name, payload);
+  if ('error' in parsed) return progress.refuse('malformed', `${name}: ${parsed.error}. Expected: ${MESSAGE_HELP[name]}`, 'unknown', now, name);
+  const message = parsed.value;
+  const no = RECEIVERS[name](progress, message as never, now); // parseMessage ties the name to its message; the table cannot say so.
+  const refusal = no ? progress.refuse(no.rule, no.explanation, message.by, now, name) : null;
+  setCurrentDetails(currentDetails(progress));
+  return refusal;
+}
+
+const RECEIVERS: { [N in MessageName]: (progress: Progress, message: Messages[N], nowMs: number) => No } = {
+  confirm, decline, decide,
+  stop(progress, message, now) {
+    if (progress.closed || progress.ending) return { rule: 'closed', explanation: 'the rollback is closed; there is nothing to stop' };
+    if (progress.stop) return null;
+    progress.stop = message;
+    progress.answered({ name: 'stop', step: null, ...message }, now);
+    return null;
+  },
+  resume(progress, message, now) {
+    const no = judgeResume(progress.desk(), message);
+    if (no) return no;
+    progress.stop = null;
+    progress.answered({ name: 'resume', step: null, ...message }, now);
+    return null;
+  },
+  escalate: (progress, message) => judgeEscalate(progress.desk(), message),
+  assign(progress, message, now) {
+    const no = judgeAssign(progress.desk(), message);
+    if (no) return no;
+    const holders = Object.hasOwn(progress.assigned, message.role) ? (progress.assigned[message.role] ?? []) : [];
+    if (holders.includes(message.to)) return null;
+    Object.defineProperty(progress.assigned, message.role, { value: [...holders, message.to], enumerable: true, configurable: true, writable: true });
+    progress.answered({ name: 'assign', step: null, ...message }, now);
+    return null;
+  },
+};
+
+function confirm(progress: Progress, message: Confirm, now: number): No {
+  const no = judgeConfirm(progress.desk(), message);
+  if (no) return no;
+  const step = progress.step(message.step);
+  if (!step || step.state === 'confirmed') return null;
+  if (step.state === 'pending') {
+    if (progress.kept.has(message.step)) return null;
+    progress.kept.set(message.step, { kind: 'confirm', message });
+  } else {
+    Object.assign(step, { state: 'confirmed', endedAt: new Date(now).toISOString() });
+  }
+  progress.answered({ name: 'confirm', ...message }, now);
+  return null;
+}
+
+function decline(progress: Progress, message: Decline, now: number): No {
+  const no = judgeDecline(progress.desk(), message);
+  if (no) return no;
+  const step = progress.step(message.step);
+  if (!step || step.state === 'declined') return null;
+  if (step.state === 'pending') progress.kept.set(message.step, { kind: 'decline', message });
+  else {
+    const failure = { type: 'Declined', message: `${message.by} declined ${message.step}: ${message.reason}`, retryable: false, remedy: 'decide: retry asks again after the checks, close ends it' };
+    Object.assign(step, { state: 'declined', endedAt: new Date(now).toISOString(), failure });
+  }
+  progress.answered({ name: 'decline', ...message }, now);
+  return null;
+}
+
+function decide(progress: Progress, message: Decide, now: number): No {
+  const no = judgeDecide(progress.desk(), message);
+  if (no) return no;
+  progress.answered({ name: 'decide', ...message }, now);
+  if (message.action === 'close') {
+    progress.closing = { by: message.by, reason: message.reason };
+    return null;
+  }
+  const step = progress.step(message.step ?? '');
+  if (!step) return null;
+  if (message.action === 'done') step.claimedDone = true;
+  else if (message.action === 'skip') Object.assign(step, { state: 'skipped', held: false, endedAt: new Date(now).toISOString() });
+  else {
+    progress.retry(step);
+    // Availability was declined: what the gates saw is no longer believed, so they look again before a person is asked again.
+    if (step.planned.mode === 'manual') for (const gate of progress.steps) if (gate.planned.mode === 'gate') progress.retry(gate);
+  }
+  return null;
+}
