@@ -4,7 +4,7 @@ import { resolve } from 'node:path';
 import { ConfigError, type LoadedConfig } from '../model/config-file.ts';
 import type { ComponentConfig } from '../model/config.ts';
 import type { Rule } from '../model/refusal.ts';
-import type { Receipt } from '../model/state.ts';
+import { canonical, sha256 } from '../store/digest.ts';
 import { AdapterError, type Adapter, type AdapterCall } from './adapters/adapter.ts';
 import { readServed } from './checks.ts';
 
@@ -15,6 +15,8 @@ export interface Component {
   readonly adapter: Adapter;
   readonly options: unknown;
   readonly folder: string;
+  /** SHA-256 of its part of the configuration. */
+  readonly hash: string;
 }
 
 /** Says no with a rule; the callers turn it into a refusal or a failure. */
@@ -39,7 +41,7 @@ export function findComponent(loaded: LoadedConfig, adapters: Readonly<Record<st
   if (config.executor !== undefined && (config.executor !== adapter.name || !adapter.executesInCi)) {
     throw new NotPossible('executor', `${name} demands execution by ${config.executor}, and its adapter is ${adapter.name}`);
   }
-  return { name, environment, config, adapter, options: checkedOptions(loaded, adapter, environment, name, config), folder: loaded.folder };
+  return { name, environment, config, adapter, options: checkedOptions(loaded, adapter, environment, name, config), folder: loaded.folder, hash: sha256(canonical(config)) };
 }
 
 function checkedOptions(loaded: LoadedConfig, adapter: Adapter, environment: string, name: string, config: ComponentConfig): unknown {
@@ -80,7 +82,7 @@ export const secretOf = (folder: string) => async (reference: string): Promise<s
 
 export interface CallContext { readonly to: string; readonly operationId: string; readonly attempt: number; readonly signal: AbortSignal; readonly heartbeat: (progress: string) => void }
 
-export function callOf(component: Component, context: CallContext): AdapterCall {
+export function callOf(component: Component, context: CallContext): AdapterCall<unknown> {
   return {
     environment: component.environment, component: component.name, options: component.options, folder: component.folder, ...context,
     healthPaths: component.config.health.map((probe) => { const url = new URL(probe.url); return url.pathname + url.search; }),
@@ -88,6 +90,3 @@ export function callOf(component: Component, context: CallContext): AdapterCall 
     served: async () => (component.config.served ? (await readServed(component.config.served, context.signal)).version : null),
   };
 }
-
-/** A receipt is for people and auditors: cut long values, so that a platform cannot fill the history. */
-export const receiptOf = (receipt: Receipt): Receipt => JSON.parse(JSON.stringify(receipt, (_, value: unknown) => (typeof value === 'string' && value.length > 2_000 ? `${value.slice(0, 2_000)}…` : value))) as Receipt; // Same shape, shorter texts.

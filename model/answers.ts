@@ -5,7 +5,13 @@ import type { Policy } from './policy.ts';
 import type { Rule } from './refusal.ts';
 import { BLOCKED, type StepState } from './state.ts';
 
-export interface DeskStep extends PlannedStep { readonly state: StepState; /** Held back by the clock until a person decides. */ readonly held: boolean }
+export interface DeskStep extends PlannedStep {
+  readonly state: StepState;
+  /** Held back by the clock until a person decides. */
+  readonly held: boolean;
+  /** The role it was handed over to, which may answer beside its owner; null before. */
+  readonly handedTo: string | null;
+}
 
 /** What a judge sees of the rollback. */
 export interface Desk {
@@ -56,6 +62,7 @@ function judgeManual(desk: Desk, message: { step: string; by: string }): DeskSte
   if (step.mode !== 'manual') return no('not-asked', `${step.id} is decided by Backout's own check, not by a person's word; if it failed, use decide`);
   if (step.state === 'pending' && step.attests === 'seen') return no('not-asked', `${step.id} attests what was seen and is not asked yet; answer again when it is waiting`);
   if (step.fourEyes && message.by === desk.starter) return no('four-eyes', `${message.by} started this rollback; somebody else has to answer ${step.id}`);
+  if (step.handedTo !== null && holds(desk, message.by, step.handedTo)) return step;
   return judgeRole(desk, message.by, step.owner ?? 'operator') ?? step;
 }
 
@@ -81,7 +88,9 @@ export const isStopped = (desk: Desk): boolean => desk.stopRequested || desk.ste
 export function judgeDecide(desk: Desk, message: Decide): No {
   if (desk.closed) return no('closed', 'the rollback is closed; nothing can be decided any more');
   if (message.action === 'close') {
-    return isStopped(desk) ? judgeRole(desk, message.by, 'operator') : no('not-stopped', 'only a stopped rollback can be closed; use stop first');
+    if (!isStopped(desk)) return no('not-stopped', 'only a stopped rollback can be closed; use stop first');
+    const open = desk.steps.some((step) => step.id === 'investigation' && step.state !== 'confirmed');
+    return open ? no('finding', 'the time target was missed; confirm the step investigation with its finding before closing') : judgeRole(desk, message.by, 'operator');
   }
   const step = findStep(desk, message.step ?? '');
   if (!isStep(step)) return step;

@@ -1,4 +1,5 @@
 /** What the opening activity tells the workflow besides the plan. */
+import type { Refusal } from './refusal.ts';
 import type { Answer, Failure, Receipt, StepState } from './state.ts';
 
 /** The worker's configuration as far as the workflow decides by it; no secrets. */
@@ -14,7 +15,12 @@ export interface Carried {
   readonly machineMs: number;
   readonly humanMs: number;
   readonly breached: boolean;
+  /** Who started it first; he stays the starter for four eyes. */
+  readonly starter: string;
   readonly answers: readonly Answer[];
+  readonly refusals: readonly Refusal[];
+  /** Answers and refusals that only the lost run's history had: they still belong into the record. */
+  readonly unrecorded: { readonly answers: readonly Answer[]; readonly refusals: readonly Refusal[] };
   readonly warnings: readonly string[];
   readonly steps: readonly {
     readonly id: string;

@@ -14,6 +14,8 @@ const FAILURES = {
   HalfMoved: [false, 'some parts moved and some did not; see what remains, mend the cause, then decide retry'],
   Drifted: [false, 'somebody changed the component after it was put back; find out who, then decide retry'],
   DeadlinePassed: [false, 'the time target is over and nothing was changed by this attempt; decide retry to go on late, or close'],
+  ClaimLost: [false, 'this rollback no longer holds its component: see who does (`backout list`), and close this one'],
+  ConfigurationChanged: [false, 'look at what changed in backout.yaml; decide retry to go on with the new configuration'],
   SmokeFailed: [false, 'read the output; if the target itself is bad, close and start with an older target'],
   Unhealthy: [false, 'look at the service; if the target itself is bad, close and start with an older target'],
   ServedVersionDiffers: [false, 'find what stands between the platform and the user (cache, second instance, wrong alias), then decide retry'],

@@ -48,6 +48,9 @@ export const UNREADABLE = '__unreadable';
 
 /** Longest text taken from outside: a history is no place for a novel. */
 const TEXT_MAX = 4_000;
+const DATA_MAX = 16_000;
+const DEPTH_MAX = 10;
+const EVIDENCE_MAX = 20;
 const NAME = /^[a-z0-9-]+$/;
 
 class Malformed extends Error {}
@@ -65,15 +68,37 @@ function text(from: Fields, name: string): string {
   const value = from[name];
   if (typeof value !== 'string' || value.trim() === '') throw new Malformed(`"${name}" must be a text that is not empty`);
   if (value.length > TEXT_MAX) throw new Malformed(`"${name}" is longer than ${TEXT_MAX} characters`);
-  return value.trim();
+  return storable(value, name).trim();
+}
+
+/** Postgres takes neither NUL nor half a surrogate pair; what cannot be recorded is not accepted. */
+function storable(value: string, name: string): string {
+  if (value.includes('\u0000') || !value.isWellFormed()) throw new Malformed(`"${name}" holds a character that cannot be stored (NUL or half a surrogate pair)`);
+  return value;
 }
 
 const optional = (from: Fields, name: string): string | null => (from[name] === undefined || from[name] === null || from[name] === '' ? null : text(from, name));
 
 function texts(from: Fields, name: string): string[] {
   const value = from[name] ?? [];
-  if (!Array.isArray(value) || value.length > 100 || !value.every((one) => typeof one === 'string')) throw new Malformed(`"${name}" must be a list of texts`);
-  return value.map((one) => one.slice(0, TEXT_MAX));
+  if (!Array.isArray(value) || value.length > EVIDENCE_MAX || !value.every((one) => typeof one === 'string' && one.length <= TEXT_MAX / 4)) {
+    throw new Malformed(`"${name}" must be a list of at most ${EVIDENCE_MAX} texts of at most ${TEXT_MAX / 4} characters`);
+  }
+  return value.map((one: string) => storable(one, name));
+}
+
+/** Free JSON from outside, bounded before anything walks it by recursion. */
+function data(from: Fields, name: string): unknown {
+  const value = from[name] ?? null;
+  let level: unknown[] = [value];
+  for (let depth = 0; level.length > 0; depth += 1) {
+    if (depth > DEPTH_MAX || level.length > DATA_MAX) throw new Malformed(`"${name}" is nested deeper than ${DEPTH_MAX} levels or too large`);
+    level = level.flatMap((one) => (typeof one === 'object' && one !== null ? Object.values(one) : []));
+  }
+  const json = JSON.stringify(value);
+  if (json.length > DATA_MAX) throw new Malformed(`"${name}" is larger than ${DATA_MAX} characters`);
+  if (json.includes('\\u0000') || /\\ud[89a-f]/i.test(json)) throw new Malformed(`"${name}" holds a character that cannot be stored (NUL or half a surrogate pair)`);
+  return value;
 }
 
 function oneOf<const T extends string>(from: Fields, name: string, allowed: readonly T[], fallback?: T): T {
@@ -99,7 +124,9 @@ function time(from: Fields, name: string): string | null {
 }
 
 function names(from: Fields, name: string): string[] {
-  const list = [...new Set(texts(from, name))];
+  const value = from[name] ?? [];
+  if (!Array.isArray(value) || value.length > 50 || !value.every((one) => typeof one === 'string')) throw new Malformed(`"${name}" must be a list of names`);
+  const list = [...new Set<string>(value)];
   const odd = list.find((one) => !NAME.test(one));
   if (odd !== undefined) throw new Malformed(`"${name}" holds ${JSON.stringify(odd)}; a name is lower-case letters, digits and hyphens`);
   return list;
@@ -108,7 +135,7 @@ function names(from: Fields, name: string): string[] {
 function targets(from: Fields): Record<string, string> {
   const value = fields(from['targets'] ?? {});
   const entries = Object.entries(value).map(([component, version]) => {
-    if (typeof version !== 'string' || version.trim() === '' || version.length > 200) throw new Malformed(`"targets.${component}" must be a version or "last-healthy"`);
+    if (typeof version !== 'string' || version.trim() === '' || version.length > 200 || storable(version, 'targets') !== version) throw new Malformed(`"targets.${component}" must be a version or "last-healthy"`);
     return [component, version.trim()] as const;
   });
   return Object.fromEntries(entries);
@@ -137,7 +164,7 @@ export const parseStart = (value: unknown): Parsed<StartInput> => attempt(() => 
 const said = (from: Fields): Said => ({ by: text(from, 'by'), role: optional(from, 'role') });
 
 const PARSERS: { [N in MessageName]: (from: Fields) => Messages[N] } = {
-  confirm: (from) => ({ step: text(from, 'step'), ...said(from), plan: optional(from, 'plan'), choice: optional(from, 'choice'), data: from['data'] ?? null, note: optional(from, 'note'), evidence: texts(from, 'evidence') }),
+  confirm: (from) => ({ step: text(from, 'step'), ...said(from), plan: optional(from, 'plan'), choice: optional(from, 'choice'), data: data(from, 'data'), note: optional(from, 'note'), evidence: texts(from, 'evidence') }),
   decline: (from) => ({ step: text(from, 'step'), ...said(from), reason: text(from, 'reason') }),
   decide: (from) => {
     const action = oneOf(from, 'action', DECISIONS);

@@ -7,6 +7,8 @@ export interface Target {
   /** What is served now; null where the platform cannot say. */
   readonly from: string | null;
   readonly to: string;
+  /** SHA-256 of the component's configuration: a plan is bound to the place it acts on, not only to names. */
+  readonly config: string;
 }
 
 /** The types of component a rollback applies to [002 section 4]. */

@@ -56,6 +56,7 @@ export const RULE_SOURCE = {
   'level': 'product.md 2',
   'closed': 'product.md 6',
   'finding': '[002 section 7]',
+  'claim-lost': 'product.md 5',
 } as const;
 export type Rule = keyof typeof RULE_SOURCE;
 

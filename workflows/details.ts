@@ -1,6 +1,5 @@
 /** What the Temporal UI shows of a rollback: enough to run it from there. Costs no history event. */
-import type { SearchAttributePair } from '@temporalio/common';
-import { defineSearchAttributeKey } from '@temporalio/common';
+import { defineSearchAttributeKey, type SearchAttributeUpdatePair } from '@temporalio/common';
 import type { StepState } from '../model/state.ts';
 import type { Progress } from './progress.ts';
 
@@ -15,7 +14,7 @@ const INCIDENT = defineSearchAttributeKey('RollbackIncident', 'KEYWORD');
 const TARGET = defineSearchAttributeKey('RollbackTarget', 'KEYWORD_LIST');
 
 /** What changes while it runs. */
-export function movingAttributes(progress: Progress): SearchAttributePair[] {
+export function movingAttributes(progress: Progress): SearchAttributeUpdatePair[] {
   const waiting = progress.waiting().map((one) => one.for);
   return [
     { key: STATE, value: progress.outcome ?? progress.name() },
@@ -24,7 +23,7 @@ export function movingAttributes(progress: Progress): SearchAttributePair[] {
 }
 
 /** What is known once the plan is made. */
-export function plannedAttributes(progress: Progress): SearchAttributePair[] {
+export function plannedAttributes(progress: Progress): SearchAttributeUpdatePair[] {
   const { input } = progress;
   return [
     { key: KIND, value: progress.identity.kind }, { key: ENVIRONMENT, value: input?.environment ?? null }, { key: COMPONENTS, value: input ? [...input.components] : null },

@@ -73,9 +73,7 @@ const RECEIVERS: { [N in MessageName]: (progress: Progress, message: Messages[N]
   assign(progress, message, now) {
     const no = judgeAssign(progress.desk(), message);
     if (no) return no;
-    const holders = Object.hasOwn(progress.assigned, message.role) ? (progress.assigned[message.role] ?? []) : [];
-    if (holders.includes(message.to)) return null;
-    Object.defineProperty(progress.assigned, message.role, { value: [...holders, message.to], enumerable: true, configurable: true, writable: true });
+    progress.assign(message.role, message.to);
     progress.answered({ name: 'assign', step: null, ...message }, now);
     return null;
   },

@@ -11,6 +11,7 @@ import {
 } from '../model/state.ts';
 import type { Carried, Settings } from '../model/carried.ts';
 
+/** The run id is shown, and never put into an activity's input: a reset run replays under another one. */
 export interface Identity { readonly rollbackId: string; readonly workflowId: string; readonly runId: string; readonly kind: Kind; readonly startedAtMs: number }
 
 /** A step on its way. */
@@ -20,6 +21,8 @@ export interface StepProgress {
   /** Raised by each decision to retry; part of the operation id. */
   generation: number;
   attempts: number;
+  /** How often this run has handed it to an activity. */
+  tries: number;
   startedAt: string | null;
   endedAt: string | null;
   receipt: Receipt | null;
@@ -34,13 +37,17 @@ export interface StepProgress {
   mayHaveActed: boolean;
   /** Parts that were left in between. */
   remains: readonly Remaining[];
+  /** The role it was handed over to. */
+  handedTo: string | null;
 }
 
 const newStep = (planned: PlannedStep): StepProgress =>
-  ({ planned, state: 'pending', generation: 0, attempts: 0, startedAt: null, endedAt: null, receipt: null, failure: null, held: false, granted: false, claimedDone: false, mayHaveActed: false, remains: [] });
+  ({ planned, state: 'pending', generation: 0, attempts: 0, tries: 0, startedAt: null, endedAt: null, receipt: null, failure: null, held: false, granted: false, claimedDone: false, mayHaveActed: false, remains: [], handedTo: null });
 
-/** Refusals and answers kept in full; a flood beyond is counted, so that it cannot fill the history. */
-const KEPT_MAX = 200;
+/** Refusals and warnings kept in full; a flood beyond is counted, so that it cannot fill the history. Answers are always kept. */
+const KEPT_MAX = 100;
+/** What one activity carries at the most; the rest goes with the next ones. */
+const CARRY_BYTES = 256_000;
 const iso = (ms: number): string => new Date(ms).toISOString();
 
 export class Progress {
@@ -75,7 +82,8 @@ export class Progress {
   /** The moving search attributes as last shown. */
   shown = '';
   private dropped = 0;
-  private messages = 0;
+  private notes = 0;
+  private starter: string | null = null;
 
   constructor(identity: Identity) {
     this.identity = identity;
@@ -91,14 +99,32 @@ export class Progress {
     this.steps = plan.steps.map(newStep);
     if (carried === null) return;
     this.clock = { ...this.clock, carriedMachineMs: carried.machineMs, carriedHumanMs: carried.humanMs };
-    if (carried.breached) this.breach();
+    if (carried.breached) this.breach(this.identity.startedAtMs);
+    this.starter = carried.starter;
     this.answers.push(...carried.answers);
+    this.refusals.push(...carried.refusals);
     this.warnings.push(...carried.warnings);
+    for (const answer of carried.answers) this.rebuild(answer);
+    for (const answer of carried.unrecorded.answers) this.note('answer', this.identity.startedAtMs, { answer });
+    for (const refusal of carried.unrecorded.refusals) this.note('refusal', this.identity.startedAtMs, { refusal });
     for (const step of this.steps) {
       const before = carried.steps.find((one) => one.id === step.planned.id);
       if (before) Object.assign(step, before.progress);
       else step.mayHaveActed = true;
     }
+  }
+
+  /** What earlier answers still mean for what lies ahead. */
+  private rebuild(answer: Answer): void {
+    if (answer.name === 'assign' && typeof answer['role'] === 'string' && typeof answer['to'] === 'string') this.assign(answer['role'], answer['to']);
+    if (answer.name === 'stop') this.stop = { by: answer.by, reason: String(answer['reason'] ?? '') };
+    if (answer.name === 'resume') this.stop = null;
+  }
+
+  /** A property of its own whatever the name is: it comes from outside. */
+  assign(role: string, to: string): void {
+    const holders = Object.hasOwn(this.assigned, role) ? (this.assigned[role] ?? []) : [];
+    if (!holders.includes(to)) Object.defineProperty(this.assigned, role, { value: [...holders, to], enumerable: true, configurable: true, writable: true });
   }
 
   get closed(): boolean { return this.outcome !== null; }
@@ -118,9 +144,10 @@ export class Progress {
     return step.held ? `the time target was missed before ${step.planned.id}; no further change begins without a decision` : null;
   }
 
-  breach(): void {
+  /** The investigation is asked from now on, beside whatever else goes on. */
+  breach(nowMs: number): void {
     this.breached = true;
-    if (!this.step('investigation')) this.steps.push(newStep(investigationStep()));
+    if (!this.step('investigation')) this.steps.push({ ...newStep(investigationStep()), state: 'waiting', startedAt: iso(nowMs) });
   }
 
   /** Opens the way for a step again, by a person's decision. */
@@ -130,12 +157,8 @@ export class Progress {
 
   /** Notes an entry for the record; the next activity carries it. */
   note(type: string, nowMs: number, detail: Readonly<Record<string, unknown>>): void {
-    if (this.unrecorded.length >= KEPT_MAX) {
-      this.dropped += 1;
-      return;
-    }
-    this.messages += 1;
-    this.unrecorded.push({ event: `${this.identity.runId}/${type}/${this.messages}`, rollbackId: this.identity.rollbackId, at: iso(nowMs), type, ...detail });
+    this.notes += 1;
+    this.unrecorded.push({ event: `${type}/${this.notes}`, rollbackId: this.identity.rollbackId, at: iso(nowMs), type, ...detail });
   }
 
   answered(answer: Omit<Answer, 'proof' | 'at'>, nowMs: number): void {
@@ -146,8 +169,13 @@ export class Progress {
 
   refuse(rule: Rule, explanation: string, by: string, nowMs: number, message?: string): Refusal {
     const refusal = refuse(rule, explanation, by, iso(nowMs), message);
-    if (this.refusals.length < KEPT_MAX) this.refusals.push(refusal);
-    this.note('refusal', nowMs, { refusal });
+    if (this.refusals.length < KEPT_MAX) {
+      this.refusals.push(refusal);
+      this.note('refusal', nowMs, { refusal });
+    } else {
+      this.dropped += 1;
+      this.warn(`more than ${KEPT_MAX} messages were refused; the later ones are only counted`);
+    }
     return refusal;
   }
 
@@ -158,18 +186,17 @@ export class Progress {
     if (this.dropped > 0) {
       const dropped = this.dropped;
       this.dropped = 0;
-      this.unrecorded.pop();
-      this.note('flood', nowMs, { dropped: dropped + 1 });
+      this.note('flood', nowMs, { refusedBeyondCount: dropped });
     }
-    const taken = this.unrecorded;
-    this.unrecorded = [];
-    return taken;
+    let bytes = 0;
+    const until = this.unrecorded.findIndex((entry) => { bytes += JSON.stringify(entry).length; return bytes > CARRY_BYTES; });
+    return this.unrecorded.splice(0, until === -1 ? this.unrecorded.length : Math.max(1, until));
   }
 
   desk(): Desk {
     return {
-      policy: this.policy, planHash: this.planHash, starter: this.input?.by ?? '', people: this.settings?.people ?? null, assigned: this.assigned,
-      stopRequested: this.stop !== null, closed: this.closed || this.ending, steps: this.steps.map((step) => ({ ...step.planned, state: step.state, held: step.held })),
+      policy: this.policy, planHash: this.planHash, starter: this.starter ?? this.input?.by ?? '', people: this.settings?.people ?? null, assigned: this.assigned,
+      stopRequested: this.stop !== null, closed: this.closed || this.ending, steps: this.steps.map((step) => ({ ...step.planned, state: step.state, held: step.held, handedTo: step.handedTo })),
     };
   }
 
@@ -182,7 +209,7 @@ export class Progress {
     if (this.closed) return 'closed';
     if (this.plan === null) return 'planning';
     if (this.stopReason() !== null) return 'stopped';
-    return this.steps.some((step) => step.state === 'waiting') ? 'waiting' : 'running';
+    return this.clock.humanSinceMs !== null && !this.ending ? 'waiting' : 'running';
   }
 
   view(nowMs: number): RollbackState {

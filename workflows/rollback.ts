@@ -3,7 +3,8 @@ import { ActivityFailure, allHandlersFinished, ApplicationFailure, CancellationS
 import { parseStart } from '../model/input.ts';
 import type { Kind } from '../model/policy.ts';
 import type { Outcome, RollbackState } from '../model/state.ts';
-import type { Opened } from '../activities/open.ts';
+import type { CloseWork, Closed } from '../activities/close.ts';
+import type { Opened, Refused } from '../activities/open.ts';
 import { currentDetails, movingAttributes, plannedAttributes } from './details.ts';
 import { installHandlers } from './handlers.ts';
 import { Progress } from './progress.ts';
@@ -16,7 +17,7 @@ import { recorded, show, walk, watchClock } from './walk.ts';
  */
 export async function rollback(kind: Kind, raw: unknown): Promise<RollbackState> {
   const info = workflowInfo();
-  const startedAtMs = Math.min(info.runStartTime.getTime(), Date.now());
+  const startedAtMs = Math.min(info.startTime.getTime(), Date.now());
   const progress = new Progress({ rollbackId: rollbackIdOf(raw, info.originalExecutionRunId), workflowId: info.workflowId, runId: info.runId, kind, startedAtMs });
   installHandlers(progress);
   // The first cancel request from outside is a stop; nothing inside may be cut off half-way.
@@ -43,8 +44,7 @@ async function run(progress: Progress, raw: unknown): Promise<RollbackState> {
     progress.shown = JSON.stringify(movingAttributes(progress).map((one) => one.value));
     setCurrentDetails(currentDetails(progress));
     const clock = watchClock(progress);
-    await walk(progress);
-    await close(progress);
+    do await walk(progress); while (!await close(progress));
     await clock;
   }
   await condition(() => allHandlersFinished() && progress.telling === 0);
@@ -54,14 +54,18 @@ async function run(progress: Progress, raw: unknown): Promise<RollbackState> {
 /** Null: refused, and on the record where there is one. */
 async function open(progress: Progress, malformed: string | null): Promise<Opened | null> {
   const { identity, input } = progress;
-  let opened: Opened;
+  let opened: Opened | Refused;
   try {
     opened = await openRollback.executeWithOptions({ summary: 'inspect, decide, plan' }, [{
-      rollbackId: identity.rollbackId, runId: identity.runId, workflowId: identity.workflowId, kind: identity.kind, startedAt: new Date(identity.startedAtMs).toISOString(), input, malformed,
+      rollbackId: identity.rollbackId, workflowId: identity.workflowId, kind: identity.kind, startedAt: new Date(identity.startedAtMs).toISOString(), input, malformed,
     }]);
   } catch (error) {
     if (!(error instanceof ActivityFailure)) throw error;
     progress.refuse('platform-unavailable', `the plan could not be made: ${rootCause(error) ?? error.message}`, input?.by ?? 'unknown', Date.now());
+    // It may have claimed before it fell silent: what it holds is given up.
+    const entries = progress.takeUnrecorded(Date.now());
+    progress.outcome = 'refused';
+    await closeSoon({ ...closingOf(progress, 'refused'), entries }).then((closed) => { recorded(progress, closed.record, []); }, () => { progress.record = { ...progress.record, behind: true }; });
     await endRefused(progress);
     return null;
   }
@@ -89,34 +93,57 @@ function outcomeOf(progress: Progress): Outcome {
   return progress.breached ? 'rolled-back-late' : 'rolled-back';
 }
 
-/** It cannot close until the record has caught up [product.md 9]. */
-async function close(progress: Progress): Promise<void> {
+/** Writes the end. It cannot close until the record has caught up [product.md 9]; false: what was put back is not served any more, so walk on. */
+async function close(progress: Progress): Promise<boolean> {
   progress.ending = true;
   const outcome = outcomeOf(progress);
-  const now = Date.now();
-  progress.clock = { ...progress.clock, endedAtMs: now };
-  const closing = {
-    rollbackId: progress.identity.rollbackId, runId: progress.identity.runId, workflowId: progress.identity.workflowId, outcome, at: new Date(now).toISOString(), closing: progress.closing,
-    steps: progress.steps.map((step) => ({ id: step.planned.id, state: step.state, attempts: step.attempts, startedAt: step.startedAt, endedAt: step.endedAt })),
-    restored: outcome === 'rolled-back' || outcome === 'rolled-back-late' ? (progress.plan?.targets ?? []) : [],
-    environment: progress.plan?.environment ?? '', machineMs: progress.machineMs(now), humanMs: progress.humanMs(now), breached: progress.breached,
-  };
+  progress.resumeMachine(Date.now());
+  progress.awaitPerson(Date.now());
+  const closing = closingOf(progress, outcome);
   for (;;) {
-    const entries = progress.takeUnrecorded(now);
+    const entries = progress.takeUnrecorded(Date.now());
     const closed = await closeSoon.executeWithOptions({ summary: outcome }, [{ ...closing, entries }]).catch(async (error: unknown) => {
       if (!(error instanceof ActivityFailure)) throw error;
       progress.record = { ...progress.record, behind: true };
       show(progress);
       return closeEventually.executeWithOptions({ summary: `${outcome}, as soon as the record is there` }, [{ ...closing, entries }]);
     });
+    if (closed.drifted.length > 0) {
+      progress.unrecorded.unshift(...entries);
+      reopen(progress, closed.drifted);
+      return false;
+    }
     recorded(progress, closed.record, []);
     for (const warning of closed.warnings) progress.warn(warning);
     await condition(() => progress.telling === 0);
     // What was said meanwhile belongs into the record too.
     if (progress.unrecorded.length === 0) break;
   }
+  progress.clock = { ...progress.clock, endedAtMs: Date.parse(closing.at) };
   progress.outcome = outcome;
   show(progress);
+  return true;
+}
+
+const closingOf = (progress: Progress, outcome: Outcome): Omit<CloseWork, 'entries'> => {
+  const now = Date.now();
+  return {
+    rollbackId: progress.identity.rollbackId, workflowId: progress.identity.workflowId, outcome, at: new Date(now).toISOString(), closing: progress.closing,
+    steps: progress.steps.map((step) => ({ id: step.planned.id, component: step.planned.component, state: step.state, attempts: step.attempts, startedAt: step.startedAt, endedAt: step.endedAt })),
+    targets: progress.plan?.targets ?? [], environment: progress.plan?.environment ?? '', machineMs: progress.machineMs(now), humanMs: progress.humanMs(now), breached: progress.breached,
+  };
+};
+
+/** The target is not served any more: the gate that saw it is failed, and the person is asked again afterwards. */
+function reopen(progress: Progress, drifted: Closed['drifted']): void {
+  progress.ending = false;
+  for (const { component, failure } of drifted) {
+    const gate = progress.step(`${component}.served`);
+    if (gate) Object.assign(gate, { state: 'failed', failure });
+    progress.note('drift', Date.now(), { component, failure });
+  }
+  const availability = progress.step('availability');
+  if (availability) Object.assign(availability, { state: 'pending', startedAt: null, endedAt: null });
 }
 
 function finish(progress: Progress): RollbackState {

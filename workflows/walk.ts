@@ -1,6 +1,8 @@
 /** One walk over the plan: hold where it is stopped, ask where a person is needed, run what is left. Reads as a list. */
 import { ActivityFailure, ApplicationFailure, condition, isCancellation, rootCause, setCurrentDetails, upsertSearchAttributes } from '@temporalio/workflow';
 import { changes } from '../model/policy.ts';
+import type { RecordEntry } from '../model/record.ts';
+import { BLOCKED, PASSED } from '../model/state.ts';
 import { WARN_AT } from '../model/clock.ts';
 import type { StepOutcome } from '../activities/step.ts';
 import type { Notice } from '../activities/notify.ts';
@@ -69,6 +71,7 @@ async function ask(progress: Progress, step: StepProgress): Promise<void> {
   void tell(progress, 'reminder', `${step.planned.owner ?? 'operator'} is still awaited for ${step.planned.id}`);
   const untilHandOver = Math.max(1000, (settings?.handOverAfterSeconds ?? 1800) * 1000 - untilReminder);
   if (await condition(answered, untilHandOver, { summary: `hand-over: ${step.planned.id}` })) return;
+  step.handedTo = settings?.handOverTo ?? null;
   void tell(progress, 'handed-over', `nobody has answered ${step.planned.id}; handed over to ${settings?.handOverTo ?? 'on-call-lead'}`);
   await condition(answered);
 }
@@ -80,6 +83,7 @@ async function execute(progress: Progress, step: StepProgress, mode: 'run' | 'in
   progress.resumeMachine(now);
   Object.assign(step, { state: 'running', startedAt: step.startedAt ?? iso(now), endedAt: null });
   const outcome = await attempt(progress, step, mode, now);
+  step.tries += 1;
   Object.assign(step, { attempts: step.attempts + outcome.attempts, endedAt: iso(Date.now()), receipt: outcome.receipt ?? step.receipt });
   if (mode === 'inspect' && outcome.state !== 'done' && outcome.state !== 'already') {
     progress.refuse('inspection-disagrees', `${step.planned.id} was said to be done, and the inspection does not agree: ${outcome.failure?.message ?? outcome.state}`, progress.answers.at(-1)?.by ?? 'unknown', Date.now(), 'decide');
@@ -100,27 +104,34 @@ async function attempt(progress: Progress, step: StepProgress, mode: 'run' | 'in
   const left = plan.targetSeconds === null || step.granted ? null : plan.targetSeconds * 1000 - progress.machineMs(now);
   try {
     const outcome = await runStep.executeWithOptions({ summary: step.planned.title }, [{
-      rollbackId: identity.rollbackId, runId: identity.runId, environment: plan.environment, step: { id: step.planned.id, operation: step.planned.operation, component: step.planned.component, effect: step.planned.effect },
-      from: target?.from ?? null, to: target?.to ?? '', generation: step.generation, mode, mayHaveActed: step.mayHaveActed,
+      rollbackId: identity.rollbackId, environment: plan.environment, step: { id: step.planned.id, operation: step.planned.operation, component: step.planned.component, effect: step.planned.effect },
+      from: target?.from ?? null, to: target?.to ?? '', config: target?.config ?? '', generation: step.generation, ordinal: step.tries, mode, mayHaveActed: step.mayHaveActed,
       deadlineAt: left === null ? null : iso(now + left), machineMs: progress.machineMs(now), humanMs: progress.humanMs(now), entries,
     }]);
+    // A result completed by hand (`temporal activity complete`) may be anything; it proves nothing.
+    if (!isOutcome(outcome)) return lost(progress, step, entries, 'NoAnswer', 'the activity was completed from outside with something that is no result');
     recorded(progress, outcome.record, [...entries, outcome.entry]);
     return outcome;
   } catch (error) {
-    progress.unrecorded.unshift(...entries);
-    return lost(progress, step, error);
+    if (!(error instanceof ActivityFailure) || isCancellation(error)) throw error;
+    const type = error.cause instanceof ApplicationFailure ? (error.cause.type ?? 'Unknown') : 'NoAnswer';
+    return lost(progress, step, entries, type, `no attempt reported back: ${rootCause(error) ?? error.message}`);
   }
 }
 
+function isOutcome(value: unknown): value is StepOutcome {
+  const like = value as Partial<StepOutcome> | null;
+  return typeof like === 'object' && like !== null && (PASSED.has(like.state ?? 'pending') || BLOCKED.has(like.state ?? 'pending'))
+    && typeof like.attempts === 'number' && Array.isArray(like.remains) && Array.isArray(like.warnings) && typeof like.record === 'object';
+}
+
 /** The activity gave no answer, for all its attempts: whether it acted is not known, and only an inspection may tell. */
-function lost(progress: Progress, step: StepProgress, error: unknown): StepOutcome {
-  if (!(error instanceof ActivityFailure) || isCancellation(error)) throw error;
-  const cause = rootCause(error) ?? error.message;
-  const type = error.cause instanceof ApplicationFailure ? (error.cause.type ?? 'Unknown') : 'NoAnswer';
-  const failure = { type, message: `no attempt reported back: ${cause}`, retryable: true, remedy: 'look at the platform, then decide: retry inspects before it applies anything' };
+function lost(progress: Progress, step: StepProgress, entries: readonly RecordEntry[], type: string, message: string): StepOutcome {
+  progress.unrecorded.unshift(...entries);
+  const failure = { type, message, retryable: true, remedy: 'look at the platform, then decide: retry inspects before it applies anything' };
   const state = changes(step.planned.effect) ? 'unknown' : 'failed';
   progress.note('step', Date.now(), { step: step.planned.id, state, generation: step.generation, failure });
-  return { state, attempts: 1, receipt: null, failure, remains: [], warnings: [], entry: null, record: { entries: progress.record.entries, head: progress.record.head, behind: true } };
+  return { state, attempts: 1, receipt: null, failure, remains: [], warnings: [], entry: null, record: progress.record };
 }
 
 /** What the activity said of the record: where the chain stands, or that the entries are still to be carried. */
@@ -141,7 +152,7 @@ export async function tell(progress: Progress, notice: Notice, text: string): Pr
   progress.telling += 1;
   try {
     const told = await notify.executeWithOptions({ summary: `${notice}: ${text}`.slice(0, 200) }, [{
-      rollbackId: identity.rollbackId, runId: identity.runId, workflowId: identity.workflowId, notice, text, at, next: progress.waiting().map((one) => one.answer), machineMs: progress.machineMs(Date.now()), humanMs: progress.humanMs(Date.now()), entries,
+      rollbackId: identity.rollbackId, workflowId: identity.workflowId, notice, text, at, next: progress.waiting().map((one) => one.answer), machineMs: progress.machineMs(Date.now()), humanMs: progress.humanMs(Date.now()), entries,
     }]);
     recorded(progress, told.record, [...entries, told.entry]);
     for (const warning of told.warnings) progress.warn(warning);
@@ -185,7 +196,7 @@ export function checkClock(progress: Progress): void {
 
 function breach(progress: Progress): void {
   if (progress.breached) return;
-  progress.breach();
+  progress.breach(Date.now());
   const text = `the time target of ${progress.plan?.targetSeconds ?? 0} s was missed [002 section 7]; an investigation is open`;
   progress.note('breach', Date.now(), { targetSeconds: progress.plan?.targetSeconds ?? null, machineMs: progress.machineMs(Date.now()) });
   void tell(progress, 'breach', text);

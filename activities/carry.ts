@@ -1,0 +1,73 @@
+/** What a successor goes on from: the record first, then the platforms. What they disagree about, a person decides. */
+import type { Carried } from '../model/carried.ts';
+import { failure } from '../model/failure.ts';
+import type { Plan } from '../model/plan.ts';
+import type { RecordEntry, StoredEntry } from '../model/record.ts';
+import { BLOCKED, PASSED, type Answer, type Failure, type Receipt, type StepState } from '../model/state.ts';
+import type { Refusal } from '../model/refusal.ts';
+import type { Observation } from './adapters/adapter.ts';
+import type { Predecessor } from './dependencies.ts';
+
+/** As `runStep` writes it. */
+interface StepEntry extends RecordEntry {
+  readonly step: string; readonly state: StepState; readonly generation: number; readonly attempts: number; readonly startedAt: string;
+  readonly receipt: Receipt | null; readonly failure: Failure | null;
+}
+
+export interface Left {
+  readonly stored: readonly StoredEntry[]; readonly plan: Plan; readonly seen: Readonly<Record<string, Observation>>; readonly startedAtMs: number; readonly starter: string;
+  readonly predecessor: Predecessor | null;
+}
+
+export function carriedFrom({ stored, plan, seen, startedAtMs, starter, predecessor }: Left): Carried {
+  const entries = stored.map((one) => JSON.parse(one.body) as RecordEntry); // The chain holds what our own writer put there.
+  const answers = merge(entries.flatMap((one) => (one.type === 'answer' ? [one['answer'] as Answer] : [])), predecessor?.state.answers ?? []);
+  const refusals = merge(entries.flatMap((one) => (one.type === 'refusal' ? [one['refusal'] as Refusal] : [])), predecessor?.state.refusals.filter((one) => one.message !== undefined) ?? []);
+  const clock = clockOf(entries, startedAtMs, predecessor);
+  const target = plan.targetSeconds;
+  return {
+    ...clock, starter, answers: answers.all, refusals: refusals.all, unrecorded: { answers: answers.missing, refusals: refusals.missing },
+    breached: entries.some((one) => one.type === 'breach') || (predecessor?.state.clock.breached ?? false) || (target !== null && clock.machineMs > target * 1000),
+    warnings: ['resumed after its execution was ended from outside; it went on from the record and the platforms'],
+    steps: plan.steps.map((step) => ({ id: step.id, progress: progressOf(step.id, step.operation === 'deploy' ? (step.component ?? '') : null, entries, answers.all, plan, seen) })),
+  };
+}
+
+/** Messages ride with the next activity; those that never found one are known only to the lost run's history. */
+function merge<T>(recorded: readonly T[], known: readonly T[]): { all: T[]; missing: T[] } {
+  const have = new Set(recorded.map((one) => JSON.stringify(one, Object.keys(one as object).toSorted())));
+  const missing = known.filter((one) => !have.has(JSON.stringify(one, Object.keys(one as object).toSorted())));
+  return { all: [...recorded, ...missing], missing };
+}
+
+/** The lost run's own clock up to its end where its history is left, else the last entry's. From then on nobody but the person who resumes was awaited. */
+function clockOf(entries: readonly RecordEntry[], startedAtMs: number, predecessor: Predecessor | null): { machineMs: number; humanMs: number } {
+  if (predecessor) {
+    const { machineSeconds, humanSeconds } = predecessor.state.clock;
+    const since = Math.max(0, predecessor.endedAtMs - predecessor.asOfMs);
+    const atWork = predecessor.state.state === 'running' || predecessor.state.state === 'planning';
+    const gap = Math.max(0, startedAtMs - predecessor.endedAtMs);
+    return { machineMs: machineSeconds * 1000 + (atWork ? since : 0), humanMs: humanSeconds * 1000 + (atWork ? 0 : since) + gap };
+  }
+  const last = entries.findLast((one) => typeof one['machineMs'] === 'number' && typeof one['humanMs'] === 'number');
+  return { machineMs: Number(last?.['machineMs'] ?? 0), humanMs: Number(last?.['humanMs'] ?? 0) + (last ? Math.max(0, startedAtMs - Date.parse(last.at)) : 0) };
+}
+
+type StepCarried = Carried['steps'][number]['progress'];
+const untouched: StepCarried = { state: 'pending', generation: 0, attempts: 0, startedAt: null, endedAt: null, receipt: null, failure: null, mayHaveActed: true };
+
+function progressOf(id: string, deploys: string | null, entries: readonly RecordEntry[], answers: readonly Answer[], plan: Plan, seen: Readonly<Record<string, Observation>>): StepCarried {
+  const all = entries.filter((one): one is StepEntry => one.type === 'step' && one['step'] === id);
+  const last = all.at(-1);
+  const retries = answers.filter((one) => one.name === 'decide' && one['action'] === 'retry' && one.step === id).length;
+  if (!last) return { ...untouched, generation: retries };
+  const came: StepCarried = { state: last.state, generation: last.generation, attempts: all.length, startedAt: last.startedAt, endedAt: last.at, receipt: last.receipt, failure: last.failure, mayHaveActed: true };
+  // A retry was decided after that entry, and nothing is known of it.
+  if (retries > last.generation) return { ...came, state: 'pending', generation: retries, failure: null };
+  if (BLOCKED.has(last.state)) return came;
+  if (deploys === null || !PASSED.has(last.state)) return { ...untouched, generation: last.generation };
+  const to = plan.targets.find((target) => target.component === deploys)?.to;
+  const current = seen[deploys]?.current ?? null;
+  if (current === to) return came;
+  return { ...came, state: 'failed', failure: failure('Drifted', `${deploys} was put back to ${to ?? '?'}, and is now at ${current ?? 'an unknown version'}: somebody has changed it since`) };
+}

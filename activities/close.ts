@@ -1,0 +1,70 @@
+/** The end: one more look at what is served, then outcome, deployments, snapshots, claims and the last entries in one transaction; then the channel is told. */
+import type { RecordEntry } from '../model/record.ts';
+import type { Target } from '../model/plan.ts';
+import { PASSED, type Failure, type Outcome, type RecordPosition, type StepState } from '../model/state.ts';
+import { StoreUnavailable } from '../store/store.ts';
+import { checkServed } from './checks.ts';
+import { findComponent, NotPossible } from './components.ts';
+import { again, type Attempt, type Dependencies } from './dependencies.ts';
+import { tell } from './notify.ts';
+import { named, shown } from './recording.ts';
+
+export interface CloseWork {
+  readonly rollbackId: string; readonly workflowId: string; readonly environment: string; readonly outcome: Outcome; readonly at: string;
+  readonly closing: { readonly by: string; readonly reason: string } | null;
+  readonly steps: readonly { readonly id: string; readonly component: string | null; readonly state: StepState; readonly attempts: number; readonly startedAt: string | null; readonly endedAt: string | null }[];
+  readonly targets: readonly Target[];
+  readonly machineMs: number; readonly humanMs: number; readonly breached: boolean;
+  readonly entries: readonly RecordEntry[];
+}
+
+export interface Closed {
+  readonly record: RecordPosition; readonly warnings: readonly string[];
+  /** Components that no longer serve their target: then nothing was closed, and the gates have to look again. */
+  readonly drifted: readonly { readonly component: string; readonly failure: Failure }[];
+}
+
+export async function closeRollback(work: CloseWork, deps: Dependencies, attempt: Attempt): Promise<Closed> {
+  const drifted = await drift(work, deps, attempt);
+  if (drifted.length > 0) return { drifted, warnings: [], record: { entries: 0, head: null, behind: true } };
+  const { rollbackId, outcome, at, steps, machineMs, humanMs, breached, closing } = work;
+  const entry: RecordEntry = { event: 'closed', rollbackId, at, type: 'closed', outcome, machineMs, humanMs, breached, closing, steps };
+  const declined = steps.some((step) => step.state === 'declined');
+  // A component counts as restored when Backout moved it and every gate of it passed, however the whole ended; one that was at its target already changes no deployment.
+  const restored = work.targets.filter((target) => {
+    const own = steps.filter((step) => step.component === target.component);
+    return !declined && own.every((step) => PASSED.has(step.state)) && own.some((step) => step.id === `${target.component}.deploy` && step.state === 'done');
+  });
+  try {
+    const { position } = await deps.store.finish({
+      rollbackId, outcome, at, steps, metadata: { machineMs, humanMs, breached },
+      restored: restored.map((target) => ({ component: target.component, from: target.from, to: target.to, snapshot: { version: target.to, verifiedBy: steps.filter((step) => step.component === target.component) } })),
+      entries: named(attempt.runId, [...work.entries, entry]),
+    });
+    await deps.checkpoint(position);
+    const text = `${outcome} after ${(machineMs / 1000).toFixed(1)} s of machine time${closing ? `; closed by ${closing.by}: ${closing.reason}` : ''}`;
+    const warnings = await tell(await deps.config(), { id: `${attempt.runId}/closed`, notice: 'closed', at, text, rollbackId, workflowId: work.workflowId, next: [`backout report ${work.workflowId}`, `backout audit ${work.workflowId}`] });
+    return { record: shown(position), warnings, drifted: [] };
+  } catch (error) {
+    if (error instanceof StoreUnavailable) throw again('the record cannot be reached', error);
+    throw error;
+  }
+}
+
+/** A confirmation may come days after the gates have passed: a success is only written while the target is still served. */
+async function drift(work: CloseWork, deps: Dependencies, attempt: Attempt): Promise<Closed['drifted']> {
+  if (work.outcome !== 'rolled-back' && work.outcome !== 'rolled-back-late') return [];
+  const loaded = await deps.config();
+  const looks = await Promise.all(work.targets.map(async (target) => {
+    try {
+      const component = findComponent(loaded, deps.adapters, work.environment, target.component);
+      const served = await checkServed(component.config, target.to, component.adapter.name, attempt.signal);
+      return served.failure ? [{ component: target.component, failure: served.failure }] : [];
+    } catch (error) {
+      // The configuration has lost the component; what was verified stays verified.
+      if (error instanceof NotPossible) return [];
+      throw error;
+    }
+  }));
+  return looks.flat();
+}

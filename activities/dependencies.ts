@@ -1,0 +1,37 @@
+/** What the worker hands to the activities: everything with an outside. */
+import { ApplicationFailure } from '@temporalio/common';
+import type { LoadedConfig } from '../model/config-file.ts';
+import type { RollbackState } from '../model/state.ts';
+import type { Store } from '../store/store.ts';
+import type { Adapter } from './adapters/adapter.ts';
+
+export interface Dependencies {
+  /** Reads `backout.yaml` anew: the file may have been mended while a rollback was stopped. Throws ConfigError. */
+  readonly config: () => Promise<LoadedConfig>;
+  readonly store: Store;
+  readonly adapters: Readonly<Record<string, Adapter>>;
+  /** Is an execution under this Workflow Id open? */
+  readonly isOpen: (workflowId: string) => Promise<boolean>;
+  /** What the last execution of this rollback before the given run knew, and when it was ended; null where no history is left. */
+  readonly predecessor: (workflowId: string, rollbackId: string, runId: string) => Promise<Predecessor | null>;
+  /** Leaves a trace of the chain's head outside Postgres. Never throws. */
+  readonly checkpoint: (position: { readonly seq: number; readonly head: string }) => Promise<void>;
+}
+
+/** The lost run as its own history tells it: its state as of its last workflow task, and when it was ended. */
+export interface Predecessor { readonly state: RollbackState; readonly asOfMs: number; readonly endedAtMs: number }
+
+/** One attempt of one activity, as the engine sees it. */
+export interface Attempt {
+  readonly number: number;
+  /** The run it belongs to: the record names entries by it. Not an input, since a reset run replays under another id. */
+  readonly runId: string;
+  readonly firstScheduledMs: number;
+  readonly signal: AbortSignal;
+  readonly heartbeat: (progress: string) => void;
+}
+
+/** Asks the engine for another attempt. */
+export const again = (message: string, cause: unknown, afterMs?: number): ApplicationFailure => ApplicationFailure.create({
+  message, type: 'Transient', nonRetryable: false, ...(afterMs === undefined ? {} : { nextRetryDelay: Math.min(afterMs, 60_000) }), ...(cause instanceof Error ? { cause } : {}),
+});
