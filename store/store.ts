@@ -74,25 +74,26 @@ export interface Store {
   /** The number of entries of a rollback and the head of the whole chain. */
   position(rollbackId: string): Promise<RecordPositionOf>;
 
+  /** What CI says, as often as it says it. `success` is kept as `in_progress` until the checks have seen it; `rolled_back` is refused. */
   recordDeployment(deployment: Omit<Deployment, 'healthCheckPassed' | 'rollbackFrom' | 'deployedAt' | 'completedAt' | 'rolledBackAt'>): Promise<Deployment>;
-  /** What the checks found: alone sets `success` and `health_check_passed`, and takes a `post_deployment` snapshot. */
+  /** What the checks found: alone sets `success` and `health_check_passed`, and takes a `post_deployment` snapshot. A failed check sets `failed`; a row that is `rolled_back` stays so. */
   verifyDeployment(deploymentId: string, passed: boolean, details: unknown, snapshot: unknown): Promise<Deployment>;
   deployment(deploymentId: string): Promise<Deployment | null>;
   /** Newest first. */
   deployments(filter: { environment?: string; component?: string; version?: string; limit?: number }): Promise<Deployment[]>;
-  /** The newest deployment known healthy whose version is not `except`. */
+  /** The newest deployment known healthy whose version is not `except`; a version whose later deployment failed or was rolled back is not. */
   lastHealthy(environment: string, component: string, except: string | null): Promise<Deployment | null>;
 
   /** One transaction: the event row, the claims (or a refusal's row without), the snapshots, the entries. Answers the holder where a claim is another's. Idempotent by rollbackId. */
   open(request: OpenRequest): Promise<{ readonly holder: Claim } | Appended>;
-  /** One transaction: outcome and steps, deployments, snapshots, entries, claims given up. Idempotent by rollbackId. */
+  /** One transaction: outcome and steps, deployments, snapshots, entries, claims given up. Idempotent by rollbackId: a second answers the first one's entries, and appends nothing. */
   finish(request: CloseRequest): Promise<Appended>;
-  /** Gives a rollback's claims up without ending it well: for one that will never close. */
+  /** The claims that are held, by environment and component. */
   claims(filter: { rollbackId?: string; environment?: string; components?: readonly string[] }): Promise<Claim[]>;
   rollback(rollbackId: string): Promise<RollbackEvent | null>;
   /** Newest first. */
   rollbacks(filter: { environment?: string; component?: string; workflowId?: string; limit?: number }): Promise<RollbackEvent[]>;
-  /** The last ended attempt on this deployment of this component, for [002 section 11]. */
+  /** The last ended attempt on this deployment of this component, for [002 section 11]; with null on any. A refused start is none. */
   lastAttempt(environment: string, component: string, deploymentId: string | null): Promise<RollbackEvent | null>;
 
   /** Histories of closed runs, as exported JSON text with its SHA-256; the entry goes into the chain in the same transaction. */
