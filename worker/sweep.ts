@@ -1,0 +1,97 @@
+/**
+ * Once in a while: export the histories of closed runs into the record, find what was ended from outside, and find what is stuck. Every
+ * round is safe to repeat and to run on several workers at once.
+ */
+import type { Client, WorkflowExecutionInfo } from '@temporalio/client';
+import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
+import { tell, type Notice } from '../activities/notify.ts';
+import type { LoadedConfig } from '../model/config-file.ts';
+import { KINDS } from '../model/policy.ts';
+import type { RecordEntry } from '../model/record.ts';
+import { sha256 } from '../store/digest.ts';
+import type { Store } from '../store/store.ts';
+
+export interface Sweep { readonly client: Client; readonly store: Store; readonly config: () => Promise<LoadedConfig>; readonly checkpoint: (position: { seq: number; head: string }) => Promise<void> }
+
+const TYPES = KINDS.map((kind) => `'${kind}'`).join(', ');
+/** A workflow task that has failed this often in a row is a loop: the execution looks RUNNING and does nothing. */
+const STUCK_ATTEMPTS = 3;
+/** Executions looked at more closely in one round. */
+const ROUND_MAX = 500;
+
+/** One round. Throws where Temporal or Postgres is away; the caller tries again later. */
+export async function sweep(deps: Sweep, known: Set<string>): Promise<void> {
+  await exportClosed(deps, known);
+  await findStuck(deps);
+}
+
+async function exportClosed(deps: Sweep, known: Set<string>): Promise<void> {
+  let looked = 0;
+  for await (const run of deps.client.workflow.list({ query: `WorkflowType IN (${TYPES}) AND ExecutionStatus != 'Running'` })) {
+    if (known.has(run.runId)) continue;
+    looked += 1;
+    if (looked > ROUND_MAX) return;
+    if (!await deps.store.hasHistory(run.runId)) await exportRun(deps, run);
+    await noticeAbandoned(deps, run);
+    known.add(run.runId);
+  }
+}
+
+async function exportRun({ client, store, checkpoint }: Sweep, run: WorkflowExecutionInfo): Promise<void> {
+  const history = await client.workflow.getHandle(run.workflowId, run.runId).fetchHistory();
+  const json = JSON.stringify(historyToJSON(history));
+  const rollbackId = await rollbackOf(history, run, client);
+  const at = new Date().toISOString();
+  const entry: RecordEntry = { event: `${run.runId}/history`, rollbackId, at, type: 'history', workflowId: run.workflowId, runId: run.runId, status: run.status.name, events: history.events?.length ?? 0, sha256: sha256(json) };
+  await store.saveHistory({ rollbackId, workflowId: run.workflowId, runId: run.runId, json, sha256: sha256(json) }, entry);
+  await checkpoint(await store.position(rollbackId));
+}
+
+/** The rollback a run belongs to: what its first event says, a successor's input before its own id. */
+async function rollbackOf(history: Awaited<ReturnType<ReturnType<Client['workflow']['getHandle']>['fetchHistory']>>, run: WorkflowExecutionInfo, client: Client): Promise<string> {
+  const started = history.events?.[0]?.workflowExecutionStartedEventAttributes;
+  const payload = started?.input?.payloads?.[0];
+  const first = started?.originalExecutionRunId ?? run.runId;
+  if (!payload) return first;
+  try {
+    const input: unknown = client.options.loadedDataConverter.payloadConverter.fromPayload(payload);
+    const resumes = (input as { resumes?: { rollbackId?: unknown } } | null)?.resumes?.rollbackId;
+    return typeof resumes === 'string' && /^[0-9a-f-]{36}$/.test(resumes) ? resumes : first;
+  } catch {
+    // Anything may have been sent as input; the workflow itself has refused it.
+    return first;
+  }
+}
+
+/** Ended from outside while its rollback is open, and nothing goes on under its Id: somebody has to resume it. */
+async function noticeAbandoned(deps: Sweep, run: WorkflowExecutionInfo): Promise<void> {
+  if (run.status.name !== 'TERMINATED' && run.status.name !== 'TIMED_OUT') return;
+  const [claim] = (await deps.store.rollbacks({ workflowId: run.workflowId, limit: 1 })).filter((one) => one.outcome === null);
+  if (!claim) return;
+  const latest = await deps.client.workflow.getHandle(run.workflowId).describe();
+  if (latest.runId !== run.runId && latest.status.name === 'RUNNING') return;
+  const text = `${run.workflowId} was ended from outside (${run.status.name}) and is abandoned; what it holds stays held`;
+  await notice(deps, { event: `${run.runId}/abandoned`, rollbackId: claim.rollbackId, workflowId: run.workflowId, kind: 'abandoned', text, next: [`backout resume ${run.workflowId} --by YOU --reason WHY`] });
+}
+
+async function findStuck(deps: Sweep): Promise<void> {
+  let looked = 0;
+  for await (const run of deps.client.workflow.list({ query: `WorkflowType IN (${TYPES}) AND ExecutionStatus = 'Running'` })) {
+    looked += 1;
+    if (looked > ROUND_MAX) return;
+    const { raw } = await deps.client.workflow.getHandle(run.workflowId, run.runId).describe();
+    const attempt = raw.pendingWorkflowTask?.attempt ?? 0;
+    if (attempt < STUCK_ATTEMPTS) continue;
+    const text = `${run.workflowId} looks running and is stuck: its workflow task has failed ${attempt} times. The worker's log has the reason; nothing is changed meanwhile`;
+    await notice(deps, { event: `${run.runId}/stuck`, rollbackId: run.runId, workflowId: run.workflowId, kind: 'stuck', text, next: ['mend the worker and start it again: the execution goes on by itself', `backout now COMPONENT --print`] });
+  }
+}
+
+/** Told once: the record's entry is the memory. */
+async function notice(deps: Sweep, what: { event: string; rollbackId: string; workflowId: string; kind: Notice; text: string; next: string[] }): Promise<void> {
+  if (await deps.store.find(what.event)) return;
+  const at = new Date().toISOString();
+  const undelivered = await tell(await deps.config(), { id: what.event, notice: what.kind, at, text: what.text, rollbackId: what.rollbackId, workflowId: what.workflowId, next: what.next });
+  const { position } = await deps.store.append(what.rollbackId, [{ event: what.event, rollbackId: what.rollbackId, at, type: what.kind, text: what.text, undelivered }]);
+  await deps.checkpoint(position);
+}
