@@ -1,18 +1,16 @@
 /**
  * GitHub Actions as the CI/CD executor [002 section 6]: dispatches the user's rollback workflow, finds its run again, follows it to its end.
- * https://docs.github.com/rest/actions/workflows and /workflow-runs, API version 2022-11-28, last checked November 2026 against
- * @octokit/openapi-types 29.0.1.
+ * https://docs.github.com/rest/actions/workflows and /workflow-runs, API 2022-11-28, checked November 2026 with @octokit/openapi-types 29.0.1.
  *
  * A dispatch is not idempotent and its answer may be lost. So the operation id goes into the run's name, which is the only input of a
- * run that can be read back, and the runs are searched for it before every dispatch. The user's workflow must therefore have
+ * run that can be read back, and the runs are searched for it before every dispatch. The user's workflow must therefore have these four inputs and
  *   run-name: Rollback ${{ inputs.component }} to ${{ inputs.version }} in ${{ inputs.environment }} (${{ inputs.operation }})
- *   on: { workflow_dispatch: { inputs: { version: …, component: …, environment: …, operation: … } } }
- *   concurrency: { group: "rollback-${{ inputs.environment }}-${{ inputs.component }}", cancel-in-progress: false }
+ * and should have `concurrency: { group: "rollback-${{ inputs.environment }}-${{ inputs.component }}", cancel-in-progress: false }`.
  */
 import { resolve } from 'node:path';
 import { z } from 'zod';
 import { AdapterError, type Adapter, type AdapterCall, type AdapterErrorKind, type Observation } from './adapter.ts';
-import { beating, createHttp, HttpError, type Beat, type Http, type HttpRequest } from './http.ts';
+import { beating, createHttp, HttpError, orNull, type Beat, type Http, type HttpRequest } from './http.ts';
 import type { Receipt } from '../../model/state.ts';
 
 const NAME = 'github-actions';
@@ -23,7 +21,7 @@ const optionsSchema = z.strictObject({
   repository: z.string().regex(/^[\w-]+\/(?!\.{1,2}$)[\w.-]+$/, 'owner/name'),
   workflow: z.string().regex(/^(?!\.{1,2}$)[\w.-]+$/, 'the file name without folders, e.g. rollback.yml, or the id'),
   ref: z.string().min(1).default('main').describe('Branch or tag whose workflow file is run'),
-  token: z.string().regex(/^(env|file):.+/, '`env:NAME` or `file:PATH`').default('env:GITHUB_TOKEN').describe('Actions: read and write; Contents: read'),
+  token: z.string().regex(/^(env:[A-Za-z_]\w*|file:.+)$/, '`env:NAME` or `file:PATH`').default('env:GITHUB_TOKEN').describe('Actions: read and write; Contents: read'),
   baseUrl: z.url().refine((url) => /^https:|^http:\/\/(localhost|127\.0\.0\.1|\[::1\])([:/]|$)/.test(url), 'https, since the token goes there; http only to this machine')
     .default('https://api.github.com').describe('GitHub Enterprise Server: https://HOST/api/v3'),
   inputs: z.strictObject({
@@ -44,13 +42,12 @@ const runSchema = z.object({
   html_url: z.string(), created_at: z.string(), head_sha: z.string(), run_attempt: z.number().optional(),
 });
 const runsSchema = z.object({ total_count: z.number(), workflow_runs: z.array(runSchema) });
-/** 204 without a body where run details are not known or not asked for. */
+/** Null: 204 without a body, where run details are not known or not asked for. */
 const dispatchSchema = z.object({ workflow_run_id: z.number(), html_url: z.string() }).nullable();
 type Run = z.infer<typeof runSchema>;
 
-const PAGE = 100;
 /** GitHub shows the first 1,000 results of a search; older ones need another search. */
-const PAGES_MAX = 10;
+const [PAGE, PAGES_MAX] = [100, 10];
 const SEARCHES_MAX = 5;
 const LOOKBACK_DAYS = 90;
 const PAUSE_MS_MAX = 15_000;
@@ -69,6 +66,7 @@ const ADVICE: Readonly<Record<string, string>> = {
   skipped: 'its jobs were skipped, probably by an `if:`, so nothing was restored; mend the condition, then retry',
   stale: 'GitHub gave up waiting for it; check that a runner is online, then retry',
 };
+const NO_ADVICE = 'this is not a success, and nothing more is known of it; check what is served';
 
 interface Session extends Beat { readonly call: Call; readonly http: Http }
 
@@ -112,17 +110,13 @@ async function* runsOf(session: Session): AsyncGenerator<Run> {
       const query = { event: 'workflow_dispatch', created, per_page: PAGE, page };
       const { total_count: total, workflow_runs: runs } = await ask(session, 'list runs', `${workflowPath(session.call.options)}/runs`, runsSchema, { query });
       yield* runs;
-      if (runs.length === 0 || page * PAGE >= total) return;
+      // Both must say that it was the last page, since neither is promised.
+      if (runs.length === 0 || (runs.length < PAGE && page * PAGE >= total)) return;
       oldest = runs.at(-1)?.created_at ?? '';
     }
     created = `${since}..${oldest}`;
   }
   throw session.http.error('unknown', 'list runs', `there are too many runs to look through; give Backout a workflow of its own (${webUrl(session.call.options)})`);
-}
-
-async function look(session: Session): Promise<Run | null> {
-  for await (const run of runsOf(session)) if (names(run.display_title, session.call.operationId)) return run;
-  return null;
 }
 
 /**
@@ -139,8 +133,7 @@ async function search(session: Session, graceMs: number, sent: boolean): Promise
     let pauseMs = call.options.pollSeconds * 1000;
     let failed = false;
     try {
-      const found = await look(session);
-      if (found !== null) return found;
+      for await (const run of runsOf(session)) if (names(run.display_title, call.operationId)) return run;
     } catch (error) {
       if (!sent || !(error instanceof HttpError) || call.signal.aborted) throw error;
       if (!TRANSIENT.has(error.kind)) return null;
@@ -181,8 +174,9 @@ async function dispatch(session: Session): Promise<Pick<Run, 'id' | 'html_url'>>
   session.say(lost === null ? 'dispatched; looking for the run' : `${lost.reason}; looking whether it was dispatched`);
   const found = await search(session, findSeconds * 1000, true);
   if (found !== null) return found;
-  throw http.error('unknown', 'dispatch', `${lost?.reason ?? 'GitHub accepted it'}, and no run named ${call.operationId} appeared within ${findSeconds} s; `
-    + `look at ${webUrl(call.options)} before anything is dispatched again`, lost === null ? {} : { cause: lost });
+  // `unknown` is looked into by another attempt, which may dispatch; what was accepted must not be dispatched again by anybody but a person.
+  throw http.error(lost === null ? 'unexpected-response' : 'unknown', 'dispatch', `${lost?.reason ?? 'GitHub accepted it'}, and no run named ${call.operationId} `
+    + `appeared within ${findSeconds} s; look at ${webUrl(call.options)} before anything is dispatched again`, lost === null ? {} : { cause: lost });
 }
 
 async function follow(session: Session, reference: Pick<Run, 'id' | 'html_url'>): Promise<Receipt> {
@@ -211,33 +205,23 @@ async function follow(session: Session, reference: Pick<Run, 'id' | 'html_url'>)
 }
 
 function concluded({ call, http }: Session, run: Run, conclusion: string): Receipt {
-  if (conclusion !== 'success') {
-    const advice = ADVICE[conclusion] ?? 'this is not a success, and nothing more is known of it; check what is served';
-    throw http.error('failed', 'run', `it ended as ${conclusion}: ${run.html_url}; ${advice}`);
-  }
+  if (conclusion !== 'success') throw http.error('failed', 'run', `it ended as ${conclusion}: ${run.html_url}; ${ADVICE[conclusion] ?? NO_ADVICE}`);
   const nameless = names(run.display_title, call.operationId) ? {} : { detail: `its name, ${run.display_title}, lacks the operation id: after a crash it would not be found again` };
   return { after: { conclusion, headSha: run.head_sha }, ids: { runId: run.id, runUrl: run.html_url, runAttempt: run.run_attempt ?? 1 }, ...nameless };
 }
 
 /** Would a dispatch work, and would its run be found again? */
-async function checkWorkflow(session: Session): Promise<boolean> {
+async function checkWorkflow(session: Session): Promise<void> {
   const { http, call: { options } } = session;
   const workflow = await ask(session, 'inspect', workflowPath(options), workflowSchema);
   if (workflow.state !== 'active') throw http.error('configuration', 'inspect', `the workflow is ${workflow.state}; enable it at ${workflow.html_url}`);
   const path = workflow.path.split('/').map(encodeURIComponent).join('/');
-  const file = await orNull(ask(session, 'inspect', `/contents/${path}`, fileSchema, { query: { ref: options.ref } }));
-  if (file === null) return false;
+  const file = await ask(session, `reading ${workflow.path} on ${options.ref}`, `/contents/${path}`, fileSchema, { query: { ref: options.ref } });
   const runName = /^run-name:.*(\n[ \t]+.*)*/m.exec(Buffer.from(file.content, 'base64').toString('utf8'))?.[0] ?? '';
-  if (new RegExp(`inputs(\\.|\\[['"])${options.inputs.operation}\\b`).test(runName)) return true;
+  if (new RegExp(`inputs(\\.|\\[['"])${options.inputs.operation}\\b`).test(runName)) return;
   throw http.error('configuration', 'inspect', `${workflow.path} on ${options.ref} lacks a run-name with the operation id, so a run could not be found again after a crash; `
     + `add: run-name: Rollback \${{ inputs.${options.inputs.component} }} to \${{ inputs.${options.inputs.version} }} in \${{ inputs.${options.inputs.environment} }} (\${{ inputs.${options.inputs.operation} }})`);
 }
-
-/** Null for what is not there, or not shown to this token. */
-const orNull = <T>(answer: Promise<T>): Promise<T | null> => answer.catch((error: unknown) => {
-  if (error instanceof HttpError && ['not-found', 'unauthorized', 'conflict'].includes(error.kind)) return null;
-  throw error;
-});
 
 async function targetPresent(session: Session): Promise<true | 'unknown'> {
   const { to } = session.call;
@@ -246,28 +230,28 @@ async function targetPresent(session: Session): Promise<true | 'unknown'> {
   return 'unknown';
 }
 
-/** The runs on this component here, newest first, down to the newest successful one. */
+/** The runs on this component here, newest first, down to the newest successful one, as far as the first search goes. */
 async function history(session: Session): Promise<Run[]> {
   const { component, environment } = session.call;
   const runs: Run[] = [];
+  let seen = 0;
   for await (const run of runsOf(session)) {
     if (operationIn(run.display_title, component) !== null && names(run.display_title, environment)) runs.push(run);
-    if (runs.at(-1)?.conclusion === 'success') break;
+    if ((seen += 1) >= PAGE * PAGES_MAX || runs.at(-1)?.conclusion === 'success') break;
   }
   return runs;
 }
 
 async function observe(session: Session, check: boolean): Promise<Observation> {
   const { call } = session;
-  const runNameChecked = check ? await checkWorkflow(session) : null;
+  if (check) await checkWorkflow(session);
   const [current, present, runs] = await Promise.all([call.served(), targetPresent(session), history(session)]);
   const success = runs.find((run) => run.conclusion === 'success');
   // A run that went elsewhere did not put in place what is served now.
   const did = success !== undefined && (current === null || names(success.display_title, current)) ? operationIn(success.display_title, call.component) : null;
-  const [last] = runs;
   const facts = {
-    lastRunId: last?.id ?? null, lastRunUrl: last?.html_url ?? null, lastRunStatus: last?.conclusion ?? last?.status ?? null,
-    runInFlight: runs.find((run) => run.status !== 'completed')?.html_url ?? null, runNameChecked,
+    lastRunId: runs[0]?.id ?? null, lastRunUrl: runs[0]?.html_url ?? null, lastRunStatus: runs[0]?.conclusion ?? runs[0]?.status ?? null,
+    runInFlight: runs.find((run) => run.status !== 'completed')?.html_url ?? null,
   };
   return { current, targetPresent: present, operationId: did, parts: [], versions: [], facts };
 }
@@ -276,8 +260,7 @@ const quoted = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;
 
 function manual(call: Pick<Call, 'environment' | 'component' | 'options' | 'folder' | 'to'>): string[] {
   const { inputs, ref, workflow, baseUrl, repository: name, token: reference } = call.options;
-  const host = webHost(baseUrl);
-  const repository = `--repo ${host === 'github.com' ? '' : `${host}/`}${name}`;
+  const repository = `--repo ${`${webHost(baseUrl)}/`.replace(/^github\.com\/$/, '')}${name}`;
   const values = valuesOf(call, inputs, `manual/${call.component}.deploy/1`);
   const fields = Object.entries(values).map(([field, value]) => `-f ${quoted(`${field}=${value}`)}`).join(' ');
   const token = reference.startsWith('env:') ? `"\${${reference.slice(4)}}"` : `"$(cat ${quoted(resolve(call.folder, reference.slice(5)))})"`;
@@ -302,7 +285,7 @@ export const githubActions: Adapter<GithubActionsOptions> = {
   executesInCi: true,
   limits: [
     'GitHub does not know which version is live: what is in place is what the served check of the component reads, and nothing without one.',
-    'A run is found again only by its run-name, which must carry the operation id; that is checked where the token may read the workflow file.',
+    'A run is found again only by its run-name, which must carry the operation id; inspection reads the workflow file and refuses one without.',
     'Beforehand it is only known whether the target is a tag or a commit, not whether it can still be deployed.',
     'A run that failed or was cancelled may have changed a part; GitHub does not tell which.',
   ],

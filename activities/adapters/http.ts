@@ -107,6 +107,12 @@ export function createHttp(options: HttpOptions): Http {
   return { error, request: (request) => send(options, request, hide, (kind, text, details) => error(kind, request.action, text, details)) };
 }
 
+/** Null for what is not there, or not shown to these credentials: for a reading that is welcome and not needed. */
+export const orNull = <T>(answer: Promise<T>): Promise<T | null> => answer.catch((error: unknown) => {
+  if (error instanceof HttpError && ['not-found', 'unauthorized', 'conflict'].includes(error.kind)) return null;
+  throw error;
+});
+
 async function send<T>(options: HttpOptions, request: HttpRequest<T>, hide: (text: string) => string, fail: Fail): Promise<T> {
   if (request.signal.aborted) throw fail('unavailable', 'interrupted before it was sent', { acted: 'no' });
   const timeoutMs = options.timeoutMs ?? TIMEOUT_MS;
@@ -122,7 +128,7 @@ async function send<T>(options: HttpOptions, request: HttpRequest<T>, hide: (tex
     if (timeout.aborted) throw fail('unavailable', `no answer within ${timeoutMs / 1000} s`);
     throw networkError(error, fail);
   }
-  if (!response.ok) throw refusal(response, hide(text), fail);
+  if (!response.ok) throw refusal(response, text, hide, fail);
   return parsed(request.answer, text, response.status, fail);
 }
 
@@ -192,9 +198,9 @@ function withoutSecrets(cause: unknown, hide: (text: string) => string): Error {
   return Object.assign(copy, { stack: hide(cause instanceof Error ? (cause.stack ?? '') : ''), ...(codeOf(cause) === '' ? {} : { code: codeOf(cause) }) });
 }
 
-function refusal(response: Response, text: string, fail: Fail): HttpError {
+function refusal(response: Response, text: string, hide: (text: string) => string, fail: Fail): HttpError {
   const { status } = response;
-  const answer = summaryOf(text);
+  const answer = summaryOf(text, hide);
   const limited = status === 429 || (status === 403
     && (response.headers.has('retry-after') || response.headers.get('x-ratelimit-remaining') === '0' || /rate limit/i.test(answer)));
   // 408 comes from something in between that gave up waiting; the platform may have the request all the same.
@@ -221,13 +227,13 @@ function retryAfterMs(headers: Headers): number {
   return /^\d+$/.test(reset) ? Math.max(0, Number(reset) * 1000 - now) : RATE_LIMIT_PAUSE_MS;
 }
 
-/** The platform's own short words. What is already redacted may be cut; the other way round would leave half a secret. */
-function summaryOf(text: string): string {
+/** The platform's own short words, in JSON as we write it, so that a secret has one of the forms we know. Hidden first and cut then; the other way round leaves half a secret. */
+function summaryOf(text: string, hide: (text: string) => string): string {
   if (text.trim() === '') return 'no text in the answer';
   const value = jsonOf(text);
-  if (value === undefined) return /^\s*</.test(text) ? 'an HTML page instead of JSON' : short(text);
-  if (typeof value !== 'object' || value === null || !('message' in value) || typeof value.message !== 'string') return short(text);
-  return short('errors' in value ? `${value.message} ${JSON.stringify(value.errors)}` : value.message);
+  if (value === undefined) return /^\s*</.test(text) ? 'an HTML page instead of JSON' : short(hide(text));
+  if (typeof value !== 'object' || value === null || !('message' in value) || typeof value.message !== 'string') return short(hide(JSON.stringify(value)));
+  return short(hide('errors' in value ? `${value.message} ${JSON.stringify(value.errors)}` : value.message));
 }
 
 /** Undefined where it is not JSON: JSON itself has no such value. */
@@ -252,8 +258,9 @@ function parsed<T>(schema: z.ZodType<T>, text: string, status: number, fail: Fai
 
 /** Secrets also as they look in a URL, in JSON and in basic authentication. */
 function redactor(secrets: readonly string[]): (text: string) => string {
+  const escaped = (text: string): string => JSON.stringify(text).slice(1, -1);
   const forms = secrets.filter((secret) => secret !== '').flatMap((secret) => [
-    secret, encodeURIComponent(secret), JSON.stringify(secret).slice(1, -1), Buffer.from(secret).toString('base64'),
+    secret, encodeURIComponent(secret), escaped(secret), escaped(escaped(secret)), Buffer.from(secret).toString('base64'),
   ]);
   return (text) => forms.reduce((left, form) => left.replaceAll(form, '[secret]'), text);
 }

@@ -142,10 +142,6 @@ describe('github-actions', () => {
     expect((await github.requests()).filter((line) => line.endsWith('/dispatches'))).toHaveLength(1);
   });
 
-  it('nothing listens: it is unavailable and not unknown, since nothing can have been sent', async () => {
-    expect((await rejection(githubActions.apply(call({}, { baseUrl: 'http://127.0.0.1:1' })))).kind).toBe('unavailable');
-  });
-
   it('errors after the lost dispatch do not hide the run: the list is asked again, no earlier than it allows', async () => {
     const path = '/runs$';
     const then: Fault[] = [{ path, answer: 'hang' }, { path, answer: { status: 502 } }, { path, answer: { status: 429, headers: { 'retry-after': '1' } } }];
@@ -242,7 +238,7 @@ describe('github-actions', () => {
     await github.control({ seed: { count: 1, ageMs: 3000, inputs: { ...inputs, component: 'web-api', operation: 'cccc/web-api.deploy/1' } } });
     await github.control({ seed: { count: 1, ageMs: 2000, inputs: { ...inputs, version: 'v2', operation: 'dddd/web.deploy/1' }, conclusion: 'failure' } });
     const seen = await githubActions.inspect(call());
-    expect(seen).toMatchObject({ current: 'v1', targetPresent: true, operationId: 'aaaa/web.deploy/1', facts: { lastRunStatus: 'failure', runInFlight: null, runNameChecked: true } });
+    expect(seen).toMatchObject({ current: 'v1', targetPresent: true, operationId: 'aaaa/web.deploy/1', facts: { lastRunStatus: 'failure', runInFlight: null } });
     expect(await githubActions.inspect(call({ served: () => Promise.resolve('v2') }))).toMatchObject({ current: 'v2', operationId: null });
     expect(await githubActions.inspect(call({ served: () => Promise.resolve(null) }))).toMatchObject({ current: null });
   });
@@ -267,6 +263,7 @@ describe('github-actions', () => {
     ['no workflow', { workflow: 'other.yml' }, 'not-found', /check repository and workflow/],
     ['no run-name', { runName: null }, 'configuration', /lacks a run-name .* add: run-name: Rollback \$\{\{ inputs.component \}\}/],
     ['a run-name without the operation', { runName: 'Rollback ${{ inputs.version }}' }, 'configuration', /lacks a run-name/],
+    ['a workflow file that the token may not read', { contents: false }, 'not-found', /reading .github\/workflows\/rollback.yml on main failed .*404/],
     ['a bad token', { token: 'another' }, 'unauthorized', /401: Bad credentials \(give the token/],
   ] as const)('inspect refuses %s', async (_, control, kind, message) => {
     await github.control(control);
@@ -275,10 +272,11 @@ describe('github-actions', () => {
     expect(error.message).toMatch(message);
   });
 
-  it('a workflow file that the token may not read is not checked, and the receipt tells of a nameless run', async () => {
-    await github.control({ contents: false, runName: 'Rollback' });
-    expect((await githubActions.inspect(call())).facts).toMatchObject({ runNameChecked: false });
+  it('a run-name that was lost since the inspection: the receipt tells, and an accepted dispatch that cannot be found is for a person', async () => {
+    await github.control({ runName: 'Rollback' });
     expect((await githubActions.apply(call())).detail).toMatch(/lacks the operation id/);
+    await github.control({ runDetails: 'ignore' });
+    expect(await rejection(githubActions.apply(call()))).toMatchObject({ kind: 'unexpected-response', message: expect.stringContaining('GitHub accepted it, and no run named') });
   });
 
   it('takes other names of inputs, and a token with a line break after it', async () => {

@@ -7,7 +7,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Control } from './github.ts';
 
-export interface LedgerEntry { readonly event: 'dispatch' | 'conclusion' | 'cancel'; readonly operation?: string | null; readonly run: number; readonly conclusion?: string }
+interface LedgerEntry { readonly event: 'dispatch' | 'conclusion' | 'cancel'; readonly operation?: string | null; readonly run: number; readonly conclusion?: string }
 
 export interface FakeGithub {
   readonly url: string;

@@ -42,13 +42,13 @@ export interface Settings {
 export interface Run { readonly answer: RunAnswer; readonly inputs: Readonly<Record<string, string>>; readonly createdMs: number; wake: (() => void) | null; cancelled: boolean }
 
 export const SHA = '0123456789abcdef0123456789abcdef01234567';
-const SECOND_PLAN: Plan = { states: [{ status: 'queued', ms: 30 }, { status: 'in_progress', ms: 50 }] };
+const SHORT: Plan = { states: [{ status: 'queued', ms: 30 }, { status: 'in_progress', ms: 50 }] };
 
-export const defaults = (): Settings => ({
+const defaults = (): Settings => ({
   token: 'fake-token', repository: 'acme/shop', workflow: 'rollback.yml', state: 'active', dispatchable: true,
   inputs: Object.fromEntries(['version', 'component', 'environment', 'operation'].map((name) => [name, { required: true }])),
   runName: 'Rollback ${{ inputs.component }} to ${{ inputs.version }} in ${{ inputs.environment }} (${{ inputs.operation }})',
-  contents: true, runDetails: 'yes', staleMs: 0, staleGetMs: 0, plan: SECOND_PLAN, tags: ['v1', 'v2', 'bad'], bad: ['bad'], served: {}, command: null,
+  contents: true, runDetails: 'yes', staleMs: 0, staleGetMs: 0, plan: SHORT, tags: ['v1', 'v2', 'bad'], bad: ['bad'], served: {}, command: null,
 });
 
 /** The dates of GitHub know no fractions of a second. */
