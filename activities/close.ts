@@ -36,10 +36,12 @@ export async function closeRollback(work: CloseWork, deps: Dependencies, attempt
     return !declined && own.every((step) => PASSED.has(step.state)) && own.some((step) => step.id === `${target.component}.deploy` && step.state === 'done');
   });
   try {
+    // Apart from the end itself, which is written once: a later call may only bring what was said meanwhile.
+    if (work.entries.length > 0) await deps.store.append(rollbackId, named(attempt.runId, work.entries));
     const { position } = await deps.store.finish({
       rollbackId, outcome, at, steps, metadata: { machineMs, humanMs, breached },
       restored: restored.map((target) => ({ component: target.component, from: target.from, to: target.to, snapshot: { version: target.to, verifiedBy: steps.filter((step) => step.component === target.component) } })),
-      entries: named(attempt.runId, [...work.entries, entry]),
+      entries: named(attempt.runId, [entry]),
     });
     await deps.checkpoint(position);
     const text = `${outcome} after ${(machineMs / 1000).toFixed(1)} s of machine time${closing ? `; closed by ${closing.by}: ${closing.reason}` : ''}`;
