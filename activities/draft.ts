@@ -95,7 +95,7 @@ async function look(component: Component, input: StartInput, deps: Dependencies,
   const to = await resolveTarget(component, input, asked, current ?? deployment?.version ?? null, deps);
   await checkPresent(component, to, observation, attempt);
   await checkAnalysis(component, input, deployment, deps);
-  const warnings: string[] = [...component.adapter.limits.map((limit) => `${component.name}: ${limit}`)];
+  const warnings: string[] = [];
   const moreWarnings = await checkStability(component, input, attempt);
   if (deployment === null) warnings.push(`${component.name}: the deployment of ${current ?? 'what is in place'} is not recorded, so none can be marked rolled_back; record it with backout deployment record`);
   return {

@@ -17,7 +17,11 @@ export type Ask =
   | { readonly ask: 'doctor'; readonly environment: string | null; readonly component: string | null }
   | { readonly ask: 'verify'; readonly deploymentId: string };
 
-export interface Planned { readonly ask: 'plan'; readonly workflowId: string; readonly plan: Plan | null; readonly planHash: string | null; readonly warnings: readonly string[]; readonly refusal: Refusal | null }
+export interface Planned {
+  readonly ask: 'plan'; readonly workflowId: string; readonly plan: Plan | null; readonly planHash: string | null; readonly warnings: readonly string[];
+  /** What the platforms cannot guarantee, and how a late attempt is fenced: per component. */
+  readonly limits: Readonly<Record<string, { readonly fence: Fence; readonly limits: readonly string[] }>>;
+  readonly refusal: Refusal | null }
 
 /** `problem`: a rollback would not work now. `warning`: it would, with something missing. */
 export interface Finding { readonly check: string; readonly verdict: 'ok' | 'warning' | 'problem'; readonly detail: string; readonly remedy: string | null }
@@ -39,9 +43,14 @@ async function preview(kind: Kind, input: StartInput, deps: Dependencies, attemp
   const workflowId = workflowIdOf({ kind, ...input });
   try {
     const { plan, planHash, warnings } = await draft(kind, input, null, deps, { ...attempt, firstScheduledMs: 0 });
-    return { ask: 'plan', workflowId, plan, planHash, warnings, refusal: null };
+    const loaded = await deps.config();
+    const limits = Object.fromEntries(plan.targets.map(({ component }) => {
+      const { adapter } = findComponent(loaded, deps.adapters, plan.environment, component);
+      return [component, { fence: adapter.fence, limits: adapter.limits }];
+    }));
+    return { ask: 'plan', workflowId, plan, planHash, warnings, limits, refusal: null };
   } catch (error) {
-    const no = (rule: Parameters<typeof refuse>[0], explanation: string): Planned => ({ ask: 'plan', workflowId, plan: null, planHash: null, warnings: [], refusal: refuse(rule, explanation, input.by, new Date().toISOString()) });
+    const no = (rule: Parameters<typeof refuse>[0], explanation: string): Planned => ({ ask: 'plan', workflowId, plan: null, planHash: null, warnings: [], limits: {}, refusal: refuse(rule, explanation, input.by, new Date().toISOString()) });
     if (error instanceof NotPossible) return no(error.rule, error.message);
     if (error instanceof StoreUnavailable) return no('record-unavailable', 'Postgres cannot be reached by the worker; see backout doctor');
     throw error;

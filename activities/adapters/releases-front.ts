@@ -210,7 +210,7 @@ class Front {
     if (response.closed) return finish();
     response.once('close', finish);
     const headers = [...endToEnd(request.rawHeaders), 'X-Forwarded-For', request.socket.remoteAddress ?? '', 'Connection', 'close'];
-    const onward = send({ agent: false, createConnection: () => socket, method: request.method, path: request.url, headers, setHost: false });
+    const onward = send({ createConnection: () => socket, method: request.method, path: request.url, headers, setHost: false });
     onward.on('error', fail).on('response', (answer) => {
       response.sendDate = false;
       response.writeHead(answer.statusCode ?? 502, answer.statusMessage, endToEnd(answer.rawHeaders));

@@ -77,7 +77,7 @@ class Site {
     const changed = (version: string): number => orNull(() => fs.statSync(this.folderOf(version)))?.mtimeMs ?? 0;
     return (orNull(() => fs.readdirSync(join(this.root, 'releases'))) ?? [])
       .filter((version) => VERSION.test(version) && orNull(() => fs.statSync(this.folderOf(version)).isDirectory()) === true)
-      .sort((a, b) => changed(b) - changed(a) || b.localeCompare(a, 'en', { numeric: true }));
+      .toSorted((a, b) => changed(b) - changed(a) || b.localeCompare(a, 'en', { numeric: true }));
   }
 
   /** The program of a version, or null where it cannot be run. The pattern keeps `..`, `/` and NUL out of every path. */
@@ -181,6 +181,7 @@ class Attempt {
 
   async run(): Promise<Receipt> {
     const { operationId, to } = this.#call;
+    this.beat();
     const before = this.#site.look();
     if (before.holder.kind === 'foreign') throw new AdapterError('conflict', `port ${this.#call.options.port} is held by ${before.holder.who}, which is no release of ${this.#site.root}; it was left alone and nothing was changed`);
     // The line of an attempt that died between its switch and this line.
@@ -233,6 +234,7 @@ class Attempt {
 
   async #until(word: string, timeoutMs: number, signal: AbortSignal | undefined, done: () => boolean | Promise<boolean>): Promise<boolean> {
     this.#word = word;
+    this.beat();
     for (const end = performance.now() + timeoutMs; !(await done()); await sleep(50, undefined, { signal })) if (performance.now() > end) return false;
     return true;
   }
@@ -330,7 +332,7 @@ async function inspect(call: Call): Promise<Observation> {
       current,
       targetPresent: site.program(call.to) !== null,
       operationId: current !== null && holder.kind === 'front' ? active?.operationId ?? null : null,
-      parts: current === serving ? [] : [{ name: 'the current link', version: link }, { name: 'the serving process', version: serving }],
+      parts: link === null || link === serving ? [] : [{ name: 'the current link', version: link }, { name: 'the serving process', version: serving }],
       versions: site.versions(),
       facts: {
         portHeldBy: holder.kind === 'foreign' ? holder.who : holder.kind, pid: holder.kind === 'front' && serving !== null ? active?.pid ?? null : null,

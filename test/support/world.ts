@@ -1,8 +1,8 @@
 /** A whole Backout in a temporary folder: real Temporal, real Postgres, a real shop on the platform `releases`, real worker processes. */
-import { execFile, fork, spawn, type ChildProcess } from 'node:child_process';
+import { execFile, fork, type ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
@@ -77,8 +77,8 @@ export class World {
   }
 
   /** A worker process, ready. Its log is `worker.log` in the world's folder. */
-  async worker(env: NodeJS.ProcessEnv = {}): Promise<ChildProcess> {
-    const child = fork(join(ROOT, 'worker/main.ts'), [], { cwd: this.folder, detached: true, stdio: ['ignore', 'pipe', 'pipe', 'ipc'], env: this.environment(env) });
+  async worker(env: NodeJS.ProcessEnv = {}, program = 'worker/main.ts'): Promise<ChildProcess> {
+    const child = fork(join(ROOT, program), [], { cwd: this.folder, detached: true, stdio: ['ignore', 'pipe', 'pipe', 'ipc'], env: this.environment(env) });
     const log = createWriteStream(join(this.folder, 'worker.log'), { flags: 'a' });
     child.stdout?.pipe(log, { end: false });
     child.stderr?.pipe(log, { end: false });
@@ -155,7 +155,7 @@ export class World {
   }
 
   /** The end of it, however it ended. */
-  async end_(handle: WorkflowHandle): Promise<RollbackState> {
+  closed(handle: WorkflowHandle): Promise<RollbackState> {
     return this.until(handle, 'closed', (state) => state.state === 'closed');
   }
 
@@ -213,7 +213,6 @@ export class World {
 }
 
 async function readLinkOf(pid: number): Promise<string | null> {
-  const { readlink } = await import('node:fs/promises');
   return Number.isInteger(pid) && pid > 0 ? readlink(`/proc/${pid}/cwd`).catch(() => null) : null;
 }
 
@@ -225,5 +224,3 @@ export function run(command: string, args: readonly string[], cwd: string, env: 
     });
   });
 }
-
-void spawn; void mkdir;
