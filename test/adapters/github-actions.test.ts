@@ -192,16 +192,27 @@ describe('github-actions', () => {
     expect(await github.dispatches()).toBe(1);
   });
 
-  it('follows a run that is not to be read yet, through errors, and waits as long as it is told', async () => {
-    const slow = { states: [{ status: 'in_progress', ms: 400 }] };
+  it('follows a run that is not to be read yet, and through errors', async () => {
     const path = '/actions/runs/';
-    await github.control({ staleGetMs: 200, plans: [slow], faults: [
-      { path, answer: { status: 500 } }, { path, answer: 'reset' }, { path, answer: 'html' }, { path, answer: { status: 429, headers: { 'retry-after': '1' } } },
-    ] });
+    await github.control({ staleGetMs: 200, faults: [{ path, answer: { status: 500 } }, { path, answer: 'reset' }, { path, answer: 'html' }] });
+    expect((await githubActions.apply(call())).after).toMatchObject({ conclusion: 'success' });
+    expect(beats.join('\n')).toMatch(/500: Server Error; asking again for http/);
+    expect(await github.dispatches()).toBe(1);
+  });
+
+  it('asks for a run no earlier than a rate limit allows', async () => {
+    await github.control({ faults: [{ path: '/actions/runs/', answer: { status: 429, headers: { 'retry-after': '1' } } }] });
     const startedAt = Date.now();
     expect((await githubActions.apply(call())).after).toMatchObject({ conclusion: 'success' });
     expect(Date.now() - startedAt).toBeGreaterThanOrEqual(1000);
-    expect(await github.dispatches()).toBe(1);
+  });
+
+  it('a run that really deploys decides by how its command ends', async () => {
+    await github.control({ command: 'test "$COMPONENT-$ENVIRONMENT-$VERSION" = web-production-v2' });
+    await githubActions.apply(call());
+    expect(await github.served('web')).toBe('v2');
+    expect((await rejection(githubActions.apply(call({ to: 'v1', operationId: OPERATION.replace(/1$/, '2') })))).kind).toBe('failed');
+    expect(await github.served('web')).toBe('v2');
   });
 
   it('a token that is withdrawn while a run goes on leaves the end unknown', async () => {
