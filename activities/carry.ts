@@ -10,26 +10,49 @@ import type { Predecessor } from './dependencies.ts';
 
 /** As `runStep` writes it. */
 interface StepEntry extends RecordEntry {
-  readonly step: string; readonly state: StepState; readonly generation: number; readonly attempts: number; readonly startedAt: string;
-  readonly receipt: Receipt | null; readonly failure: Failure | null;
+  readonly step: string;
+  readonly state: StepState;
+  readonly generation: number;
+  readonly attempts: number;
+  readonly startedAt: string;
+  readonly receipt: Receipt | null;
+  readonly failure: Failure | null;
 }
 
 export interface Left {
-  readonly stored: readonly StoredEntry[]; readonly plan: Plan; readonly seen: Readonly<Record<string, Observation>>; readonly startedAtMs: number; readonly starter: string;
+  readonly stored: readonly StoredEntry[];
+  readonly plan: Plan;
+  readonly seen: Readonly<Record<string, Observation>>;
+  readonly startedAtMs: number;
+  readonly starter: string;
   readonly predecessor: Predecessor | null;
 }
 
 export function carriedFrom({ stored, plan, seen, startedAtMs, starter, predecessor }: Left): Carried {
   const entries = stored.map((one) => JSON.parse(one.body) as RecordEntry); // The chain holds what our own writer put there.
-  const answers = merge(entries.flatMap((one) => (one.type === 'answer' ? [one['answer'] as Answer] : [])), predecessor?.state.answers ?? []);
-  const refusals = merge(entries.flatMap((one) => (one.type === 'refusal' ? [one['refusal'] as Refusal] : [])), predecessor?.state.refusals.filter((one) => one.message !== undefined) ?? []);
+  const answers = merge(
+    entries.flatMap((one) => (one.type === 'answer' ? [one['answer'] as Answer] : [])),
+    predecessor?.state.answers ?? [],
+  );
+  const refusals = merge(
+    entries.flatMap((one) => (one.type === 'refusal' ? [one['refusal'] as Refusal] : [])),
+    predecessor?.state.refusals.filter((one) => one.message !== undefined) ?? [],
+  );
   const clock = clockOf(entries, startedAtMs, predecessor);
   const target = plan.targetSeconds;
   return {
-    ...clock, starter, answers: answers.all, refusals: refusals.all, unrecorded: { answers: answers.missing, refusals: refusals.missing },
-    breached: entries.some((one) => one.type === 'breach') || (predecessor?.state.clock.breached ?? false) || (target !== null && clock.machineMs > target * 1000),
+    ...clock,
+    starter,
+    answers: answers.all,
+    refusals: refusals.all,
+    unrecorded: { answers: answers.missing, refusals: refusals.missing },
+    breached:
+      entries.some((one) => one.type === 'breach') || (predecessor?.state.clock.breached ?? false) || (target !== null && clock.machineMs > target * 1000),
     warnings: ['resumed after its execution was ended from outside; it went on from the record and the platforms'],
-    steps: plan.steps.map((step) => ({ id: step.id, progress: progressOf(step.id, step.operation === 'deploy' ? (step.component ?? '') : null, entries, answers.all, plan, seen) })),
+    steps: plan.steps.map((step) => ({
+      id: step.id,
+      progress: progressOf(step.id, step.operation === 'deploy' ? (step.component ?? '') : null, entries, answers.all, plan, seen),
+    })),
   };
 }
 
@@ -54,20 +77,49 @@ function clockOf(entries: readonly RecordEntry[], startedAtMs: number, predecess
 }
 
 type StepCarried = Carried['steps'][number]['progress'];
-const untouched: StepCarried = { state: 'pending', generation: 0, attempts: 0, startedAt: null, endedAt: null, receipt: null, failure: null, mayHaveActed: true };
+const untouched: StepCarried = {
+  state: 'pending',
+  generation: 0,
+  attempts: 0,
+  startedAt: null,
+  endedAt: null,
+  receipt: null,
+  failure: null,
+  mayHaveActed: true,
+};
 
-function progressOf(id: string, deploys: string | null, entries: readonly RecordEntry[], answers: readonly Answer[], plan: Plan, seen: Readonly<Record<string, Observation>>): StepCarried {
+function progressOf(
+  id: string,
+  deploys: string | null,
+  entries: readonly RecordEntry[],
+  answers: readonly Answer[],
+  plan: Plan,
+  seen: Readonly<Record<string, Observation>>,
+): StepCarried {
   const all = entries.filter((one): one is StepEntry => one.type === 'step' && one['step'] === id);
   const last = all.at(-1);
-  const retries = answers.filter((one) => one.name === 'decide' && one['action'] === 'retry' && one.step === id).length;
-  if (!last) return { ...untouched, generation: retries };
-  const came: StepCarried = { state: last.state, generation: last.generation, attempts: all.length, startedAt: last.startedAt, endedAt: last.at, receipt: last.receipt, failure: last.failure, mayHaveActed: true };
-  // A retry was decided after that entry, and nothing is known of it.
-  if (retries > last.generation) return { ...came, state: 'pending', generation: retries, failure: null };
+  if (!last) return untouched;
+  const came: StepCarried = {
+    state: last.state,
+    generation: last.generation,
+    attempts: all.length,
+    startedAt: last.startedAt,
+    endedAt: last.at,
+    receipt: last.receipt,
+    failure: last.failure,
+    mayHaveActed: true,
+  };
+  // A retry was decided after that entry, and nothing is known of it; the generation is raised as the lost run raised it.
+  const retried = answers.findLast((one) => one.name === 'decide' && one['action'] === 'retry' && one.step === id);
+  if (retried && retried.at > last.at) return { ...came, state: 'pending', generation: last.generation + (last.state === 'unknown' ? 0 : 1), failure: null };
   if (BLOCKED.has(last.state)) return came;
   if (deploys === null || !PASSED.has(last.state)) return { ...untouched, generation: last.generation };
   const to = plan.targets.find((target) => target.component === deploys)?.to;
   const current = seen[deploys]?.current ?? null;
   if (current === to) return came;
-  return { ...came, state: 'failed', failure: failure('Drifted', `${deploys} was put back to ${to ?? '?'}, and is now at ${current ?? 'an unknown version'}: somebody has changed it since`) };
+  return {
+    ...came,
+    state: 'failed',
+    failure: failure('Drifted', `${deploys} was put back to ${to ?? '?'}, and is now at ${current ?? 'an unknown version'}: somebody has changed it since`),
+  };
 }

@@ -5,7 +5,12 @@ import { failure } from '../model/failure.ts';
 import type { ComponentConfig } from '../model/config.ts';
 import type { Failure, Receipt } from '../model/state.ts';
 
-export interface Checked { readonly state: 'done' | 'failed' | 'skipped'; readonly receipt: Receipt; readonly failure: Failure | null; readonly warning?: string }
+export interface Checked {
+  readonly state: 'done' | 'failed' | 'skipped';
+  readonly receipt: Receipt;
+  readonly failure: Failure | null;
+  readonly warning?: string;
+}
 
 const SETTLE_SECONDS = 15;
 const PROBE_SECONDS = 5;
@@ -13,12 +18,22 @@ const SMOKE_SECONDS = 60;
 const BODY_MAX = 256 * 1024;
 const OUTPUT_MAX = 2_000;
 
-interface Reading { readonly ok: boolean; readonly status: number | null; readonly body: string; readonly header: (name: string) => string | null; readonly problem: string | null }
+interface Reading {
+  readonly ok: boolean;
+  readonly status: number | null;
+  readonly body: string;
+  readonly header: (name: string) => string | null;
+  readonly problem: string | null;
+}
 
 /** One GET; never throws for what the other side does. Redirects are not followed: what answers elsewhere proves nothing here. */
 async function read(url: string, seconds: number, signal: AbortSignal): Promise<Reading> {
   try {
-    const response = await fetch(url, { signal: AbortSignal.any([signal, AbortSignal.timeout(seconds * 1000)]), redirect: 'manual', headers: { 'cache-control': 'no-cache', connection: 'close' } });
+    const response = await fetch(url, {
+      signal: AbortSignal.any([signal, AbortSignal.timeout(seconds * 1000)]),
+      redirect: 'manual',
+      headers: { 'cache-control': 'no-cache', connection: 'close' },
+    });
     const chunks: Uint8Array[] = [];
     let size = 0;
     for await (const chunk of response.body ?? []) {
@@ -26,7 +41,13 @@ async function read(url: string, seconds: number, signal: AbortSignal): Promise<
       if (size > BODY_MAX) return { ok: false, status: response.status, body: '', header: () => null, problem: `the answer is larger than ${BODY_MAX} bytes` };
       chunks.push(chunk);
     }
-    return { ok: response.ok, status: response.status, body: Buffer.concat(chunks).toString('utf8'), header: (name) => response.headers.get(name), problem: response.ok ? null : `HTTP ${response.status}` };
+    return {
+      ok: response.ok,
+      status: response.status,
+      body: Buffer.concat(chunks).toString('utf8'),
+      header: (name) => response.headers.get(name),
+      problem: response.ok ? null : `HTTP ${response.status}`,
+    };
   } catch (error) {
     if (signal.aborted) throw error;
     const cause = error instanceof Error && error.cause instanceof Error ? error.cause.message : error instanceof Error ? error.message : String(error);
@@ -43,8 +64,15 @@ export async function readServed(served: Served, signal: AbortSignal): Promise<{
   if (served.header !== undefined) return { version: answer.header(served.header), problem: null };
   if (served.json === undefined) return { version: answer.body.trim(), problem: null };
   try {
-    const value = served.json.split('.').reduce<unknown>((at, key) => (typeof at === 'object' && at !== null ? Object.getOwnPropertyDescriptor(at, key)?.value : undefined), JSON.parse(answer.body));
-    return typeof value === 'string' || typeof value === 'number' ? { version: String(value), problem: null } : { version: null, problem: `the answer has no ${served.json}` };
+    const value = served.json
+      .split('.')
+      .reduce<unknown>(
+        (at, key) => (typeof at === 'object' && at !== null ? Object.getOwnPropertyDescriptor(at, key)?.value : undefined),
+        JSON.parse(answer.body),
+      );
+    return typeof value === 'string' || typeof value === 'number'
+      ? { version: String(value), problem: null }
+      : { version: null, problem: `the answer has no ${served.json}` };
   } catch {
     return { version: null, problem: 'the answer is not JSON' };
   }
@@ -60,16 +88,27 @@ async function settle<T>(seconds: number, signal: AbortSignal, attempt: () => Pr
   }
 }
 
-const nothing = (what: string, section: string): Checked => ({ state: 'skipped', receipt: { detail: `no ${what} is configured: nothing was checked` }, failure: null, warning: `no ${what} is configured in backout.yaml; ${section} asks for one` });
+const nothing = (what: string, section: string): Checked => ({
+  state: 'skipped',
+  receipt: { detail: `no ${what} is configured: nothing was checked` },
+  failure: null,
+  warning: `no ${what} is configured in backout.yaml; ${section} asks for one`,
+});
 
 export async function checkHealth(config: ComponentConfig, signal: AbortSignal): Promise<Checked> {
   if (config.health.length === 0) return nothing('health check', '[002 section 8]');
   const { ok, value } = await settle(config.settleSeconds ?? SETTLE_SECONDS, signal, async () => {
-    const answers = await Promise.all(config.health.map(async (probe) => ({ url: probe.url, answer: await read(probe.url, probe.timeoutSeconds ?? PROBE_SECONDS, signal) })));
+    const answers = await Promise.all(
+      config.health.map(async (probe) => ({ url: probe.url, answer: await read(probe.url, probe.timeoutSeconds ?? PROBE_SECONDS, signal) })),
+    );
     return { ok: answers.every((one) => one.answer.ok), value: answers.map(({ url, answer }) => ({ url, status: answer.status, problem: answer.problem })) };
   });
   const bad = value.filter((one) => one.problem !== null).map((one) => `${one.url}: ${one.problem ?? ''}`);
-  return { state: ok ? 'done' : 'failed', receipt: { after: value }, failure: ok ? null : failure('Unhealthy', `not healthy after ${config.settleSeconds ?? SETTLE_SECONDS} s: ${bad.join('; ')}`) };
+  return {
+    state: ok ? 'done' : 'failed',
+    receipt: { after: value },
+    failure: ok ? null : failure('Unhealthy', `not healthy after ${config.settleSeconds ?? SETTLE_SECONDS} s: ${bad.join('; ')}`),
+  };
 }
 
 export async function checkServed(config: ComponentConfig, to: string, platform: string, signal: AbortSignal): Promise<Checked> {
@@ -79,36 +118,73 @@ export async function checkServed(config: ComponentConfig, to: string, platform:
     const reading = await readServed(served, signal);
     return { ok: reading.version === to, value: reading };
   });
-  const what = value.version === null ? `nothing that can be read (${value.problem ?? 'no version in the answer'})` : `${value.version}`;
-  return { state: ok ? 'done' : 'failed', receipt: { after: { url: served.url, version: value.version } }, failure: ok ? null : failure('ServedVersionDiffers', `${served.url} serves ${what}, not ${to}, although ${platform} reports ${to} in place`) };
+  const what = value.version ?? `nothing that can be read (${value.problem ?? 'no version in the answer'})`;
+  return {
+    state: ok ? 'done' : 'failed',
+    receipt: { after: { url: served.url, version: value.version } },
+    failure: ok ? null : failure('ServedVersionDiffers', `${served.url} serves ${what}, not ${to}, although ${platform} reports ${to} in place`),
+  };
 }
 
-export async function checkSmoke(config: ComponentConfig, place: { folder: string; environment: string; component: string; version: string }, signal: AbortSignal): Promise<Checked> {
+export async function checkSmoke(
+  config: ComponentConfig,
+  place: { folder: string; environment: string; component: string; version: string },
+  signal: AbortSignal,
+): Promise<Checked> {
   if (config.smoke.length === 0) return nothing('smoke test', '[002 section 8]');
   const results: { command: string; exit: string; seconds: number; output: string }[] = [];
   for (const smoke of config.smoke) {
     const result = await run(smoke.command, smoke.timeoutSeconds ?? SMOKE_SECONDS, place, signal);
     results.push(result);
-    if (result.exit !== '0') return { state: 'failed', receipt: { after: results }, failure: failure('SmokeFailed', `${result.command} ended with ${result.exit}: ${result.output.trim().slice(-300) || 'no output'}`) };
+    if (result.exit !== '0')
+      return {
+        state: 'failed',
+        receipt: { after: results },
+        failure: failure('SmokeFailed', `${result.command} ended with ${result.exit}: ${result.output.trim().slice(-300) || 'no output'}`),
+      };
   }
-  return { state: 'done', receipt: { after: results.map(({ output: _, ...result }) => result) }, failure: null };
+  return { state: 'done', receipt: { after: results.map(({ command, exit, seconds }) => ({ command, exit, seconds })) }, failure: null };
 }
 
 /** Runs a configured command without a shell, with a small environment: no platform credential of the worker leaks into it. */
-function run(command: readonly string[], seconds: number, place: { folder: string; environment: string; component: string; version: string }, signal: AbortSignal): Promise<{ command: string; exit: string; seconds: number; output: string }> {
+function run(
+  command: readonly string[],
+  seconds: number,
+  place: { folder: string; environment: string; component: string; version: string },
+  signal: AbortSignal,
+): Promise<{ command: string; exit: string; seconds: number; output: string }> {
   const [program = '', ...args] = command;
   const { PATH = '', HOME = '', LANG = 'C.UTF-8' } = process.env;
   const started = Date.now();
   return new Promise((resolve, reject) => {
     let output = '';
     let exit: string | null = null;
-    const child = spawn(program, args, { cwd: place.folder, detached: true, stdio: ['ignore', 'pipe', 'pipe'], env: { PATH, HOME, LANG, BACKOUT_ENVIRONMENT: place.environment, BACKOUT_COMPONENT: place.component, BACKOUT_VERSION: place.version } });
+    const child = spawn(program, args, {
+      cwd: place.folder,
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { PATH, HOME, LANG, BACKOUT_ENVIRONMENT: place.environment, BACKOUT_COMPONENT: place.component, BACKOUT_VERSION: place.version },
+    });
     // The whole group: a smoke test often starts a browser or a curl that would outlive it.
-    const kill = (): void => { if (child.pid !== undefined) try { process.kill(-child.pid, 'SIGKILL'); } catch { /* It has ended by itself. */ } };
-    const timer = setTimeout(() => { exit = `a timeout after ${seconds} s`; kill(); }, seconds * 1000);
-    const abort = (): void => { kill(); };
+    const kill = (): void => {
+      if (child.pid !== undefined)
+        try {
+          process.kill(-child.pid, 'SIGKILL');
+        } catch {
+          /* It has ended by itself. */
+        }
+    };
+    const timer = setTimeout(() => {
+      exit = `a timeout after ${seconds} s`;
+      kill();
+    }, seconds * 1000);
+    const abort = (): void => {
+      kill();
+    };
     signal.addEventListener('abort', abort, { once: true });
-    const keep = (chunk: Buffer): void => { output = (output + chunk.toString('utf8')).slice(-OUTPUT_MAX); };
+    const keep = (chunk: Buffer): void => {
+      output = (output + chunk.toString('utf8')).slice(-OUTPUT_MAX);
+    };
     child.stdout.on('data', keep);
     child.stderr.on('data', keep);
     const end = (how: string): void => {
@@ -117,7 +193,11 @@ function run(command: readonly string[], seconds: number, place: { folder: strin
       if (signal.aborted) reject(signal.reason instanceof Error ? signal.reason : new Error('cancelled'));
       else resolve({ command: command.join(' '), exit: exit ?? how, seconds: (Date.now() - started) / 1000, output });
     };
-    child.once('error', (error) => { end(`an error at the start: ${error.message}`); });
-    child.once('close', (code, by) => { end(code === null ? `signal ${by ?? '?'}` : `${code}`); });
+    child.once('error', (error) => {
+      end(`an error at the start: ${error.message}`);
+    });
+    child.once('close', (code, by) => {
+      end(code === null ? `signal ${by ?? '?'}` : String(code));
+    });
   });
 }

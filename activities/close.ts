@@ -1,4 +1,5 @@
 /** The end: one more look at what is served, then outcome, deployments, snapshots, claims and the last entries in one transaction; then the channel is told. */
+import { failure } from '../model/failure.ts';
 import type { RecordEntry } from '../model/record.ts';
 import type { Target } from '../model/plan.ts';
 import { PASSED, type Failure, type Outcome, type RecordPosition, type StepState } from '../model/state.ts';
@@ -10,16 +11,30 @@ import { tell } from './notify.ts';
 import { named, shown } from './recording.ts';
 
 export interface CloseWork {
-  readonly rollbackId: string; readonly workflowId: string; readonly environment: string; readonly outcome: Outcome; readonly at: string;
+  readonly rollbackId: string;
+  readonly workflowId: string;
+  readonly environment: string;
+  readonly outcome: Outcome;
+  readonly at: string;
   readonly closing: { readonly by: string; readonly reason: string } | null;
-  readonly steps: readonly { readonly id: string; readonly component: string | null; readonly state: StepState; readonly attempts: number; readonly startedAt: string | null; readonly endedAt: string | null }[];
+  readonly steps: readonly {
+    readonly id: string;
+    readonly component: string | null;
+    readonly state: StepState;
+    readonly attempts: number;
+    readonly startedAt: string | null;
+    readonly endedAt: string | null;
+  }[];
   readonly targets: readonly Target[];
-  readonly machineMs: number; readonly humanMs: number; readonly breached: boolean;
+  readonly machineMs: number;
+  readonly humanMs: number;
+  readonly breached: boolean;
   readonly entries: readonly RecordEntry[];
 }
 
 export interface Closed {
-  readonly record: RecordPosition; readonly warnings: readonly string[];
+  readonly record: RecordPosition;
+  readonly warnings: readonly string[];
   /** Components that no longer serve their target: then nothing was closed, and the gates have to look again. */
   readonly drifted: readonly { readonly component: string; readonly failure: Failure }[];
 }
@@ -39,13 +54,30 @@ export async function closeRollback(work: CloseWork, deps: Dependencies, attempt
     // Apart from the end itself, which is written once: a later call may only bring what was said meanwhile.
     if (work.entries.length > 0) await deps.store.append(rollbackId, named(attempt.runId, work.entries));
     const { position } = await deps.store.finish({
-      rollbackId, outcome, at, steps, metadata: { machineMs, humanMs, breached },
-      restored: restored.map((target) => ({ component: target.component, from: target.from, to: target.to, snapshot: { version: target.to, verifiedBy: steps.filter((step) => step.component === target.component) } })),
+      rollbackId,
+      outcome,
+      at,
+      steps,
+      metadata: { machineMs, humanMs, breached },
+      restored: restored.map((target) => ({
+        component: target.component,
+        from: target.from,
+        to: target.to,
+        snapshot: { version: target.to, verifiedBy: steps.filter((step) => step.component === target.component) },
+      })),
       entries: named(attempt.runId, [entry]),
     });
     await deps.checkpoint(position);
     const text = `${outcome} after ${(machineMs / 1000).toFixed(1)} s of machine time${closing ? `; closed by ${closing.by}: ${closing.reason}` : ''}`;
-    const warnings = await tell(await deps.config(), { id: `${attempt.runId}/closed`, notice: 'closed', at, text, rollbackId, workflowId: work.workflowId, next: [`backout report ${work.workflowId}`, `backout audit ${work.workflowId}`] });
+    const warnings = await tell(await deps.config(), {
+      id: `${attempt.runId}/closed`,
+      notice: 'closed',
+      at,
+      text,
+      rollbackId,
+      workflowId: work.workflowId,
+      next: [`backout report ${work.workflowId}`, `backout audit ${work.workflowId}`],
+    });
     return { record: shown(position), warnings, drifted: [] };
   } catch (error) {
     if (error instanceof StoreUnavailable) throw again('the record cannot be reached', error);
@@ -57,16 +89,20 @@ export async function closeRollback(work: CloseWork, deps: Dependencies, attempt
 async function drift(work: CloseWork, deps: Dependencies, attempt: Attempt): Promise<Closed['drifted']> {
   if (work.outcome !== 'rolled-back' && work.outcome !== 'rolled-back-late') return [];
   const loaded = await deps.config();
-  const looks = await Promise.all(work.targets.map(async (target) => {
-    try {
-      const component = findComponent(loaded, deps.adapters, work.environment, target.component);
-      const served = await checkServed(component.config, target.to, component.adapter.name, attempt.signal);
-      return served.failure ? [{ component: target.component, failure: served.failure }] : [];
-    } catch (error) {
-      // The configuration has lost the component; what was verified stays verified.
-      if (error instanceof NotPossible) return [];
-      throw error;
-    }
-  }));
+  const looks = await Promise.all(
+    work.targets.map(async (target) => {
+      try {
+        const component = findComponent(loaded, deps.adapters, work.environment, target.component);
+        const served = await checkServed(component.config, target.to, component.adapter.name, attempt.signal);
+        return served.failure
+          ? [{ component: target.component, failure: failure('Drifted', `${target.component} was put back and verified, but now: ${served.failure.message}`) }]
+          : [];
+      } catch (error) {
+        // The configuration has lost the component; what was verified stays verified.
+        if (error instanceof NotPossible) return [];
+        throw error;
+      }
+    }),
+  );
   return looks.flat();
 }

@@ -33,15 +33,35 @@ const listed = (names: readonly string[]): string => (names.length === 0 ? 'ther
 
 export function findComponent(loaded: LoadedConfig, adapters: Readonly<Record<string, Adapter>>, environment: string, name: string): Component {
   const place = own(loaded.config.environments, environment);
-  if (!place) throw new NotPossible('unknown-environment', `there is no environment ${JSON.stringify(environment)} in ${loaded.file}; there is ${listed(Object.keys(loaded.config.environments))}`);
+  if (!place)
+    throw new NotPossible(
+      'unknown-environment',
+      `there is no environment ${JSON.stringify(environment)} in ${loaded.file}; there is ${listed(Object.keys(loaded.config.environments))}`,
+    );
   const config = own(place.components, name);
-  if (!config) throw new NotPossible('unknown-component', `there is no component ${JSON.stringify(name)} in ${environment}; there is ${listed(Object.keys(place.components))}. External systems cannot be rolled back [002 section 4]`);
+  if (!config)
+    throw new NotPossible(
+      'unknown-component',
+      `there is no component ${JSON.stringify(name)} in ${environment}; there is ${listed(Object.keys(place.components))}. External systems cannot be rolled back [002 section 4]`,
+    );
   const adapter = Object.values(adapters).find((one) => one.name === config.adapter);
-  if (!adapter) throw new NotPossible('unknown-platform', `${name} names the platform ${JSON.stringify(config.adapter)}, which Backout does not know; it knows ${listed(Object.values(adapters).map((one) => one.name))}`);
+  if (!adapter)
+    throw new NotPossible(
+      'unknown-platform',
+      `${name} names the platform ${JSON.stringify(config.adapter)}, which Backout does not know; it knows ${listed(Object.values(adapters).map((one) => one.name))}`,
+    );
   if (config.executor !== undefined && (config.executor !== adapter.name || !adapter.executesInCi)) {
     throw new NotPossible('executor', `${name} demands execution by ${config.executor}, and its adapter is ${adapter.name}`);
   }
-  return { name, environment, config, adapter, options: checkedOptions(loaded, adapter, environment, name, config), folder: loaded.folder, hash: sha256(canonical(config)) };
+  return {
+    name,
+    environment,
+    config,
+    adapter,
+    options: checkedOptions(loaded, adapter, environment, name, config),
+    folder: loaded.folder,
+    hash: sha256(canonical(config)),
+  };
 }
 
 function checkedOptions(loaded: LoadedConfig, adapter: Adapter, environment: string, name: string, config: ComponentConfig): unknown {
@@ -54,38 +74,63 @@ function checkedOptions(loaded: LoadedConfig, adapter: Adapter, environment: str
 }
 
 /** Every component of the file, with what is wrong with those that cannot be used: for a worker's start and for doctor. */
-export function allComponents(loaded: LoadedConfig, adapters: Readonly<Record<string, Adapter>>): { component?: Component; environment: string; name: string; problem?: NotPossible }[] {
-  return Object.entries(loaded.config.environments).flatMap(([environment, place]) => Object.keys(place.components).map((name) => {
-    try {
-      return { environment, name, component: findComponent(loaded, adapters, environment, name) };
-    } catch (error) {
-      if (error instanceof NotPossible) return { environment, name, problem: error };
-      throw error;
-    }
-  }));
+export function allComponents(
+  loaded: LoadedConfig,
+  adapters: Readonly<Record<string, Adapter>>,
+): { component?: Component; environment: string; name: string; problem?: NotPossible }[] {
+  return Object.entries(loaded.config.environments).flatMap(([environment, place]) =>
+    Object.keys(place.components).map((name) => {
+      try {
+        return { environment, name, component: findComponent(loaded, adapters, environment, name) };
+      } catch (error) {
+        if (error instanceof NotPossible) return { environment, name, problem: error };
+        throw error;
+      }
+    }),
+  );
 }
 
 /** Resolves `env:NAME` and `file:PATH`, relative to the configuration; the value never goes into a message. */
-export const secretOf = (folder: string) => async (reference: string): Promise<string> => {
-  const [kind, rest] = [reference.slice(0, reference.indexOf(':')), reference.slice(reference.indexOf(':') + 1)];
-  if (kind === 'env') {
-    const value = process.env[rest];
-    if (value === undefined || value === '') throw new AdapterError('configuration', `the worker has no environment variable ${rest}, to which backout.yaml refers`);
-    return value;
-  }
-  if (kind === 'file') {
-    const path = resolve(folder, rest);
-    return (await readFile(path, 'utf8').catch((cause: unknown) => { throw new AdapterError('configuration', `the worker cannot read ${path}, to which backout.yaml refers`, { cause }); })).trim();
-  }
-  throw new AdapterError('configuration', 'a secret is a reference: env:NAME or file:PATH');
-};
+export const secretOf =
+  (folder: string) =>
+  async (reference: string): Promise<string> => {
+    const [kind, rest] = [reference.slice(0, reference.indexOf(':')), reference.slice(reference.indexOf(':') + 1)];
+    if (kind === 'env') {
+      const value = process.env[rest];
+      if (value === undefined || value === '')
+        throw new AdapterError('configuration', `the worker has no environment variable ${rest}, to which backout.yaml refers`);
+      return value;
+    }
+    if (kind === 'file') {
+      const path = resolve(folder, rest);
+      return (
+        await readFile(path, 'utf8').catch((cause: unknown) => {
+          throw new AdapterError('configuration', `the worker cannot read ${path}, to which backout.yaml refers`, { cause });
+        })
+      ).trim();
+    }
+    throw new AdapterError('configuration', 'a secret is a reference: env:NAME or file:PATH');
+  };
 
-export interface CallContext { readonly to: string; readonly operationId: string; readonly attempt: number; readonly signal: AbortSignal; readonly heartbeat: (progress: string) => void }
+export interface CallContext {
+  readonly to: string;
+  readonly operationId: string;
+  readonly attempt: number;
+  readonly signal: AbortSignal;
+  readonly heartbeat: (progress: string) => void;
+}
 
 export function callOf(component: Component, context: CallContext): AdapterCall<unknown> {
   return {
-    environment: component.environment, component: component.name, options: component.options, folder: component.folder, ...context,
-    healthPaths: component.config.health.map((probe) => { const url = new URL(probe.url); return url.pathname + url.search; }),
+    environment: component.environment,
+    component: component.name,
+    options: component.options,
+    folder: component.folder,
+    ...context,
+    healthPaths: component.config.health.map((probe) => {
+      const url = new URL(probe.url);
+      return url.pathname + url.search;
+    }),
     secret: secretOf(component.folder),
     served: async () => (component.config.served ? (await readServed(component.config.served, context.signal)).version : null),
   };

@@ -19,7 +19,11 @@ export interface Dependencies {
 }
 
 /** The lost run as its own history tells it: its state as of its last workflow task, and when it was ended. */
-export interface Predecessor { readonly state: RollbackState; readonly asOfMs: number; readonly endedAtMs: number }
+export interface Predecessor {
+  readonly state: RollbackState;
+  readonly asOfMs: number;
+  readonly endedAtMs: number;
+}
 
 /** One attempt of one activity, as the engine sees it. */
 export interface Attempt {
@@ -32,6 +36,11 @@ export interface Attempt {
 }
 
 /** Asks the engine for another attempt. */
-export const again = (message: string, cause: unknown, afterMs?: number): ApplicationFailure => ApplicationFailure.create({
-  message, type: 'Transient', nonRetryable: false, ...(afterMs === undefined ? {} : { nextRetryDelay: Math.min(afterMs, 60_000) }), ...(cause instanceof Error ? { cause } : {}),
-});
+export const again = (message: string, cause: unknown, afterMs?: number): ApplicationFailure =>
+  ApplicationFailure.create({
+    message,
+    type: 'Transient',
+    nonRetryable: false,
+    ...(afterMs === undefined ? {} : { nextRetryDelay: Math.min(afterMs, 60_000) }),
+    ...(cause instanceof Error ? { cause } : {}),
+  });

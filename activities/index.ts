@@ -12,9 +12,19 @@ const BEAT_MS = 500;
 async function alive<T>(work: (attempt: Attempt) => Promise<T>): Promise<T> {
   const context = Context.current();
   const { info } = context;
-  const beat = setInterval(() => { context.heartbeat(); }, BEAT_MS);
+  const beat = setInterval(() => {
+    context.heartbeat();
+  }, BEAT_MS);
   try {
-    return await work({ number: info.attempt, runId: info.workflowExecution?.runId ?? '', firstScheduledMs: info.scheduledTimestampMs, signal: context.cancellationSignal, heartbeat: (progress) => { context.heartbeat(progress); } });
+    return await work({
+      number: info.attempt,
+      runId: info.workflowExecution?.runId ?? '',
+      firstScheduledMs: info.scheduledTimestampMs,
+      signal: context.cancellationSignal,
+      heartbeat: (progress) => {
+        context.heartbeat(progress);
+      },
+    });
   } finally {
     clearInterval(beat);
   }

@@ -14,8 +14,12 @@ export type Notice = 'opened' | 'stopped' | 'warning' | 'breach' | 'reminder' | 
 
 /** The JSON that goes to a file (one line each) or a webhook (POST). `id` is stable, so that a receiver can drop a repetition. */
 export interface Told {
-  readonly id: string; readonly notice: Notice; readonly at: string; readonly text: string;
-  readonly rollbackId: string; readonly workflowId: string;
+  readonly id: string;
+  readonly notice: Notice;
+  readonly at: string;
+  readonly text: string;
+  readonly rollbackId: string;
+  readonly workflowId: string;
   /** What to do next: commands, filled in. */
   readonly next: readonly string[];
 }
@@ -24,26 +28,44 @@ export interface Told {
 const LAST_ATTEMPT = 5;
 
 export interface NotifyWork {
-  readonly rollbackId: string; readonly workflowId: string; readonly notice: Notice; readonly text: string; readonly at: string; readonly next: readonly string[];
-  readonly machineMs: number; readonly humanMs: number; readonly entries: readonly RecordEntry[];
+  readonly rollbackId: string;
+  readonly workflowId: string;
+  readonly notice: Notice;
+  readonly text: string;
+  readonly at: string;
+  readonly next: readonly string[];
+  readonly machineMs: number;
+  readonly humanMs: number;
+  readonly entries: readonly RecordEntry[];
 }
 
-export async function notify(work: NotifyWork, deps: Dependencies, attempt: Attempt): Promise<{ record: RecordPosition; entry: RecordEntry | null; warnings: string[] }> {
+export async function notify(
+  work: NotifyWork,
+  deps: Dependencies,
+  attempt: Attempt,
+): Promise<{ record: RecordPosition; entry: RecordEntry | null; warnings: string[] }> {
   const { rollbackId, workflowId, notice, text, at, next } = work;
   const event = `${notice}/${at}`;
   const loaded = await deps.config();
   const warnings = await tell(loaded, { id: `${attempt.runId}/${event}`, notice, at, text, rollbackId, workflowId, next });
   const entry: RecordEntry = { event, rollbackId, at, type: 'notice', notice, text, machineMs: work.machineMs, humanMs: work.humanMs, undelivered: warnings };
-  const { stored: _, ...record } = await appendOrKeep(deps, attempt, rollbackId, [...work.entries, entry]);
+  const { record } = await appendOrKeep(deps, attempt, rollbackId, [...work.entries, entry]);
   // Somebody has to hear of it: where no channel took it, it is tried again for a while.
-  if (warnings.length > 0 && warnings.length === loaded.config.channels.incident.length && attempt.number < LAST_ATTEMPT) throw again(warnings.join('; '), null);
+  if (warnings.length > 0 && warnings.length === loaded.config.channels.incident.length && attempt.number < LAST_ATTEMPT)
+    throw again(warnings.join('; '), null);
   return { record, entry: record.behind ? entry : null, warnings };
 }
 
 /** Delivers to every incident channel; answers what could not be delivered, without the secret addresses. */
 export async function tell(loaded: LoadedConfig, told: Told): Promise<string[]> {
-  const results = await Promise.all(loaded.config.channels.incident.map((channel) => deliver(loaded.folder, channel, told).then(() => null, (error: unknown) => (
-    `${'file' in channel ? channel.file : 'a webhook'} could not be told: ${error instanceof Error ? error.message : 'unknown error'}`))));
+  const results = await Promise.all(
+    loaded.config.channels.incident.map((channel) =>
+      deliver(loaded.folder, channel, told).then(
+        () => null,
+        (error: unknown) => `${'file' in channel ? channel.file : 'a webhook'} could not be told: ${error instanceof Error ? error.message : 'unknown error'}`,
+      ),
+    ),
+  );
   return results.filter((one) => one !== null);
 }
 
@@ -57,7 +79,13 @@ async function deliver(folder: string, channel: Channel, told: Told): Promise<vo
   const url = /^(env|file):/.test(channel.webhook) ? await secretOf(folder)(channel.webhook) : channel.webhook;
   let response: Response;
   try {
-    response = await fetch(url, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(told), signal: AbortSignal.timeout(5_000), redirect: 'error' });
+    response = await fetch(url, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(told),
+      signal: AbortSignal.timeout(5_000),
+      redirect: 'error',
+    });
   } catch {
     // Fetch's own message may hold the address, which is the secret.
     throw new Error('no answer');

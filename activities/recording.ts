@@ -5,22 +5,32 @@ import { StoreUnavailable } from '../store/store.ts';
 import type { Attempt, Dependencies } from './dependencies.ts';
 
 /** An event is unique in the chain: the run, then what the workflow calls it. */
-export const named = (runId: string, entries: readonly RecordEntry[]): RecordEntry[] => entries.map((entry) => ({ ...entry, event: `${runId}/${entry.event}` }));
+export const named = (runId: string, entries: readonly RecordEntry[]): RecordEntry[] =>
+  entries.map((entry) => ({ ...entry, event: `${runId}/${entry.event}` }));
 
 /** `behind: true` means nothing of `entries` was written, and the workflow has to carry them on. */
-export async function appendOrKeep(deps: Dependencies, attempt: Attempt, rollbackId: string, entries: readonly RecordEntry[]): Promise<RecordPosition & { readonly stored: readonly RecordEntry[] }> {
+export async function appendOrKeep(
+  deps: Dependencies,
+  attempt: Attempt,
+  rollbackId: string,
+  entries: readonly RecordEntry[],
+): Promise<{ readonly record: RecordPosition; readonly stored: readonly RecordEntry[] }> {
   try {
-    if (entries.length === 0) return { ...shown(await deps.store.position(rollbackId)), stored: [] };
+    if (entries.length === 0) return { record: shown(await deps.store.position(rollbackId)), stored: [] };
     const { position, stored } = await deps.store.append(rollbackId, named(attempt.runId, entries));
     await deps.checkpoint(position);
-    return { ...shown(position), stored };
+    return { record: shown(position), stored };
   } catch (error) {
-    if (error instanceof StoreUnavailable) return { entries: 0, head: null, behind: true, stored: [] };
+    if (error instanceof StoreUnavailable) return { record: { entries: 0, head: null, behind: true }, stored: [] };
     throw error;
   }
 }
 
-export const shown = (position: { readonly entries: number; readonly head: string }): RecordPosition => ({ entries: position.entries, head: position.head, behind: false });
+export const shown = (position: { readonly entries: number; readonly head: string }): RecordPosition => ({
+  entries: position.entries,
+  head: position.head,
+  behind: false,
+});
 
 /** Texts from platforms and commands may hold what Postgres cannot store; and a platform must not fill the history. */
 export function clean<T>(value: T): T {

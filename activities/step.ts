@@ -14,9 +14,11 @@ import { appendOrKeep, clean } from './recording.ts';
 import { StoreUnavailable } from '../store/store.ts';
 
 export interface StepWork {
-  readonly rollbackId: string; readonly environment: string;
+  readonly rollbackId: string;
+  readonly environment: string;
   readonly step: { readonly id: string; readonly operation: Operation | null; readonly component: string | null; readonly effect: Effect };
-  readonly from: string | null; readonly to: string;
+  readonly from: string | null;
+  readonly to: string;
   /** SHA-256 of the configuration the plan was made for. */
   readonly config: string;
   readonly generation: number;
@@ -28,13 +30,18 @@ export interface StepWork {
   readonly mayHaveActed: boolean;
   /** ISO time after which an attempt only inspects; null: a person let it go on. */
   readonly deadlineAt: string | null;
-  readonly machineMs: number; readonly humanMs: number;
+  readonly machineMs: number;
+  readonly humanMs: number;
   readonly entries: readonly RecordEntry[];
 }
 
 export interface StepOutcome {
-  readonly state: StepState; readonly attempts: number; readonly receipt: Receipt | null; readonly failure: Failure | null;
-  readonly remains: readonly Remaining[]; readonly warnings: readonly string[];
+  readonly state: StepState;
+  readonly attempts: number;
+  readonly receipt: Receipt | null;
+  readonly failure: Failure | null;
+  readonly remains: readonly Remaining[];
+  readonly warnings: readonly string[];
   /** This step's own entry, where the record could not take it. */
   readonly entry: RecordEntry | null;
   readonly record: RecordPosition;
@@ -50,24 +57,48 @@ export async function runStep(work: StepWork, deps: Dependencies, attempt: Attem
   const event = `step/${work.step.id}/${work.generation}/${work.ordinal}`;
   const before = attempt.number > 1 ? await deps.store.find(`${attempt.runId}/${event}`).catch(() => null) : null;
   // An earlier attempt has finished and died before it could say so: what it recorded is what happened.
-  if (before) return fromEntry(before, await appendOrKeep(deps, attempt, work.rollbackId, work.entries));
+  if (before) return fromEntry(before, (await appendOrKeep(deps, attempt, work.rollbackId, work.entries)).record);
   const startedAt = new Date().toISOString();
   const found = clean(await perform(work, deps, attempt));
   const entry: RecordEntry = {
-    event, rollbackId: work.rollbackId, at: new Date().toISOString(), type: 'step', step: work.step.id, state: found.state, generation: work.generation, attempts: attempt.number,
-    operationId: operationIdOf(work), startedAt, receipt: found.receipt, failure: found.failure, remains: found.remains, machineMs: work.machineMs, humanMs: work.humanMs, mode: work.mode,
+    event,
+    rollbackId: work.rollbackId,
+    at: new Date().toISOString(),
+    type: 'step',
+    step: work.step.id,
+    state: found.state,
+    generation: work.generation,
+    attempts: attempt.number,
+    operationId: operationIdOf(work),
+    startedAt,
+    receipt: found.receipt,
+    failure: found.failure,
+    remains: found.remains,
+    machineMs: work.machineMs,
+    humanMs: work.humanMs,
+    mode: work.mode,
   };
-  const { stored, ...record } = await appendOrKeep(deps, attempt, work.rollbackId, [...work.entries, entry]);
+  const { stored, record } = await appendOrKeep(deps, attempt, work.rollbackId, [...work.entries, entry]);
   const kept = stored.at(-1);
   // Another attempt has said something else meanwhile: this one's doing must not be missing from the record.
-  if (kept && kept['state'] !== found.state) await appendOrKeep(deps, attempt, work.rollbackId, [{ ...entry, event: `${event}/attempt-${attempt.number}`, type: 'late-attempt' }]);
-  return { state: found.state, attempts: attempt.number, receipt: found.receipt, failure: found.failure, remains: found.remains, warnings: found.warning === undefined ? [] : [found.warning], entry: record.behind ? entry : null, record };
+  if (kept && kept['state'] !== found.state)
+    await appendOrKeep(deps, attempt, work.rollbackId, [{ ...entry, event: `${event}/attempt-${attempt.number}`, type: 'late-attempt' }]);
+  return {
+    state: found.state,
+    attempts: attempt.number,
+    receipt: found.receipt,
+    failure: found.failure,
+    remains: found.remains,
+    warnings: found.warning === undefined ? [] : [found.warning],
+    entry: record.behind ? entry : null,
+    record,
+  };
 }
 
 const operationIdOf = (work: StepWork): string => `${work.rollbackId}/${work.step.id}/${work.generation}`;
 
 /** What a stored entry of this very step says; written by `runStep`, so its shape is known. */
-function fromEntry(entry: RecordEntry, { stored: _, ...record }: Awaited<ReturnType<typeof appendOrKeep>>): StepOutcome {
+function fromEntry(entry: RecordEntry, record: RecordPosition): StepOutcome {
   const said = entry as unknown as Pick<StepOutcome, 'state' | 'attempts' | 'receipt' | 'failure' | 'remains'>;
   return { state: said.state, attempts: said.attempts, receipt: said.receipt, failure: said.failure, remains: said.remains, warnings: [], entry: null, record };
 }
@@ -76,7 +107,8 @@ async function perform(work: StepWork, deps: Dependencies, attempt: Attempt): Pr
   try {
     const component = findComponent(await deps.config(), deps.adapters, work.environment, work.step.component ?? '');
     // Generation 0 acts under the confirmed plan only; a decision to retry accepts what was mended in between.
-    if (component.hash !== work.config && work.generation === 0) return failed('ConfigurationChanged', `the configuration of ${component.name} has changed since the plan was made`);
+    if (component.hash !== work.config && work.generation === 0)
+      return failed('ConfigurationChanged', `the configuration of ${component.name} has changed since the plan was made`);
     if (work.step.operation !== 'deploy') return await gate(work, component, attempt);
     return await deploy(work, component, deps, attempt);
   } catch (error) {
@@ -87,21 +119,28 @@ async function perform(work: StepWork, deps: Dependencies, attempt: Attempt): Pr
 
 async function gate(work: StepWork, component: Component, attempt: Attempt): Promise<Found> {
   const { config } = component;
-  const checked = await ((): Promise<Checked> => {
-    switch (work.step.operation) {
-      case 'smoke': return checkSmoke(config, { folder: component.folder, environment: work.environment, component: component.name, version: work.to }, attempt.signal);
-      case 'health': return checkHealth(config, attempt.signal);
-      case 'served': return checkServed(config, work.to, component.adapter.name, attempt.signal);
-      case 'deploy': case null: throw new Error(`${work.step.id} is no gate`);
-    }
-  })();
-  const found = { state: checked.state, receipt: (checked.receipt), failure: checked.failure, remains: [] };
+  const place = { folder: component.folder, environment: work.environment, component: component.name, version: work.to };
+  const checks: Record<Exclude<Operation, 'deploy'>, () => Promise<Checked>> = {
+    smoke: () => checkSmoke(config, place, attempt.signal),
+    health: () => checkHealth(config, attempt.signal),
+    served: () => checkServed(config, work.to, component.adapter.name, attempt.signal),
+  };
+  const { operation } = work.step;
+  if (operation === null || operation === 'deploy') throw new Error(`${work.step.id} is no gate`);
+  const checked = await checks[operation]();
+  const found = { state: checked.state, receipt: checked.receipt, failure: checked.failure, remains: [] };
   return checked.warning === undefined ? found : { ...found, warning: `${component.name}: ${checked.warning}` };
 }
 
 async function deploy(work: StepWork, component: Component, deps: Dependencies, attempt: Attempt): Promise<Found> {
   const { adapter } = component;
-  const call = callOf(component, { to: work.to, operationId: operationIdOf(work), attempt: attempt.number + (mayHaveActed(work, attempt) ? 1 : 0), signal: attempt.signal, heartbeat: attempt.heartbeat });
+  const call = callOf(component, {
+    to: work.to,
+    operationId: operationIdOf(work),
+    attempt: attempt.number + (mayHaveActed(work, attempt) ? 1 : 0),
+    signal: attempt.signal,
+    heartbeat: attempt.heartbeat,
+  });
   const late = work.deadlineAt !== null && Date.now() >= Date.parse(work.deadlineAt);
   let before: Observation;
   try {
@@ -110,11 +149,26 @@ async function deploy(work: StepWork, component: Component, deps: Dependencies, 
     return onError(work, component, attempt, error, null);
   }
   const ownDoing = before.operationId === call.operationId;
-  if (isAt(before, work.to)) return { state: ownDoing ? 'done' : 'already', receipt: ({ before: null, after: shown(before) }), failure: null, remains: [] };
-  if (work.mode === 'inspect') return { ...failed('NotAtTarget', `${component.name} is at ${before.current ?? 'an unknown version'}, not at ${work.to}`), receipt: ({ after: shown(before) }), remains: remainsOf(before, work.to) };
-  if (late) return { ...failed('DeadlinePassed', `the time target was over before ${component.name} could be put back; it is at ${before.current ?? 'an unknown version'}`), receipt: ({ before: shown(before) }), remains: remainsOf(before, work.to) };
-  if (before.targetPresent === false) return { ...failed('NotFound', `${adapter.name} does not have ${work.to} of ${component.name}; it has ${before.versions.slice(0, 5).join(', ') || 'no versions'}`), receipt: ({ before: shown(before) }) };
-  if (await claimLost(work, component, deps)) return { ...failed('ClaimLost', `${component.name} is no longer claimed by this rollback; nothing was changed`), receipt: { before: shown(before) } };
+  if (isAt(before, work.to)) return { state: ownDoing ? 'done' : 'already', receipt: { before: null, after: shown(before) }, failure: null, remains: [] };
+  if (work.mode === 'inspect')
+    return {
+      ...failed('NotAtTarget', `${component.name} is at ${before.current ?? 'an unknown version'}, not at ${work.to}`),
+      receipt: { after: shown(before) },
+      remains: remainsOf(before, work.to),
+    };
+  if (late)
+    return {
+      ...failed('DeadlinePassed', `the time target was over before ${component.name} could be put back; it is at ${before.current ?? 'an unknown version'}`),
+      receipt: { before: shown(before) },
+      remains: remainsOf(before, work.to),
+    };
+  if (before.targetPresent === false)
+    return {
+      ...failed('NotFound', `${adapter.name} does not have ${work.to} of ${component.name}; it has ${before.versions.slice(0, 5).join(', ') || 'no versions'}`),
+      receipt: { before: shown(before) },
+    };
+  if (await claimLost(work, component, deps))
+    return { ...failed('ClaimLost', `${component.name} is no longer claimed by this rollback; nothing was changed`), receipt: { before: shown(before) } };
   try {
     const receipt = await adapter.apply(call);
     return await verified(work, component, call, before, receipt);
@@ -145,45 +199,80 @@ async function verified(work: StepWork, component: Component, call: AdapterCall<
     await delay(250, undefined, { signal: call.signal });
     after = await component.adapter.verify(call);
   }
-  const full = ({ ...receipt, before: shown(before), after: shown(after) });
+  const full = { ...receipt, before: shown(before), after: shown(after) };
   if (isAt(after, work.to)) return { state: 'done', receipt: full, failure: null, remains: [] };
   const remains = remainsOf(after, work.to);
-  if (remains.length > 0) return { ...failed('HalfMoved', `${component.name} is half moved: ${remains.map((one) => one.artifact).join(', ')} not at ${work.to}`), receipt: full, remains };
-  return { ...failed('NotAtTarget', `${component.adapter.name} reported success, but ${component.name} is at ${after.current ?? 'an unknown version'}, not at ${work.to}`), receipt: full };
+  if (remains.length > 0)
+    return {
+      ...failed('HalfMoved', `${component.name} is half moved: ${remains.map((one) => one.artifact).join(', ')} not at ${work.to}`),
+      receipt: full,
+      remains,
+    };
+  return {
+    ...failed(
+      'NotAtTarget',
+      `${component.adapter.name} reported success, but ${component.name} is at ${after.current ?? 'an unknown version'}, not at ${work.to}`,
+    ),
+    receipt: full,
+  };
 }
 
 const isAt = (seen: Observation, to: string): boolean => seen.current === to && seen.parts.every((part) => part.version === to);
-const shown = (seen: Observation): Record<string, unknown> => ({ version: seen.current, ...(seen.parts.length > 0 ? { parts: seen.parts } : {}), ...seen.facts });
+const shown = (seen: Observation): Record<string, unknown> => ({
+  version: seen.current,
+  ...(seen.parts.length > 0 ? { parts: seen.parts } : {}),
+  ...seen.facts,
+});
 /** Parts count as left in between only where some have moved and some have not. */
 const remainsOf = (seen: Observation, to: string): Remaining[] => {
   const left = seen.parts.filter((part) => part.version !== to);
-  return left.length === 0 || left.length === seen.parts.length ? [] : left.map((part) => ({ artifact: part.name, reason: `at ${part.version ?? 'an unknown version'}, not at ${to}`, owner: 'operator' }));
+  return left.length === 0 || left.length === seen.parts.length
+    ? []
+    : left.map((part) => ({ artifact: part.name, reason: `at ${part.version ?? 'an unknown version'}, not at ${to}`, owner: 'operator' }));
 };
 const failed = (type: FailureType, message: string): Found => ({ state: 'failed', receipt: null, failure: failure(type, message), remains: [] });
 
 const FAILURE_OF: Readonly<Record<Exclude<AdapterErrorKind, 'unavailable' | 'rate-limited' | 'unknown' | 'superseded'>, FailureType>> = {
-  'unauthorized': 'Unauthorized', 'not-found': 'NotFound', 'conflict': 'Conflict', 'configuration': 'Configuration', 'unexpected-response': 'UnexpectedResponse', 'failed': 'PlatformFailed',
+  unauthorized: 'Unauthorized',
+  'not-found': 'NotFound',
+  conflict: 'Conflict',
+  configuration: 'Configuration',
+  'unexpected-response': 'UnexpectedResponse',
+  failed: 'PlatformFailed',
 };
 
 /** Transient trouble is tried again, by the engine; the rest is a value. A bug is thrown as it is. */
 async function onError(work: StepWork, component: Component, attempt: Attempt, error: unknown, before: Observation | null): Promise<Found> {
   if (attempt.signal.aborted) throw again('cancelled', error);
   if (!(error instanceof AdapterError)) throw error;
-  switch (error.kind) {
-    case 'unavailable': case 'rate-limited': case 'unknown': case 'superseded': {
-      const until = Math.max(work.deadlineAt === null ? 0 : Date.parse(work.deadlineAt), attempt.firstScheduledMs) + GIVE_UP_MS;
-      if (Date.now() < until) throw again(error.message, error, error.retryAfterMs);
-      const acted = before !== null || mayHaveActed(work, attempt) || error.kind === 'unknown';
-      const type = error.kind === 'unknown' ? 'ResultUnknown' : 'PlatformUnavailable';
-      return { state: acted ? 'unknown' : 'failed', receipt: before ? ({ before: shown(before) }) : null, failure: failure(type, error.message), remains: [] };
-    }
-    default:
-      return { ...failed(FAILURE_OF[error.kind], error.message), receipt: before ? ({ before: shown(before) }) : null, remains: await partsAfter(component, work, attempt) };
+  if (!isFinal(error.kind)) {
+    const until = Math.max(work.deadlineAt === null ? 0 : Date.parse(work.deadlineAt), attempt.firstScheduledMs) + GIVE_UP_MS;
+    // A call whose result is not known is never made again by itself: a person looks first.
+    if (error.kind !== 'unknown' && Date.now() < until) throw again(error.message, error, error.retryAfterMs);
+    const acted = before !== null || mayHaveActed(work, attempt) || error.kind === 'unknown';
+    const type = error.kind === 'unknown' ? 'ResultUnknown' : 'PlatformUnavailable';
+    return { state: acted ? 'unknown' : 'failed', receipt: before ? { before: shown(before) } : null, failure: failure(type, error.message), remains: [] };
   }
+  return {
+    ...failed(FAILURE_OF[error.kind], error.message),
+    receipt: before ? { before: shown(before) } : null,
+    remains: await partsAfter(component, work, attempt),
+  };
 }
+
+const isFinal = (kind: AdapterErrorKind): kind is keyof typeof FAILURE_OF => Object.hasOwn(FAILURE_OF, kind);
 
 /** After a failure some parts may have moved: look, so that they are named; a look that fails adds nothing. */
 async function partsAfter(component: Component, work: StepWork, attempt: Attempt): Promise<Remaining[]> {
-  const call = callOf(component, { to: work.to, operationId: operationIdOf(work), attempt: attempt.number, signal: attempt.signal, heartbeat: attempt.heartbeat });
-  return component.adapter.inspect(call).then((seen) => remainsOf(seen, work.to), () => []);
+  const call = callOf(component, {
+    to: work.to,
+    operationId: operationIdOf(work),
+    attempt: attempt.number,
+    signal: attempt.signal,
+    heartbeat: attempt.heartbeat,
+  });
+  return component.adapter.inspect(call).then(
+    (seen) => remainsOf(seen, work.to),
+    () => [],
+  );
 }

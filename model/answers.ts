@@ -39,10 +39,17 @@ const holds = (desk: Desk, by: string, role: string): boolean =>
 /** Without people in `backout.yaml` anyone is operator, and says so himself. */
 export function judgeRole(desk: Desk, by: string, role: string): No {
   if (holds(desk, by, role)) return null;
-  const can = [...Object.entries(desk.people ?? {}).filter(([, person]) => person.roles.includes(role)).map(([name]) => name), ...(own(desk.assigned, role) ?? [])];
+  const can = [
+    ...Object.entries(desk.people ?? {})
+      .filter(([, person]) => person.roles.includes(role))
+      .map(([name]) => name),
+    ...(own(desk.assigned, role) ?? []),
+  ];
   const who = can.length === 0 ? 'nobody has it yet; use assign' : `it is held by ${can.join(', ')}`;
   const known = own(desk.people ?? {}, by) !== undefined;
-  return known ? no('role', `${by} does not have the role ${role}; ${who}`) : no('unknown-person', `${by} is not among the people of backout.yaml; the role ${role} is needed, ${who}`);
+  return known
+    ? no('role', `${by} does not have the role ${role}; ${who}`)
+    : no('unknown-person', `${by} is not among the people of backout.yaml; the role ${role} is needed, ${who}`);
 }
 
 function findStep(desk: Desk, id: string): DeskStep | No {
@@ -60,7 +67,8 @@ function judgeManual(desk: Desk, message: { step: string; by: string }): DeskSte
   const step = findStep(desk, message.step);
   if (!isStep(step)) return step;
   if (step.mode !== 'manual') return no('not-asked', `${step.id} is decided by Backout's own check, not by a person's word; if it failed, use decide`);
-  if (step.state === 'pending' && step.attests === 'seen') return no('not-asked', `${step.id} attests what was seen and is not asked yet; answer again when it is waiting`);
+  if (step.state === 'pending' && step.attests === 'seen')
+    return no('not-asked', `${step.id} attests what was seen and is not asked yet; answer again when it is waiting`);
   if (step.fourEyes && message.by === desk.starter) return no('four-eyes', `${message.by} started this rollback; somebody else has to answer ${step.id}`);
   if (step.handedTo !== null && holds(desk, message.by, step.handedTo)) return step;
   return judgeRole(desk, message.by, step.owner ?? 'operator') ?? step;
@@ -69,9 +77,11 @@ function judgeManual(desk: Desk, message: { step: string; by: string }): DeskSte
 export function judgeConfirm(desk: Desk, message: Confirm): No {
   const step = judgeManual(desk, message);
   if (!isStep(step)) return step;
-  if (message.plan !== null && message.plan !== desk.planHash) return no('stale-plan', `the answer is for plan ${message.plan}, the plan is now ${desk.planHash ?? 'not made'}; look at it again`);
+  if (message.plan !== null && message.plan !== desk.planHash)
+    return no('stale-plan', `the answer is for plan ${message.plan}, the plan is now ${desk.planHash ?? 'not made'}; look at it again`);
   if (step.state === 'declined') return no('already-answered', `${step.id} was declined; decide what to do about it first`);
-  if (step.id === 'investigation' && message.note === null && message.data === null) return no('finding', 'the investigation closes with its finding; say it in "note"');
+  if (step.id === 'investigation' && message.note === null && message.data === null)
+    return no('finding', 'the investigation closes with its finding; say it in "note"');
   return null;
 }
 
@@ -90,13 +100,17 @@ export function judgeDecide(desk: Desk, message: Decide): No {
   if (message.action === 'close') {
     if (!isStopped(desk)) return no('not-stopped', 'only a stopped rollback can be closed; use stop first');
     const open = desk.steps.some((step) => step.id === 'investigation' && step.state !== 'confirmed');
-    return open ? no('finding', 'the time target was missed; confirm the step investigation with its finding before closing') : judgeRole(desk, message.by, 'operator');
+    return open
+      ? no('finding', 'the time target was missed; confirm the step investigation with its finding before closing')
+      : judgeRole(desk, message.by, 'operator');
   }
   const step = findStep(desk, message.step ?? '');
   if (!isStep(step)) return step;
   if (!BLOCKED.has(step.state) && !step.held) return no('not-failed', `${step.id} is ${step.state}; there is nothing to decide about it`);
-  if (message.action === 'skip' && !desk.policy.partialEnd) return no('no-partial', `partial rollbacks are forbidden here, so ${step.id} cannot be skipped; retry with an analysis, or close`);
-  if (message.action === 'retry' && desk.policy.retryNeedsAnalysis && message.analysis === null) return no('analysis', 'a repeated attempt needs a written analysis of the failure; say it in "analysis"');
+  if (message.action === 'skip' && !desk.policy.partialEnd)
+    return no('no-partial', `partial rollbacks are forbidden here, so ${step.id} cannot be skipped; retry with an analysis, or close`);
+  if (message.action === 'retry' && desk.policy.retryNeedsAnalysis && message.analysis === null)
+    return no('analysis', 'a repeated attempt needs a written analysis of the failure; say it in "analysis"');
   if (message.action === 'done' && step.mode === 'manual') return no('not-failed', `${step.id} is answered by confirm, not by done; retry asks it again`);
   return judgeRole(desk, message.by, step.owner ?? 'operator');
 }

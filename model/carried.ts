@@ -25,8 +25,14 @@ export interface Carried {
   readonly steps: readonly {
     readonly id: string;
     readonly progress: {
-      readonly state: StepState; readonly generation: number; readonly attempts: number; readonly startedAt: string | null; readonly endedAt: string | null;
-      readonly receipt: Receipt | null; readonly failure: Failure | null; readonly mayHaveActed: boolean;
+      readonly state: StepState;
+      readonly generation: number;
+      readonly attempts: number;
+      readonly startedAt: string | null;
+      readonly endedAt: string | null;
+      readonly receipt: Receipt | null;
+      readonly failure: Failure | null;
+      readonly mayHaveActed: boolean;
     };
   }[];
 }

@@ -12,8 +12,14 @@ export interface Clock {
   readonly endedAtMs: number | null;
 }
 
-export const startClock = (startedAtMs: number, carriedMachineMs = 0, carriedHumanMs = 0): Clock =>
-  ({ startedAtMs, carriedMachineMs, carriedHumanMs, humanMs: 0, humanSinceMs: null, endedAtMs: null });
+export const startClock = (startedAtMs: number, carriedMachineMs = 0, carriedHumanMs = 0): Clock => ({
+  startedAtMs,
+  carriedMachineMs,
+  carriedHumanMs,
+  humanMs: 0,
+  humanSinceMs: null,
+  endedAtMs: null,
+});
 
 export const awaitPerson = (clock: Clock, nowMs: number): Clock => (clock.humanSinceMs === null ? { ...clock, humanSinceMs: nowMs } : clock);
 

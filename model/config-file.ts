@@ -1,9 +1,14 @@
 /** `backout.yaml`, from text to a checked configuration; every mistake with file, line and what was expected [product.md 8]. */
 import { isNode, LineCounter, parseDocument, type Document } from 'yaml';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { configSchema, type Config } from './config.ts';
 
-export interface ConfigMistake { readonly file: string; readonly line: number; readonly path: string; readonly message: string }
+export interface ConfigMistake {
+  readonly file: string;
+  readonly line: number;
+  readonly path: string;
+  readonly message: string;
+}
 
 /** Thrown for a configuration that cannot be used. The message has every mistake, one a line. */
 export class ConfigError extends Error {
@@ -37,7 +42,11 @@ export function parseConfig(source: string, file: string, folder: string): Loade
   return { config: check(configSchema, document.toJS() ?? {}, []), file, folder, check };
 }
 
-interface Place { readonly document: Document; readonly lines: LineCounter; readonly file: string }
+interface Place {
+  readonly document: Document;
+  readonly lines: LineCounter;
+  readonly file: string;
+}
 
 function mistakes(issue: z.core.$ZodIssue, path: readonly PropertyKey[], place: Place): ConfigMistake[] {
   const keys = issue.code === 'unrecognized_keys' ? issue.keys : [null];

@@ -36,22 +36,23 @@ const component = z.strictObject({
 
 const environment = z.strictObject({ components: z.record(name, component) });
 
-const channel = z.union([
-  z.strictObject({ file: z.string() }),
-  z.strictObject({ webhook: z.union([reference, z.url({ protocol: /^https?$/ })]) }),
-]);
+const channel = z.union([z.strictObject({ file: z.string() }), z.strictObject({ webhook: z.union([reference, z.url({ protocol: /^https?$/ })]) })]);
 
 export const configSchema = z.strictObject({
   environments: z.record(name, environment),
-  people: z.record(z.string(), z.strictObject({ roles: z.array(z.string()).min(1) })).optional()
+  people: z
+    .record(z.string(), z.strictObject({ roles: z.array(z.string()).min(1) }))
+    .optional()
     .describe('Without people, anyone is operator, self-declared'),
   channels: z.strictObject({ incident: z.array(channel).default([]) }).default({ incident: [] }),
-  confirmations: z.strictObject({
-    remindAfterSeconds: seconds.default(300),
-    handOverAfterSeconds: seconds.default(1800),
-    handOverTo: z.string().default('on-call-lead').describe('The role that hears of it next'),
-    fourEyes: z.boolean().default(false).describe('The starter may not confirm availability'),
-  }).default({ remindAfterSeconds: 300, handOverAfterSeconds: 1800, handOverTo: 'on-call-lead', fourEyes: false }),
+  confirmations: z
+    .strictObject({
+      remindAfterSeconds: seconds.default(300),
+      handOverAfterSeconds: seconds.default(1800),
+      handOverTo: z.string().default('on-call-lead').describe('The role that hears of it next'),
+      fourEyes: z.boolean().default(false).describe('The starter may not confirm availability'),
+    })
+    .default({ remindAfterSeconds: 300, handOverAfterSeconds: 1800, handOverTo: 'on-call-lead', fourEyes: false }),
   temporal: z.strictObject({ address: z.string().optional(), namespace: z.string().optional() }).optional(),
   database: z.strictObject({ url: reference }).optional(),
 });

@@ -31,16 +31,60 @@ export interface StartInput {
 export const DECISIONS = ['retry', 'skip', 'done', 'close'] as const;
 export type Decision = (typeof DECISIONS)[number];
 
-interface Said { readonly by: string; readonly role: string | null }
-export interface Confirm extends Said { readonly step: string; readonly plan: string | null; readonly choice: string | null; readonly data: unknown; readonly note: string | null; readonly evidence: readonly string[] }
-export interface Decline extends Said { readonly step: string; readonly reason: string }
-export interface Decide extends Said { readonly step: string | null; readonly action: Decision; readonly reason: string; readonly analysis: string | null; readonly due: string | null; readonly evidence: readonly string[] }
-export interface Stop { readonly by: string; readonly reason: string }
-export interface Resume { readonly by: string; readonly reason: string; readonly analysis: string | null }
-export interface Escalate { readonly to: 'l2Rollback' | 'l3Rollback'; readonly by: string; readonly reason: string }
-export interface Assign { readonly role: string; readonly to: string; readonly by: string; readonly reason: string }
+interface Said {
+  readonly by: string;
+  readonly role: string | null;
+}
+export interface Confirm extends Said {
+  readonly step: string;
+  readonly plan: string | null;
+  readonly choice: string | null;
+  readonly data: unknown;
+  readonly note: string | null;
+  readonly evidence: readonly string[];
+}
+export interface Decline extends Said {
+  readonly step: string;
+  readonly reason: string;
+}
+export interface Decide extends Said {
+  readonly step: string | null;
+  readonly action: Decision;
+  readonly reason: string;
+  readonly analysis: string | null;
+  readonly due: string | null;
+  readonly evidence: readonly string[];
+}
+export interface Stop {
+  readonly by: string;
+  readonly reason: string;
+}
+export interface Resume {
+  readonly by: string;
+  readonly reason: string;
+  readonly analysis: string | null;
+}
+export interface Escalate {
+  readonly to: 'l2Rollback' | 'l3Rollback';
+  readonly by: string;
+  readonly reason: string;
+}
+export interface Assign {
+  readonly role: string;
+  readonly to: string;
+  readonly by: string;
+  readonly reason: string;
+}
 
-export interface Messages { confirm: Confirm; decline: Decline; decide: Decide; stop: Stop; resume: Resume; escalate: Escalate; assign: Assign }
+export interface Messages {
+  confirm: Confirm;
+  decline: Decline;
+  decide: Decide;
+  stop: Stop;
+  resume: Resume;
+  escalate: Escalate;
+  assign: Assign;
+}
 export type MessageName = keyof Messages;
 
 /** What the payload converter puts in the place of something it could not read. */
@@ -73,11 +117,13 @@ function text(from: Fields, name: string): string {
 
 /** Postgres takes neither NUL nor half a surrogate pair; what cannot be recorded is not accepted. */
 function storable(value: string, name: string): string {
-  if (value.includes('\u0000') || !value.isWellFormed()) throw new Malformed(`"${name}" holds a character that cannot be stored (NUL or half a surrogate pair)`);
+  if (value.includes('\u0000') || !value.isWellFormed())
+    throw new Malformed(`"${name}" holds a character that cannot be stored (NUL or half a surrogate pair)`);
   return value;
 }
 
-const optional = (from: Fields, name: string): string | null => (from[name] === undefined || from[name] === null || from[name] === '' ? null : text(from, name));
+const optional = (from: Fields, name: string): string | null =>
+  from[name] === undefined || from[name] === null || from[name] === '' ? null : text(from, name);
 
 function texts(from: Fields, name: string): string[] {
   const value = from[name] ?? [];
@@ -97,7 +143,8 @@ function data(from: Fields, name: string): unknown {
   }
   const json = JSON.stringify(value);
   if (json.length > DATA_MAX) throw new Malformed(`"${name}" is larger than ${DATA_MAX} characters`);
-  if (json.includes('\\u0000') || /\\ud[89a-f]/i.test(json)) throw new Malformed(`"${name}" holds a character that cannot be stored (NUL or half a surrogate pair)`);
+  if (json.includes('\\u0000') || /\\ud[89a-f]/i.test(json))
+    throw new Malformed(`"${name}" holds a character that cannot be stored (NUL or half a surrogate pair)`);
   return value;
 }
 
@@ -119,7 +166,8 @@ function attempt<T>(parse: () => T): Parsed<T> {
 
 function time(from: Fields, name: string): string | null {
   const value = optional(from, name);
-  if (value !== null && !/^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)$/.test(value)) throw new Malformed(`"${name}" must be an ISO time such as 2026-11-21T03:00:00Z`);
+  if (value !== null && !/^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)$/.test(value))
+    throw new Malformed(`"${name}" must be an ISO time such as 2026-11-21T03:00:00Z`);
   return value;
 }
 
@@ -135,7 +183,8 @@ function names(from: Fields, name: string): string[] {
 function targets(from: Fields): Record<string, string> {
   const value = fields(from['targets'] ?? {});
   const entries = Object.entries(value).map(([component, version]) => {
-    if (typeof version !== 'string' || version.trim() === '' || version.length > 200 || storable(version, 'targets') !== version) throw new Malformed(`"targets.${component}" must be a version or "last-healthy"`);
+    if (typeof version !== 'string' || version.trim() === '' || version.length > 200 || storable(version, 'targets') !== version)
+      throw new Malformed(`"targets.${component}" must be a version or "last-healthy"`);
     return [component, version.trim()] as const;
   });
   return Object.fromEntries(entries);
@@ -147,28 +196,56 @@ function resumes(from: Fields): StartInput['resumes'] {
   return { rollbackId: text(inner, 'rollbackId'), by: text(inner, 'by'), reason: text(inner, 'reason') };
 }
 
-export const parseStart = (value: unknown): Parsed<StartInput> => attempt(() => {
-  const from = fields(value);
-  const input: StartInput = {
-    environment: text(from, 'environment'), components: names(from, 'components'), targets: targets(from),
-    trigger: oneOf(from, 'trigger', TRIGGERS, 'operator'), cause: text(from, 'cause'), reason: text(from, 'reason'), by: text(from, 'by'),
-    detectedAt: time(from, 'detectedAt'), delayJustification: optional(from, 'delayJustification'), incident: optional(from, 'incident'),
-    severity: optional(from, 'severity'), impact: optional(from, 'impact'), contact: optional(from, 'contact'),
-    analysis: optional(from, 'analysis'), tenant: optional(from, 'tenant'), resumes: resumes(from),
-  };
-  const stray = Object.keys(input.targets).find((name) => !input.components.includes(name));
-  if (stray !== undefined) throw new Malformed(`"targets" names ${JSON.stringify(stray)}, which is not among "components"`);
-  return input;
-});
+export const parseStart = (value: unknown): Parsed<StartInput> =>
+  attempt(() => {
+    const from = fields(value);
+    const input: StartInput = {
+      environment: text(from, 'environment'),
+      components: names(from, 'components'),
+      targets: targets(from),
+      trigger: oneOf(from, 'trigger', TRIGGERS, 'operator'),
+      cause: text(from, 'cause'),
+      reason: text(from, 'reason'),
+      by: text(from, 'by'),
+      detectedAt: time(from, 'detectedAt'),
+      delayJustification: optional(from, 'delayJustification'),
+      incident: optional(from, 'incident'),
+      severity: optional(from, 'severity'),
+      impact: optional(from, 'impact'),
+      contact: optional(from, 'contact'),
+      analysis: optional(from, 'analysis'),
+      tenant: optional(from, 'tenant'),
+      resumes: resumes(from),
+    };
+    const stray = Object.keys(input.targets).find((name) => !input.components.includes(name));
+    if (stray !== undefined) throw new Malformed(`"targets" names ${JSON.stringify(stray)}, which is not among "components"`);
+    return input;
+  });
 
 const said = (from: Fields): Said => ({ by: text(from, 'by'), role: optional(from, 'role') });
 
 const PARSERS: { [N in MessageName]: (from: Fields) => Messages[N] } = {
-  confirm: (from) => ({ step: text(from, 'step'), ...said(from), plan: optional(from, 'plan'), choice: optional(from, 'choice'), data: data(from, 'data'), note: optional(from, 'note'), evidence: texts(from, 'evidence') }),
+  confirm: (from) => ({
+    step: text(from, 'step'),
+    ...said(from),
+    plan: optional(from, 'plan'),
+    choice: optional(from, 'choice'),
+    data: data(from, 'data'),
+    note: optional(from, 'note'),
+    evidence: texts(from, 'evidence'),
+  }),
   decline: (from) => ({ step: text(from, 'step'), ...said(from), reason: text(from, 'reason') }),
   decide: (from) => {
     const action = oneOf(from, 'action', DECISIONS);
-    return { step: action === 'close' ? optional(from, 'step') : text(from, 'step'), ...said(from), action, reason: text(from, 'reason'), analysis: optional(from, 'analysis'), due: optional(from, 'due'), evidence: texts(from, 'evidence') };
+    return {
+      step: action === 'close' ? optional(from, 'step') : text(from, 'step'),
+      ...said(from),
+      action,
+      reason: text(from, 'reason'),
+      analysis: optional(from, 'analysis'),
+      due: optional(from, 'due'),
+      evidence: texts(from, 'evidence'),
+    };
   },
   stop: (from) => ({ by: text(from, 'by'), reason: text(from, 'reason') }),
   resume: (from) => ({ by: text(from, 'by'), reason: text(from, 'reason'), analysis: optional(from, 'analysis') }),

@@ -53,8 +53,15 @@ export function deployRevertSteps(targets: readonly Target[], fourEyes: boolean)
   const gate = { mode: 'gate', effect: 'read', owner: null, attests: null, fourEyes: false } as const;
   const perComponent = targets.flatMap(({ component, to }): PlannedStep[] => [
     {
-      id: `${component}.deploy`, title: `Put ${component} back to ${to}`, mode: 'automatic', effect: 'deploy',
-      component, owner: 'operator', operation: 'deploy', attests: null, fourEyes: false,
+      id: `${component}.deploy`,
+      title: `Put ${component} back to ${to}`,
+      mode: 'automatic',
+      effect: 'deploy',
+      component,
+      owner: 'operator',
+      operation: 'deploy',
+      attests: null,
+      fourEyes: false,
     },
     { id: `${component}.smoke`, title: `Smoke tests of ${component}`, component, operation: 'smoke', ...gate },
     { id: `${component}.health`, title: `Health of ${component}`, component, operation: 'health', ...gate },
@@ -64,14 +71,28 @@ export function deployRevertSteps(targets: readonly Target[], fourEyes: boolean)
 }
 
 const availabilityStep = (fourEyes: boolean): PlannedStep => ({
-  id: 'availability', title: 'An operator confirms that the service is available again', mode: 'manual', effect: 'read',
-  component: null, owner: 'operator', operation: null, attests: 'seen', fourEyes,
+  id: 'availability',
+  title: 'An operator confirms that the service is available again',
+  mode: 'manual',
+  effect: 'read',
+  component: null,
+  owner: 'operator',
+  operation: null,
+  attests: 'seen',
+  fourEyes,
 });
 
 /** Opened by a breach of the clock [002 section 7]; closes only with a person's finding. */
 export const investigationStep = (): PlannedStep => ({
-  id: 'investigation', title: 'Why was the time target missed?', mode: 'manual', effect: 'read',
-  component: null, owner: 'operator', operation: null, attests: 'done', fourEyes: false,
+  id: 'investigation',
+  title: 'Why was the time target missed?',
+  mode: 'manual',
+  effect: 'read',
+  component: null,
+  owner: 'operator',
+  operation: null,
+  attests: 'done',
+  fourEyes: false,
 });
 
 /** A step whose effect its kind does not allow cannot be planned [002 section 9]. */
@@ -81,7 +102,11 @@ export function forbiddenStep(kind: Kind, steps: readonly PlannedStep[]): Planne
 
 /** `<kind>/<environment>/<subject>`: the business key, and Temporal's own mutual exclusion [product.md 5]. */
 export function workflowIdOf(input: {
-  kind: Kind; environment: string; components: readonly string[]; tenant?: string | null; incident?: string | null;
+  kind: Kind;
+  environment: string;
+  components: readonly string[];
+  tenant?: string | null;
+  incident?: string | null;
 }): string {
   const { subject } = POLICIES[input.kind];
   const name = subject === 'components' ? input.components.toSorted().join('+') : subject === 'tenant' ? input.tenant : input.incident;

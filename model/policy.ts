@@ -4,9 +4,7 @@ export const KINDS = ['deployRevert', 'l1Rollback', 'l2Rollback', 'l3Rollback', 
 export type Kind = (typeof KINDS)[number];
 
 /** What a step touches [product.md 1]. */
-export const EFFECTS = [
-  'read', 'notify', 'record', 'freeze', 'deploy', 'config', 'schema', 'data', 'evidence', 'credential', 'tenant',
-] as const;
+export const EFFECTS = ['read', 'notify', 'record', 'freeze', 'deploy', 'config', 'schema', 'data', 'evidence', 'credential', 'tenant'] as const;
 export type Effect = (typeof EFFECTS)[number];
 
 /** Effects that change nothing outside Backout; every kind has them. */
@@ -17,7 +15,12 @@ export type Trigger = (typeof TRIGGERS)[number];
 
 /** [002 section 3] */
 const DEPLOY_CAUSES = [
-  'verification-failed', 'smoke-failed', 'health-degraded', 'definition-of-done-violated', 'behaviour-deviates', 'operator-judgement',
+  'verification-failed',
+  'smoke-failed',
+  'health-degraded',
+  'definition-of-done-violated',
+  'behaviour-deviates',
+  'operator-judgement',
 ] as const;
 /** [001 Freeze Scope] */
 const INCIDENT_CAUSES = ['ci-failed-in-critical-area', 'reliability-regression', 'security-or-tenancy-risk', 'evidence-uncertain'] as const;
@@ -42,20 +45,40 @@ export interface Policy {
 }
 
 const effects = (...more: Effect[]): ReadonlySet<Effect> => new Set([...HARMLESS, ...more]);
-const incident = { starters: TRIGGERS, partialEnd: true, retryNeedsAnalysis: false, targetSeconds: 900, causes: INCIDENT_CAUSES, subject: 'incident', built: false } as const;
+const incident = {
+  starters: TRIGGERS,
+  partialEnd: true,
+  retryNeedsAnalysis: false,
+  targetSeconds: 900,
+  causes: INCIDENT_CAUSES,
+  subject: 'incident',
+  built: false,
+} as const;
 
 /** [product.md 2]; `backout.yaml` may tighten, never loosen [002 section 13]. */
 export const POLICIES: Readonly<Record<Kind, Policy>> = {
   deployRevert: {
-    starters: TRIGGERS, effects: effects('deploy'), partialEnd: false, retryNeedsAnalysis: true,
-    targetSeconds: 300, causes: DEPLOY_CAUSES, subject: 'components', built: true,
+    starters: TRIGGERS,
+    effects: effects('deploy'),
+    partialEnd: false,
+    retryNeedsAnalysis: true,
+    targetSeconds: 300,
+    causes: DEPLOY_CAUSES,
+    subject: 'components',
+    built: true,
   },
   l1Rollback: { ...incident, effects: effects('freeze', 'deploy', 'config') },
   l2Rollback: { ...incident, effects: effects('freeze', 'deploy', 'config', 'schema', 'data') },
   l3Rollback: { ...incident, effects: effects('freeze', 'deploy', 'config', 'schema', 'data', 'evidence', 'credential') },
   upaDeprovision: {
-    starters: ['operator'], effects: effects('tenant'), partialEnd: true, retryNeedsAnalysis: false,
-    targetSeconds: null, causes: UPA_CAUSES, subject: 'tenant', built: false,
+    starters: ['operator'],
+    effects: effects('tenant'),
+    partialEnd: true,
+    retryNeedsAnalysis: false,
+    targetSeconds: null,
+    causes: UPA_CAUSES,
+    subject: 'tenant',
+    built: false,
   },
 };
 

@@ -15,7 +15,10 @@ export interface RecordEntry {
 
 /** A stored entry: the body is its canonical text (RFC 8785), since `jsonb` would reorder it. */
 export interface StoredEntry {
-  readonly seq: number; readonly rollbackId: string; readonly at: string; readonly body: string;
+  readonly seq: number;
+  readonly rollbackId: string;
+  readonly at: string;
+  readonly body: string;
   /** `sha256:…` of the entry before; 64 zeros for the first. */
   readonly previous: string;
   /** SHA-256 over the previous hash's text, then the body's bytes [reliability.md]. */
@@ -25,10 +28,17 @@ export interface StoredEntry {
 export const GENESIS = `sha256:${'0'.repeat(64)}`;
 
 /** Where the chain stood after an append: `entries` of this rollback, `seq` and `head` of the whole chain. */
-export interface RecordPositionOf { readonly entries: number; readonly seq: number; readonly head: string }
+export interface RecordPositionOf {
+  readonly entries: number;
+  readonly seq: number;
+  readonly head: string;
+}
 
 /** A break in the chain: where, and what it means to the reader. */
-export interface ChainFault { readonly seq: number; readonly fault: string }
+export interface ChainFault {
+  readonly seq: number;
+  readonly fault: string;
+}
 
 /** Verifies a whole chain; `digest` is passed in, since this file is pure. Entries must come in order of `seq`. */
 export function verifyChain(entries: readonly StoredEntry[], digest: (previous: string, body: string) => string): ChainFault[] {
@@ -41,8 +51,10 @@ export function verifyChain(entries: readonly StoredEntry[], digest: (previous: 
       faults.push({ seq, fault: `entry ${seq} is missing (the next one is ${entry.seq})` });
       seq = entry.seq;
     }
-    if (entry.previous !== previous) faults.push({ seq: entry.seq, fault: `entry ${entry.seq} does not follow the entry before it: deleted, inserted or re-ordered` });
-    if (digest(entry.previous, entry.body) !== entry.hash) faults.push({ seq: entry.seq, fault: `entry ${entry.seq} was edited: its hash does not match its body` });
+    if (entry.previous !== previous)
+      faults.push({ seq: entry.seq, fault: `entry ${entry.seq} does not follow the entry before it: deleted, inserted or re-ordered` });
+    if (digest(entry.previous, entry.body) !== entry.hash)
+      faults.push({ seq: entry.seq, fault: `entry ${entry.seq} was edited: its hash does not match its body` });
     faults.push(...columnFaults(entry));
     previous = entry.hash;
   }

@@ -3,9 +3,7 @@ import type { Kind, Trigger } from './policy.ts';
 import type { Refusal } from './refusal.ts';
 
 /** The life of a step [product.md 3]. */
-export type StepState =
-  | 'pending' | 'running' | 'waiting' | 'unknown'
-  | 'done' | 'already' | 'failed' | 'skipped' | 'confirmed' | 'declined' | 'irreversible';
+export type StepState = 'pending' | 'running' | 'waiting' | 'unknown' | 'done' | 'already' | 'failed' | 'skipped' | 'confirmed' | 'declined' | 'irreversible';
 
 /** Ends that let the walk go on. */
 export const PASSED: ReadonlySet<StepState> = new Set(['done', 'already', 'skipped', 'confirmed', 'irreversible']);
@@ -35,7 +33,11 @@ export interface Failure {
 }
 
 /** What was not undone. */
-export interface Remaining { readonly artifact: string; readonly reason: string; readonly owner: string | null }
+export interface Remaining {
+  readonly artifact: string;
+  readonly reason: string;
+  readonly owner: string | null;
+}
 
 export interface StepView extends PlannedStep {
   readonly state: StepState;
@@ -46,21 +48,40 @@ export interface StepView extends PlannedStep {
   readonly failure: Failure | null;
 }
 
-export interface Waiting { readonly step: string; readonly for: string; readonly since: string; readonly answer: string; readonly json: string }
+export interface Waiting {
+  readonly step: string;
+  readonly for: string;
+  readonly since: string;
+  readonly answer: string;
+  readonly json: string;
+}
 
 export interface Answer {
-  readonly name: string; readonly step: string | null; readonly by: string; readonly proof: 'self-declared'; readonly at: string;
+  readonly name: string;
+  readonly step: string | null;
+  readonly by: string;
+  readonly proof: 'self-declared';
+  readonly at: string;
   readonly [detail: string]: unknown;
 }
 
 /** Where the chain stands, as the last activity saw it [product.md 9]. */
-export interface RecordPosition { readonly entries: number; readonly head: string | null; readonly behind: boolean }
+export interface RecordPosition {
+  readonly entries: number;
+  readonly head: string | null;
+  readonly behind: boolean;
+}
 
 /** `backout show ID --json`, query `state` [product.md 10]. */
 export interface RollbackState {
-  readonly rollbackId: string; readonly id: string; readonly runId: string; readonly kind: Kind;
-  readonly environment: string; readonly components: readonly string[];
-  readonly tenant: string | null; readonly incident: string | null;
+  readonly rollbackId: string;
+  readonly id: string;
+  readonly runId: string;
+  readonly kind: Kind;
+  readonly environment: string;
+  readonly components: readonly string[];
+  readonly tenant: string | null;
+  readonly incident: string | null;
   readonly trigger: { readonly type: Trigger; readonly cause: string; readonly reason: string; readonly by: string; readonly at: string };
   readonly state: RollbackStateName;
   readonly outcome: Outcome | null;

@@ -18,10 +18,18 @@ export interface Bundle {
 export async function workflowBundle(): Promise<Bundle> {
   const buildId = await sourcesId();
   const codePath = join(ROOT, 'dist', `workflows-${buildId}.js`);
-  if (await readFile(codePath).then(() => true, () => false)) return { codePath, buildId };
+  if (
+    await readFile(codePath).then(
+      () => true,
+      () => false,
+    )
+  )
+    return { codePath, buildId };
   const { bundleWorkflowCode, DefaultLogger } = await import('@temporalio/worker');
   const { code } = await bundleWorkflowCode({
-    workflowsPath: join(ROOT, 'workflows/index.ts'), workflowInterceptorModules: [INTERCEPTORS], payloadConverterPath: PAYLOAD_CONVERTER,
+    workflowsPath: join(ROOT, 'workflows/index.ts'),
+    workflowInterceptorModules: [INTERCEPTORS],
+    payloadConverterPath: PAYLOAD_CONVERTER,
     logger: new DefaultLogger('WARN'),
   });
   await mkdir(dirname(codePath), { recursive: true });

@@ -11,7 +11,12 @@ import type { RecordEntry } from '../model/record.ts';
 import { sha256 } from '../store/digest.ts';
 import type { Store } from '../store/store.ts';
 
-export interface Sweep { readonly client: Client; readonly store: Store; readonly config: () => Promise<LoadedConfig>; readonly checkpoint: (position: { seq: number; head: string }) => Promise<void> }
+export interface Sweep {
+  readonly client: Client;
+  readonly store: Store;
+  readonly config: () => Promise<LoadedConfig>;
+  readonly checkpoint: (position: { seq: number; head: string }) => Promise<void>;
+}
 
 const TYPES = KINDS.map((kind) => `'${kind}'`).join(', ');
 /** A workflow task that has failed this often in a row is a loop: the execution looks RUNNING and does nothing. */
@@ -31,7 +36,7 @@ async function exportClosed(deps: Sweep, known: Set<string>): Promise<void> {
     if (known.has(run.runId)) continue;
     looked += 1;
     if (looked > ROUND_MAX) return;
-    if (!await deps.store.hasHistory(run.runId)) await exportRun(deps, run);
+    if (!(await deps.store.hasHistory(run.runId))) await exportRun(deps, run);
     await noticeAbandoned(deps, run);
     known.add(run.runId);
   }
@@ -42,13 +47,27 @@ async function exportRun({ client, store, checkpoint }: Sweep, run: WorkflowExec
   const json = JSON.stringify(historyToJSON(history));
   const rollbackId = await rollbackOf(history, run, client);
   const at = new Date().toISOString();
-  const entry: RecordEntry = { event: `${run.runId}/history`, rollbackId, at, type: 'history', workflowId: run.workflowId, runId: run.runId, status: run.status.name, events: history.events?.length ?? 0, sha256: sha256(json) };
+  const entry: RecordEntry = {
+    event: `${run.runId}/history`,
+    rollbackId,
+    at,
+    type: 'history',
+    workflowId: run.workflowId,
+    runId: run.runId,
+    status: run.status.name,
+    events: history.events?.length ?? 0,
+    sha256: sha256(json),
+  };
   await store.saveHistory({ rollbackId, workflowId: run.workflowId, runId: run.runId, json, sha256: sha256(json) }, entry);
   await checkpoint(await store.position(rollbackId));
 }
 
 /** The rollback a run belongs to: what its first event says, a successor's input before its own id. */
-async function rollbackOf(history: Awaited<ReturnType<ReturnType<Client['workflow']['getHandle']>['fetchHistory']>>, run: WorkflowExecutionInfo, client: Client): Promise<string> {
+async function rollbackOf(
+  history: Awaited<ReturnType<ReturnType<Client['workflow']['getHandle']>['fetchHistory']>>,
+  run: WorkflowExecutionInfo,
+  client: Client,
+): Promise<string> {
   const started = history.events?.[0]?.workflowExecutionStartedEventAttributes;
   const payload = started?.input?.payloads?.[0];
   const first = started?.originalExecutionRunId ?? run.runId;
@@ -71,7 +90,14 @@ async function noticeAbandoned(deps: Sweep, run: WorkflowExecutionInfo): Promise
   const latest = await deps.client.workflow.getHandle(run.workflowId).describe();
   if (latest.runId !== run.runId && latest.status.name === 'RUNNING') return;
   const text = `${run.workflowId} was ended from outside (${run.status.name}) and is abandoned; what it holds stays held`;
-  await notice(deps, { event: `${run.runId}/abandoned`, rollbackId: claim.rollbackId, workflowId: run.workflowId, kind: 'abandoned', text, next: [`backout resume ${run.workflowId} --by YOU --reason WHY`] });
+  await notice(deps, {
+    event: `${run.runId}/abandoned`,
+    rollbackId: claim.rollbackId,
+    workflowId: run.workflowId,
+    kind: 'abandoned',
+    text,
+    next: [`backout resume ${run.workflowId} --by YOU --reason WHY`],
+  });
 }
 
 async function findStuck(deps: Sweep): Promise<void> {
@@ -83,7 +109,14 @@ async function findStuck(deps: Sweep): Promise<void> {
     const attempt = raw.pendingWorkflowTask?.attempt ?? 0;
     if (attempt < STUCK_ATTEMPTS) continue;
     const text = `${run.workflowId} looks running and is stuck: its workflow task has failed ${attempt} times. The worker's log has the reason; nothing is changed meanwhile`;
-    await notice(deps, { event: `${run.runId}/stuck`, rollbackId: run.runId, workflowId: run.workflowId, kind: 'stuck', text, next: ['mend the worker and start it again: the execution goes on by itself', `backout now COMPONENT --print`] });
+    await notice(deps, {
+      event: `${run.runId}/stuck`,
+      rollbackId: run.runId,
+      workflowId: run.workflowId,
+      kind: 'stuck',
+      text,
+      next: ['mend the worker and start it again: the execution goes on by itself', `backout now COMPONENT --print`],
+    });
   }
 }
 
@@ -91,7 +124,17 @@ async function findStuck(deps: Sweep): Promise<void> {
 async function notice(deps: Sweep, what: { event: string; rollbackId: string; workflowId: string; kind: Notice; text: string; next: string[] }): Promise<void> {
   if (await deps.store.find(what.event)) return;
   const at = new Date().toISOString();
-  const undelivered = await tell(await deps.config(), { id: what.event, notice: what.kind, at, text: what.text, rollbackId: what.rollbackId, workflowId: what.workflowId, next: what.next });
-  const { position } = await deps.store.append(what.rollbackId, [{ event: what.event, rollbackId: what.rollbackId, at, type: what.kind, text: what.text, undelivered }]);
+  const undelivered = await tell(await deps.config(), {
+    id: what.event,
+    notice: what.kind,
+    at,
+    text: what.text,
+    rollbackId: what.rollbackId,
+    workflowId: what.workflowId,
+    next: what.next,
+  });
+  const { position } = await deps.store.append(what.rollbackId, [
+    { event: what.event, rollbackId: what.rollbackId, at, type: what.kind, text: what.text, undelivered },
+  ]);
   await deps.checkpoint(position);
 }

@@ -16,7 +16,9 @@ import { configPath, loadConfig } from './config.ts';
 import { isOpen, predecessor } from './past.ts';
 import { sweep } from './sweep.ts';
 
-const say = (message: string): void => { process.stderr.write(`${new Date().toISOString()} ${message}\n`); };
+const say = (message: string): void => {
+  process.stderr.write(`${new Date().toISOString()} ${message}\n`);
+};
 const SWEEP_MS = Number(process.env['BACKOUT_SWEEP_MS'] ?? 15_000);
 
 /** `arm` may wrap what the activities get: the crash tests kill the process between any two of their calls. */
@@ -38,11 +40,22 @@ export async function runWorker(arm: (deps: Dependencies) => Dependencies = (dep
   const checkpoint = checkpointer(loaded.folder, say);
   const config = () => loadConfig(path);
   const worker = await Worker.create({
-    connection, namespace, taskQueue: TASK_QUEUE, identity: `backout-worker@${process.pid}`, workflowBundle: { codePath: bundle.codePath }, dataConverter: { payloadConverterPath: PAYLOAD_CONVERTER },
-    activities: createActivities(arm({ config, store, adapters, checkpoint, isOpen: (workflowId) => isOpen(client, workflowId), predecessor: (...of) => predecessor(client, ...of) })),
+    connection,
+    namespace,
+    taskQueue: TASK_QUEUE,
+    identity: `backout-worker@${process.pid}`,
+    workflowBundle: { codePath: bundle.codePath },
+    dataConverter: { payloadConverterPath: PAYLOAD_CONVERTER },
+    activities: createActivities(
+      arm({ config, store, adapters, checkpoint, isOpen: (workflowId) => isOpen(client, workflowId), predecessor: (...of) => predecessor(client, ...of) }),
+    ),
     // A dead worker's sticky queue and heartbeats are what a rollback waits for after a crash.
-    stickyQueueScheduleToStartTimeout: '1s', maxHeartbeatThrottleInterval: '500ms', maxCachedWorkflows: 500, maxConcurrentActivityTaskExecutions: 50,
-    shutdownGraceTime: '20s', shutdownForceTime: '60s',
+    stickyQueueScheduleToStartTimeout: '1s',
+    maxHeartbeatThrottleInterval: '500ms',
+    maxCachedWorkflows: 500,
+    maxConcurrentActivityTaskExecutions: 50,
+    shutdownGraceTime: '20s',
+    shutdownForceTime: '60s',
   });
   const stopping = new AbortController();
   const sweeping = sweepForever({ client, store, config, checkpoint }, stopping.signal);

@@ -2,6 +2,7 @@
 import { defineSearchAttributeKey, type SearchAttributeUpdatePair } from '@temporalio/common';
 import type { StepState } from '../model/state.ts';
 import type { Progress } from './progress.ts';
+import { waitingOf } from './view.ts';
 
 const KIND = defineSearchAttributeKey('RollbackKind', 'KEYWORD');
 const STATE = defineSearchAttributeKey('RollbackState', 'KEYWORD');
@@ -15,7 +16,7 @@ const TARGET = defineSearchAttributeKey('RollbackTarget', 'KEYWORD_LIST');
 
 /** What changes while it runs. */
 export function movingAttributes(progress: Progress): SearchAttributeUpdatePair[] {
-  const waiting = progress.waiting().map((one) => one.for);
+  const waiting = waitingOf(progress).map((one) => one.for);
   return [
     { key: STATE, value: progress.outcome ?? progress.name() },
     { key: WAITING_FOR, value: waiting.length === 0 ? null : [...new Set(waiting)] },
@@ -26,25 +27,41 @@ export function movingAttributes(progress: Progress): SearchAttributeUpdatePair[
 export function plannedAttributes(progress: Progress): SearchAttributeUpdatePair[] {
   const { input } = progress;
   return [
-    { key: KIND, value: progress.identity.kind }, { key: ENVIRONMENT, value: input?.environment ?? null }, { key: COMPONENTS, value: input ? [...input.components] : null },
-    { key: TENANT, value: input?.tenant ?? null }, { key: TRIGGER, value: input?.trigger ?? null }, { key: INCIDENT, value: input?.incident ?? null },
+    { key: KIND, value: progress.identity.kind },
+    { key: ENVIRONMENT, value: input?.environment ?? null },
+    { key: COMPONENTS, value: input ? [...input.components] : null },
+    { key: TENANT, value: input?.tenant ?? null },
+    { key: TRIGGER, value: input?.trigger ?? null },
+    { key: INCIDENT, value: input?.incident ?? null },
     { key: TARGET, value: progress.plan ? progress.plan.targets.map((target) => `${target.component}=${target.to}`) : null },
   ];
 }
 
 const MARK: Readonly<Record<StepState, string>> = {
-  pending: '·', running: '▶', waiting: '⏳', unknown: '❓', done: '✅', already: '✅', failed: '❌', skipped: '⏭', confirmed: '✅', declined: '❌', irreversible: '⛔',
+  pending: '·',
+  running: '▶',
+  waiting: '⏳',
+  unknown: '❓',
+  done: '✅',
+  already: '✅',
+  failed: '❌',
+  skipped: '⏭',
+  confirmed: '✅',
+  declined: '❌',
+  irreversible: '⛔',
 };
 
 /** One line: where it is going. */
 export const headline = (progress: Progress): string =>
-  progress.plan ? progress.plan.targets.map((target) => `${target.component} ${target.from ?? '?'} → ${target.to}`).join(', ') : (progress.input?.components.join(', ') ?? 'unreadable input');
+  progress.plan
+    ? progress.plan.targets.map((target) => `${target.component} ${target.from ?? '?'} → ${target.to}`).join(', ')
+    : (progress.input?.components.join(', ') ?? 'unreadable input');
 
 /** "Why was rollback executed, and to which version?" [002 section 10], and what it is waiting for. */
 export function whyOf(progress: Progress): string {
   const { input } = progress;
   if (!input) return `Nothing was executed: ${progress.refusals[0]?.explanation ?? 'the input could not be read'}.`;
-  const waits = progress.waiting().map((one) => `${one.for} (${one.step}): ${one.answer}`);
+  const waits = waitingOf(progress).map((one) => `${one.for} (${one.step}): ${one.answer}`);
   const end = progress.outcome === null ? '' : ` It ended ${progress.outcome}.`;
   const refused = progress.outcome === 'refused' ? ` Refused: ${progress.refusals[0]?.explanation ?? ''}` : '';
   const stopped = progress.stopReason();
@@ -54,10 +71,19 @@ export function whyOf(progress: Progress): string {
 /** Markdown that ends with the exact JSON to send next. */
 export function currentDetails(progress: Progress): string {
   const steps = progress.steps.map((step) => `| ${MARK[step.state]} ${step.state} | ${step.planned.id} | ${step.planned.title} |`);
-  const waits = progress.waiting().map((one) => `- **${one.for}**, for \`${one.step}\`. Send the signal or update \`${one.json.split(' ')[0] ?? ''}\` with\n  \`\`\`json\n  ${one.json.slice(one.json.indexOf(' ') + 1)}\n  \`\`\`\n  or run \`${one.answer}\``);
+  const waits = waitingOf(progress).map(
+    (one) =>
+      `- **${one.for}**, for \`${one.step}\`. Send the signal or update \`${one.json.split(' ')[0] ?? ''}\` with\n  \`\`\`json\n  ${one.json.slice(one.json.indexOf(' ') + 1)}\n  \`\`\`\n  or run \`${one.answer}\``,
+  );
   return [
-    `**${headline(progress)}** · ${progress.outcome ?? progress.name()}${progress.breached ? ' · time target missed' : ''}`, '', whyOf(progress).split(' Waiting for')[0] ?? '', '',
-    '| state | step | what |', '|---|---|---|', ...steps, '',
+    `**${headline(progress)}** · ${progress.outcome ?? progress.name()}${progress.breached ? ' · time target missed' : ''}`,
+    '',
+    whyOf(progress).split(' Waiting for')[0] ?? '',
+    '',
+    '| state | step | what |',
+    '|---|---|---|',
+    ...steps,
+    '',
     ...(progress.stopReason() === null ? [] : [`**Stopped**: ${progress.stopReason() ?? ''}`, '']),
     ...(waits.length === 0 ? [] : ['**Awaited**', ...waits]),
     ...progress.warnings.map((warning) => `- ⚠ ${warning}`),

@@ -7,39 +7,76 @@ import { judgeAssign, judgeConfirm, judgeDecide, judgeDecline, judgeEscalate, ju
 import { parseMessage, type Confirm, type Decide, type Decline, type MessageName, type Messages } from '../model/input.ts';
 import type { Refusal } from '../model/refusal.ts';
 import {
-  assignSignal, confirmSignal, decideSignal, declineSignal, escalateSignal, MESSAGE_HELP, messageUpdate, planQuery, resumeSignal, stateQuery, stopSignal, waitingQuery, whyQuery,
+  assignSignal,
+  confirmSignal,
+  decideSignal,
+  declineSignal,
+  escalateSignal,
+  MESSAGE_HELP,
+  messageUpdate,
+  planQuery,
+  resumeSignal,
+  stateQuery,
+  stopSignal,
+  waitingQuery,
+  whyQuery,
   type MessageReply,
 } from './messages.ts';
 import type { Progress } from './progress.ts';
+import { viewOf, waitingOf } from './view.ts';
 import { currentDetails, whyOf } from './details.ts';
 
-const SIGNALS = { confirm: confirmSignal, decline: declineSignal, decide: decideSignal, stop: stopSignal, resume: resumeSignal, escalate: escalateSignal, assign: assignSignal } as const;
+const SIGNALS = {
+  confirm: confirmSignal,
+  decline: declineSignal,
+  decide: decideSignal,
+  stop: stopSignal,
+  resume: resumeSignal,
+  escalate: escalateSignal,
+  assign: assignSignal,
+} as const;
 
 /** Registers everything synchronously, before the first await: an update that arrives earlier would be rejected. */
 export function installHandlers(progress: Progress): void {
   for (const name of Object.keys(SIGNALS) as MessageName[]) install(progress, name); // The keys are the message names.
   setDefaultSignalHandler((name) => {
-    progress.refuse('unknown-message', `there is no message ${JSON.stringify(name.slice(0, 100))}; the messages are ${Object.keys(SIGNALS).join(', ')}`, 'unknown', Date.now(), name.slice(0, 100));
+    progress.refuse(
+      'unknown-message',
+      `there is no message ${JSON.stringify(name.slice(0, 100))}; the messages are ${Object.keys(SIGNALS).join(', ')}`,
+      'unknown',
+      Date.now(),
+      name.slice(0, 100),
+    );
   });
-  setHandler(stateQuery, () => progress.view(Date.now()), { description: 'The whole state, as JSON' });
-  setHandler(waitingQuery, () => progress.waiting(), { description: 'Who is awaited, for what, and what to send' });
+  setHandler(stateQuery, () => viewOf(progress, Date.now()), { description: 'The whole state, as JSON' });
+  setHandler(waitingQuery, () => waitingOf(progress), { description: 'Who is awaited, for what, and what to send' });
   setHandler(planQuery, () => progress.plan, { description: 'The plan, as it was hashed' });
   setHandler(whyQuery, () => whyOf(progress), { description: 'Why was rollback executed, and to which version?' });
 }
 
 function install(progress: Progress, name: MessageName): void {
   const description = MESSAGE_HELP[name];
-  setHandler(SIGNALS[name], (payload) => { receive(progress, name, payload); }, { description });
-  setHandler(messageUpdate(name), (payload): MessageReply => {
-    const refusal = receive(progress, name, payload);
-    return refusal ? { accepted: false, refusal, state: progress.name() } : { accepted: true, state: progress.name() };
-  }, {
-    description,
-    validator: (payload) => {
-      const parsed = parseMessage(name, payload);
-      if ('error' in parsed) throw ApplicationFailure.nonRetryable(`${name}: ${parsed.error}. Expected: ${description}`, 'Malformed');
+  setHandler(
+    SIGNALS[name],
+    (payload) => {
+      receive(progress, name, payload);
     },
-  });
+    { description },
+  );
+  setHandler(
+    messageUpdate(name),
+    (payload): MessageReply => {
+      const refusal = receive(progress, name, payload);
+      return refusal ? { accepted: false, refusal, state: progress.name() } : { accepted: true, state: progress.name() };
+    },
+    {
+      description,
+      validator: (payload) => {
+        const parsed = parseMessage(name, payload);
+        if ('error' in parsed) throw ApplicationFailure.nonRetryable(`${name}: ${parsed.error}. Expected: ${description}`, 'Malformed');
+      },
+    },
+  );
 }
 
 function receive(progress: Progress, name: MessageName, payload: unknown): Refusal | null {
@@ -54,7 +91,9 @@ function receive(progress: Progress, name: MessageName, payload: unknown): Refus
 }
 
 const RECEIVERS: { [N in MessageName]: (progress: Progress, message: Messages[N], nowMs: number) => No } = {
-  confirm, decline, decide,
+  confirm,
+  decline,
+  decide,
   stop(progress, message, now) {
     if (progress.closed || progress.ending) return { rule: 'closed', explanation: 'the rollback is closed; there is nothing to stop' };
     if (progress.stop) return null;
@@ -101,7 +140,12 @@ function decline(progress: Progress, message: Decline, now: number): No {
   if (!step || step.state === 'declined') return null;
   if (step.state === 'pending') progress.kept.set(message.step, { kind: 'decline', message });
   else {
-    const failure = { type: 'Declined', message: `${message.by} declined ${message.step}: ${message.reason}`, retryable: false, remedy: 'decide: retry asks again after the checks, close ends it' };
+    const failure = {
+      type: 'Declined',
+      message: `${message.by} declined ${message.step}: ${message.reason}`,
+      retryable: false,
+      remedy: 'decide: retry asks again after the checks, close ends it',
+    };
     Object.assign(step, { state: 'declined', endedAt: new Date(now).toISOString(), failure });
   }
   progress.answered({ name: 'decline', ...message }, now);

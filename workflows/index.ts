@@ -20,5 +20,8 @@ export const inspection = (ask: Ask): Promise<Inspected> => inspect(ask);
  * Any other type. Without this the task of a misspelt type fails for ever and looks like a running rollback; with it, it ends at once and says why.
  */
 export default async function unknownKind(): Promise<{ outcome: 'refused'; explanation: string }> {
-  return { outcome: 'refused', explanation: `there is no kind ${workflowInfo().workflowType}; the kinds are deployRevert, l1Rollback, l2Rollback, l3Rollback, upaDeprovision` };
+  return {
+    outcome: 'refused',
+    explanation: `there is no kind ${workflowInfo().workflowType}; the kinds are deployRevert, l1Rollback, l2Rollback, l3Rollback, upaDeprovision`,
+  };
 }

@@ -8,12 +8,14 @@ const RESERVED = '__temporal_';
  * workflow task for ever. It gets another name, and so ends as an unknown message, on the record.
  */
 export const interceptors: WorkflowInterceptorsFactory = () => ({
-  internals: [{
-    activate(input, next) {
-      for (const job of input.activation.jobs ?? []) {
-        if (job.signalWorkflow?.signalName?.startsWith(RESERVED)) job.signalWorkflow.signalName = `reserved: ${job.signalWorkflow.signalName}`;
-      }
-      next(input);
+  internals: [
+    {
+      activate(input, next) {
+        for (const job of input.activation.jobs ?? []) {
+          if (job.signalWorkflow?.signalName?.startsWith(RESERVED)) job.signalWorkflow.signalName = `reserved: ${job.signalWorkflow.signalName}`;
+        }
+        next(input);
+      },
     },
-  }],
+  ],
 });

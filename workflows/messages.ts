@@ -6,13 +6,18 @@ import type { RollbackState, RollbackStateName, Waiting } from '../model/state.t
 import type { MessageName } from '../model/input.ts';
 
 /** What an update answers. A refusal is accepted and recorded; only what is malformed is rejected, and leaves no trace. */
-export interface MessageReply { readonly accepted: boolean; readonly refusal?: Refusal; readonly state: RollbackStateName }
+export interface MessageReply {
+  readonly accepted: boolean;
+  readonly refusal?: Refusal;
+  readonly state: RollbackStateName;
+}
 
 /** What each message is for, with JSON to copy: shown by the dialogs of the Temporal UI and by `temporal workflow metadata`. */
 export const MESSAGE_HELP: Readonly<Record<MessageName, string>> = {
   confirm: 'Yes to a waiting step: {"step":"availability","by":"ana","note":"checked the shop"}',
   decline: 'No to a waiting step: {"step":"availability","by":"ana","reason":"checkout still fails"}',
-  decide: 'What to do about a failed step: {"step":"web.deploy","by":"ana","action":"retry","reason":"disk was full","analysis":"freed 20 GB"}; action is retry, skip, done or close',
+  decide:
+    'What to do about a failed step: {"step":"web.deploy","by":"ana","action":"retry","reason":"disk was full","analysis":"freed 20 GB"}; action is retry, skip, done or close',
   stop: 'Finish the operation in flight and change nothing further: {"by":"ana","reason":"wrong component"}',
   resume: 'Go on after a stop: {"by":"ana","reason":"checked, it was right"}',
   escalate: 'Raise the level of an incident rollback: {"to":"l2Rollback","by":"ana","reason":"data is affected"}',

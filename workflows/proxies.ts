@@ -9,7 +9,9 @@ const base = { heartbeatTimeout: HEARTBEAT_TIMEOUT, cancellationType: 'WAIT_CANC
 
 /** Inspects and opens; gives up on its own, with a refusal. */
 export const { openRollback } = proxyActivities<Pick<Activities, 'openRollback'>>({
-  ...base, startToCloseTimeout: '3m', retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '5s', maximumAttempts: 30 },
+  ...base,
+  startToCloseTimeout: '3m',
+  retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '5s', maximumAttempts: 30 },
 });
 
 /**
@@ -17,20 +19,28 @@ export const { openRollback } = proxyActivities<Pick<Activities, 'openRollback'>
  * so many attempts are harmless, and the activity itself says when trying again is over.
  */
 export const { runStep } = proxyActivities<Pick<Activities, 'runStep'>>({
-  ...base, startToCloseTimeout: '2h', retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '10s', maximumAttempts: 100 },
+  ...base,
+  startToCloseTimeout: '2h',
+  retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '10s', maximumAttempts: 100 },
 });
 
 /** Best effort: a channel that is down must not hold up a rollback. */
 export const { notify } = proxyActivities<Pick<Activities, 'notify'>>({
-  ...base, startToCloseTimeout: '30s', retry: { initialInterval: '1s', maximumInterval: '10s', maximumAttempts: 5 },
+  ...base,
+  startToCloseTimeout: '30s',
+  retry: { initialInterval: '1s', maximumInterval: '10s', maximumAttempts: 5 },
 });
 
 /** A few quick tries, so that a database that is away shows as `behind` instead of silence. */
 const { closeRollback: closeSoon } = proxyActivities<Pick<Activities, 'closeRollback'>>({
-  ...base, startToCloseTimeout: '30s', retry: { initialInterval: '500ms', maximumInterval: '2s', maximumAttempts: 3 },
+  ...base,
+  startToCloseTimeout: '30s',
+  retry: { initialInterval: '500ms', maximumInterval: '2s', maximumAttempts: 3 },
 });
 /** It cannot close until the record has caught up: for ever, once in a while. */
 const { closeRollback: closeEventually } = proxyActivities<Pick<Activities, 'closeRollback'>>({
-  ...base, startToCloseTimeout: '30s', retry: { initialInterval: '1s', backoffCoefficient: 1.5, maximumInterval: '30s' },
+  ...base,
+  startToCloseTimeout: '30s',
+  retry: { initialInterval: '1s', backoffCoefficient: 1.5, maximumInterval: '30s' },
 });
 export { closeEventually, closeSoon };

@@ -1,5 +1,15 @@
 /** The spine: open, walk, close. Every kind is this function; what differs is data (`model/policy.ts`) and the plan. */
-import { ActivityFailure, allHandlersFinished, ApplicationFailure, CancellationScope, condition, rootCause, setCurrentDetails, upsertSearchAttributes, workflowInfo } from '@temporalio/workflow';
+import {
+  ActivityFailure,
+  allHandlersFinished,
+  ApplicationFailure,
+  CancellationScope,
+  condition,
+  rootCause,
+  setCurrentDetails,
+  upsertSearchAttributes,
+  workflowInfo,
+} from '@temporalio/workflow';
 import { parseStart } from '../model/input.ts';
 import type { Kind } from '../model/policy.ts';
 import type { Outcome, RollbackState } from '../model/state.ts';
@@ -8,6 +18,7 @@ import type { Opened, Refused } from '../activities/open.ts';
 import { currentDetails, movingAttributes, plannedAttributes } from './details.ts';
 import { installHandlers } from './handlers.ts';
 import { Progress } from './progress.ts';
+import { viewOf } from './view.ts';
 import { closeEventually, closeSoon, openRollback } from './proxies.ts';
 import { recorded, show, walk, watchClock } from './walk.ts';
 
@@ -18,7 +29,13 @@ import { recorded, show, walk, watchClock } from './walk.ts';
 export async function rollback(kind: Kind, raw: unknown): Promise<RollbackState> {
   const info = workflowInfo();
   const startedAtMs = Math.min(info.startTime.getTime(), Date.now());
-  const progress = new Progress({ rollbackId: rollbackIdOf(raw, info.originalExecutionRunId), workflowId: info.workflowId, runId: info.runId, kind, startedAtMs });
+  const progress = new Progress({
+    rollbackId: rollbackIdOf(raw, info.originalExecutionRunId),
+    workflowId: info.workflowId,
+    runId: info.runId,
+    kind,
+    startedAtMs,
+  });
   installHandlers(progress);
   // The first cancel request from outside is a stop; nothing inside may be cut off half-way.
   CancellationScope.current().cancelRequested.catch(() => {
@@ -44,7 +61,8 @@ async function run(progress: Progress, raw: unknown): Promise<RollbackState> {
     progress.shown = JSON.stringify(movingAttributes(progress).map((one) => one.value));
     setCurrentDetails(currentDetails(progress));
     const clock = watchClock(progress);
-    do await walk(progress); while (!await close(progress));
+    do await walk(progress);
+    while (!(await close(progress)));
     await clock;
   }
   await condition(() => allHandlersFinished() && progress.telling === 0);
@@ -56,16 +74,30 @@ async function open(progress: Progress, malformed: string | null): Promise<Opene
   const { identity, input } = progress;
   let opened: Opened | Refused;
   try {
-    opened = await openRollback.executeWithOptions({ summary: 'inspect, decide, plan' }, [{
-      rollbackId: identity.rollbackId, workflowId: identity.workflowId, kind: identity.kind, startedAt: new Date(identity.startedAtMs).toISOString(), input, malformed,
-    }]);
+    opened = await openRollback.executeWithOptions({ summary: 'inspect, decide, plan' }, [
+      {
+        rollbackId: identity.rollbackId,
+        workflowId: identity.workflowId,
+        kind: identity.kind,
+        startedAt: new Date(identity.startedAtMs).toISOString(),
+        input,
+        malformed,
+      },
+    ]);
   } catch (error) {
     if (!(error instanceof ActivityFailure)) throw error;
     progress.refuse('platform-unavailable', `the plan could not be made: ${rootCause(error) ?? error.message}`, input?.by ?? 'unknown', Date.now());
     // It may have claimed before it fell silent: what it holds is given up.
     const entries = progress.takeUnrecorded(Date.now());
     progress.outcome = 'refused';
-    await closeSoon({ ...closingOf(progress, 'refused'), entries }).then((closed) => { recorded(progress, closed.record, []); }, () => { progress.record = { ...progress.record, behind: true }; });
+    await closeSoon({ ...closingOf(progress, 'refused'), entries }).then(
+      (closed) => {
+        recorded(progress, closed.record, []);
+      },
+      () => {
+        progress.record = { ...progress.record, behind: true };
+      },
+    );
     await endRefused(progress);
     return null;
   }
@@ -128,18 +160,36 @@ async function close(progress: Progress): Promise<boolean> {
 const closingOf = (progress: Progress, outcome: Outcome): Omit<CloseWork, 'entries'> => {
   const now = Date.now();
   return {
-    rollbackId: progress.identity.rollbackId, workflowId: progress.identity.workflowId, outcome, at: new Date(now).toISOString(), closing: progress.closing,
-    steps: progress.steps.map((step) => ({ id: step.planned.id, component: step.planned.component, state: step.state, attempts: step.attempts, startedAt: step.startedAt, endedAt: step.endedAt })),
-    targets: progress.plan?.targets ?? [], environment: progress.plan?.environment ?? '', machineMs: progress.machineMs(now), humanMs: progress.humanMs(now), breached: progress.breached,
+    rollbackId: progress.identity.rollbackId,
+    workflowId: progress.identity.workflowId,
+    outcome,
+    at: new Date(now).toISOString(),
+    closing: progress.closing,
+    steps: progress.steps.map((step) => ({
+      id: step.planned.id,
+      component: step.planned.component,
+      state: step.state,
+      attempts: step.attempts,
+      startedAt: step.startedAt,
+      endedAt: step.endedAt,
+    })),
+    targets: progress.plan?.targets ?? [],
+    environment: progress.plan?.environment ?? '',
+    machineMs: progress.machineMs(now),
+    humanMs: progress.humanMs(now),
+    breached: progress.breached,
   };
 };
 
-/** The target is not served any more: the gate that saw it is failed, and the person is asked again afterwards. */
+/** The target is not served any more. The change itself is in doubt, so a retry begins there: it inspects, and applies again only what is missing. */
 function reopen(progress: Progress, drifted: Closed['drifted']): void {
   progress.ending = false;
   for (const { component, failure } of drifted) {
-    const gate = progress.step(`${component}.served`);
-    if (gate) Object.assign(gate, { state: 'failed', failure });
+    for (const step of progress.steps) {
+      if (step.planned.component !== component) continue;
+      if (step.planned.operation === 'deploy') Object.assign(step, { state: 'failed', failure });
+      else Object.assign(step, { state: 'pending', startedAt: null, endedAt: null });
+    }
     progress.note('drift', Date.now(), { component, failure });
   }
   const availability = progress.step('availability');
@@ -147,7 +197,7 @@ function reopen(progress: Progress, drifted: Closed['drifted']): void {
 }
 
 function finish(progress: Progress): RollbackState {
-  const state = progress.view(Date.now());
+  const state = viewOf(progress, Date.now());
   if (progress.outcome !== 'failed') return state;
   const who = progress.closing ? ` ${progress.closing.by} closed it: ${progress.closing.reason}` : '';
   throw ApplicationFailure.nonRetryable(`the rollback failed.${who}`, 'RollbackFailed', state);

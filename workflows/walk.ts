@@ -8,7 +8,9 @@ import type { StepOutcome } from '../activities/step.ts';
 import type { Notice } from '../activities/notify.ts';
 import { currentDetails, movingAttributes } from './details.ts';
 import { notify, runStep } from './proxies.ts';
-import type { Progress, StepProgress } from './progress.ts';
+import type { Progress } from './progress.ts';
+import type { StepProgress } from './step-progress.ts';
+import { waitingOf } from './view.ts';
 
 const iso = (ms: number): string => new Date(ms).toISOString();
 
@@ -86,7 +88,13 @@ async function execute(progress: Progress, step: StepProgress, mode: 'run' | 'in
   step.tries += 1;
   Object.assign(step, { attempts: step.attempts + outcome.attempts, endedAt: iso(Date.now()), receipt: outcome.receipt ?? step.receipt });
   if (mode === 'inspect' && outcome.state !== 'done' && outcome.state !== 'already') {
-    progress.refuse('inspection-disagrees', `${step.planned.id} was said to be done, and the inspection does not agree: ${outcome.failure?.message ?? outcome.state}`, progress.answers.at(-1)?.by ?? 'unknown', Date.now(), 'decide');
+    progress.refuse(
+      'inspection-disagrees',
+      `${step.planned.id} was said to be done, and the inspection does not agree: ${outcome.failure?.message ?? outcome.state}`,
+      progress.answers.at(-1)?.by ?? 'unknown',
+      Date.now(),
+      'decide',
+    );
     Object.assign(step, before);
   } else {
     Object.assign(step, { state: outcome.state, failure: outcome.failure });
@@ -103,11 +111,24 @@ async function attempt(progress: Progress, step: StepProgress, mode: 'run' | 'in
   const entries = progress.takeUnrecorded(now);
   const left = plan.targetSeconds === null || step.granted ? null : plan.targetSeconds * 1000 - progress.machineMs(now);
   try {
-    const outcome = await runStep.executeWithOptions({ summary: step.planned.title }, [{
-      rollbackId: identity.rollbackId, environment: plan.environment, step: { id: step.planned.id, operation: step.planned.operation, component: step.planned.component, effect: step.planned.effect },
-      from: target?.from ?? null, to: target?.to ?? '', config: target?.config ?? '', generation: step.generation, ordinal: step.tries, mode, mayHaveActed: step.mayHaveActed,
-      deadlineAt: left === null ? null : iso(now + left), machineMs: progress.machineMs(now), humanMs: progress.humanMs(now), entries,
-    }]);
+    const outcome = await runStep.executeWithOptions({ summary: step.planned.title }, [
+      {
+        rollbackId: identity.rollbackId,
+        environment: plan.environment,
+        step: { id: step.planned.id, operation: step.planned.operation, component: step.planned.component, effect: step.planned.effect },
+        from: target?.from ?? null,
+        to: target?.to ?? '',
+        config: target?.config ?? '',
+        generation: step.generation,
+        ordinal: step.tries,
+        mode,
+        mayHaveActed: step.mayHaveActed,
+        deadlineAt: left === null ? null : iso(now + left),
+        machineMs: progress.machineMs(now),
+        humanMs: progress.humanMs(now),
+        entries,
+      },
+    ]);
     // A result completed by hand (`temporal activity complete`) may be anything; it proves nothing.
     if (!isOutcome(outcome)) return lost(progress, step, entries, 'NoAnswer', 'the activity was completed from outside with something that is no result');
     recorded(progress, outcome.record, [...entries, outcome.entry]);
@@ -121,8 +142,15 @@ async function attempt(progress: Progress, step: StepProgress, mode: 'run' | 'in
 
 function isOutcome(value: unknown): value is StepOutcome {
   const like = value as Partial<StepOutcome> | null;
-  return typeof like === 'object' && like !== null && (PASSED.has(like.state ?? 'pending') || BLOCKED.has(like.state ?? 'pending'))
-    && typeof like.attempts === 'number' && Array.isArray(like.remains) && Array.isArray(like.warnings) && typeof like.record === 'object';
+  return (
+    typeof like === 'object' &&
+    like !== null &&
+    (PASSED.has(like.state ?? 'pending') || BLOCKED.has(like.state ?? 'pending')) &&
+    typeof like.attempts === 'number' &&
+    Array.isArray(like.remains) &&
+    Array.isArray(like.warnings) &&
+    typeof like.record === 'object'
+  );
 }
 
 /** The activity gave no answer, for all its attempts: whether it acted is not known, and only an inspection may tell. */
@@ -151,9 +179,19 @@ export async function tell(progress: Progress, notice: Notice, text: string): Pr
   const at = iso(Date.now());
   progress.telling += 1;
   try {
-    const told = await notify.executeWithOptions({ summary: `${notice}: ${text}`.slice(0, 200) }, [{
-      rollbackId: identity.rollbackId, workflowId: identity.workflowId, notice, text, at, next: progress.waiting().map((one) => one.answer), machineMs: progress.machineMs(Date.now()), humanMs: progress.humanMs(Date.now()), entries,
-    }]);
+    const told = await notify.executeWithOptions({ summary: `${notice}: ${text}`.slice(0, 200) }, [
+      {
+        rollbackId: identity.rollbackId,
+        workflowId: identity.workflowId,
+        notice,
+        text,
+        at,
+        next: waitingOf(progress).map((one) => one.answer),
+        machineMs: progress.machineMs(Date.now()),
+        humanMs: progress.humanMs(Date.now()),
+        entries,
+      },
+    ]);
     recorded(progress, told.record, [...entries, told.entry]);
     for (const warning of told.warnings) progress.warn(warning);
   } catch (error) {
@@ -181,7 +219,9 @@ export async function watchClock(progress: Progress): Promise<void> {
       const left = targetMs * share - progress.machineMs(Date.now());
       if (progress.closed || progress.breached) return;
       if (left <= 0) break;
-      await condition(() => progress.closed || progress.breached || progress.clock.humanSinceMs !== null, left, { summary: share === 1 ? 'time target' : 'time target, 60 %' });
+      await condition(() => progress.closed || progress.breached || progress.clock.humanSinceMs !== null, left, {
+        summary: share === 1 ? 'time target' : 'time target, 60 %',
+      });
     }
     if (share === 1) breach(progress);
     else void tell(progress, 'warning', `60 % of the ${targetMs / 1000} s are used`);

@@ -10,10 +10,12 @@
  * It also retires the release it has moved away from, because it alone knows when the last request there has ended, and because it is
  * still there when the worker that switched has died.
  */
+import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { linkSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { closeSync, linkSync, openSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { createServer, request as send, type IncomingMessage, type ServerResponse } from 'node:http';
-import { connect, type Socket } from 'node:net';
+import { connect, createServer as createTcpServer, type Socket } from 'node:net';
 import { basename, join } from 'node:path';
 import { pipeline, type Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -22,6 +24,7 @@ import { AdapterError } from './adapter.ts';
 
 const CONNECT_ATTEMPTS = 20;
 const CONNECT_PAUSE_MS = 50;
+const PROBE_TIMEOUT_MS = 5_000;
 /** Longer than the 60 s after which common load balancers and clients let go, so that it is never the front that closes first. */
 const KEEP_ALIVE_MS = 75_000;
 /** A holder that has not refreshed its lease for so long has been stopped, or is gone. */
@@ -97,14 +100,51 @@ export async function retire(find: () => Identity[], patienceMs: number, before:
   return find().length === 0;
 }
 
-/** Who listens on a TCP port, whatever the address. `pids` is empty where it is another user's process. */
-export function listenersOn(port: number): { taken: boolean; pids: number[] } {
-  const rows = ['tcp', 'tcp6'].flatMap((table) => (orNull(() => readFileSync(`/proc/net/${table}`, 'utf8')) ?? '').split('\n').slice(1));
-  const sockets = new Set(rows.map((row) => row.trim().split(/\s+/))
-    .filter(([, local = '', , state]) => state === '0A' && Number.parseInt(local.split(':')[1] ?? '', 16) === port).map((fields) => `socket:[${fields[9]}]`));
+/** Starts a process that outlives this one: its own session, no pipe to us, and no more of our environment than is named. */
+export function launch(program: string, args: readonly string[], at: { cwd: string; env: Record<string, string>; log: string }): Identity {
+  const output = openSync(at.log, 'a');
+  const child = spawn(program, args, { cwd: at.cwd, env: at.env, detached: true, stdio: ['ignore', output, output] });
+  child.on('error', () => undefined); // Said by the missing pid already.
+  child.unref();
+  closeSync(output);
+  const identity = child.pid === undefined ? null : identify(child.pid);
+  if (identity === null) throw new AdapterError('failed', `${program} could not be started; traffic was not moved; log: ${at.log}`);
+  return identity;
+}
+
+export async function freePort(): Promise<number> {
+  const server = createTcpServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  server.close();
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+/** 2xx on every path; without a path, a connection. */
+export async function isHealthy(port: number, host: string, paths: readonly string[], signal: AbortSignal): Promise<boolean> {
+  const either = AbortSignal.any([signal, AbortSignal.timeout(PROBE_TIMEOUT_MS)]);
+  const socket = connect({ port, host, signal: either }).on('error', () => undefined);
+  try {
+    await once(socket, 'connect', { signal: either });
+    const answers = await Promise.all(paths.map((path) => fetch(`http://${host}:${port}${path}`, { signal: either, redirect: 'manual' })));
+    for (const answer of answers) await answer.body?.cancel();
+    return answers.every(({ ok }) => ok);
+  } catch {
+    return false; // Not yet; whoever asks knows how long to go on.
+  } finally {
+    socket.destroy();
+  }
+}
+
+/** Who listens on a TCP port, whatever the address. A socket of ours that no process holds belongs to one that is just ending. */
+export function listenersOn(port: number): { pids: number[]; otherUser: boolean } {
+  const rows = ['tcp', 'tcp6'].flatMap((table) => (orNull(() => readFileSync(`/proc/net/${table}`, 'utf8')) ?? '').split('\n').map((row) => row.trim().split(/\s+/)))
+    .filter(([, local = '', , state]) => state === '0A' && Number.parseInt(local.split(':')[1] ?? '', 16) === port);
+  const sockets = new Set(rows.map((row) => `socket:[${row[9]}]`));
   const holds = (pid: number): boolean => (orNull(() => readdirSync(`/proc/${pid}/fd`)) ?? [])
     .some((fd) => sockets.has(orNull(() => readlinkSync(`/proc/${pid}/fd/${fd}`)) ?? ''));
-  return { taken: sockets.size > 0, pids: sockets.size > 0 ? processes().filter(holds) : [] };
+  const ownUid = process.getuid?.() ?? 0;
+  return { pids: sockets.size > 0 ? processes().filter(holds) : [], otherUser: rows.some((row) => ownUid !== 0 && Number(row[7]) !== ownUid) };
 }
 
 /**

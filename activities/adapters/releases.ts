@@ -9,12 +9,8 @@
  *   node activities/adapters/releases.ts deploy --root R --port P --version V [--health /healthz] -- ./bin/serve
  * What runs, who listens and what is left over is asked of /proc (proc(5), Linux 6), never of our own memory.
  */
-import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
 import * as fs from 'node:fs';
-import { get } from 'node:http';
-import { connect, createServer } from 'node:net';
 import { basename, delimiter, dirname, join, relative, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -22,8 +18,8 @@ import { z } from 'zod';
 import type { Receipt } from '../../model/state.ts';
 import { AdapterError, type Adapter, type AdapterCall, type Observation } from './adapter.ts';
 import {
-  activeFile, environmentOf, family, identify, isAlive, Lease, listenersOn, orNull, processes, readActive, retire, stateFolder, superseded,
-  type Active, type Backend, type Identity,
+  activeFile, environmentOf, family, freePort, identify, isAlive, isHealthy, launch, Lease, listenersOn, orNull, processes, readActive, retire, stateFolder,
+  superseded, type Active, type Backend, type Identity,
 } from './releases-front.ts';
 
 const optionsSchema = z.strictObject({
@@ -39,7 +35,6 @@ export type ReleasesOptions = z.infer<typeof optionsSchema>;
 type Call = AdapterCall<ReleasesOptions>;
 
 const HEARTBEAT_MS = 500;
-const PROBE_TIMEOUT_MS = 5_000;
 /** A process without traffic has nothing to finish. */
 const STRAY_PATIENCE_MS = 500;
 /** What the front takes to be ready to bind, before a directly started release is asked to let go of the port. */
@@ -52,8 +47,7 @@ const INHERITED = ['PATH', 'HOME', 'LANG', 'TZ'];
 const inherited = (): Record<string, string> => Object.fromEntries(INHERITED.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]])));
 
 type Holder =
-  | { readonly kind: 'none' }
-  | { readonly kind: 'front'; readonly pid: number }
+  | { readonly kind: 'none' | 'front' }
   /** A release that a simple script started on the public port itself. */
   | { readonly kind: 'direct'; readonly version: string; readonly processes: readonly Identity[] }
   | { readonly kind: 'foreign'; readonly who: string };
@@ -95,16 +89,16 @@ class Site {
   }
 
   holder(): Holder {
-    const { taken, pids } = listenersOn(this.#options.port);
-    if (!taken) return { kind: 'none' };
+    const { pids, otherUser } = listenersOn(this.#options.port);
     const [pid] = pids;
-    if (pid !== undefined && pids.every((one) => environmentOf(one).get('BACKOUT_FRONT') === this.root)) return { kind: 'front', pid };
+    if (pid === undefined) return otherUser ? { kind: 'foreign', who: 'a process of another user' } : { kind: 'none' };
+    if (pids.every((one) => environmentOf(one).get('BACKOUT_FRONT') === this.root)) return { kind: 'front' };
     const within = pids.map((one) => relative(join(this.root, 'releases'), orNull(() => fs.readlinkSync(`/proc/${one}/cwd`)) ?? '/').split('/')[0] ?? '');
-    const [version] = within;
-    if (version !== undefined && within.every((one) => VERSION.test(one))) return { kind: 'direct', version, processes: pids.flatMap((one) => identify(one) ?? []) };
+    const [version = ''] = within;
+    if (within.every((one) => VERSION.test(one))) return { kind: 'direct', version, processes: pids.flatMap((one) => identify(one) ?? []) };
     const words = orNull(() => fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0')) ?? [];
-    // Arguments may be secrets: the program, and what looks like its script, are enough to find it.
-    return { kind: 'foreign', who: pid === undefined ? 'a process of another user' : `pid ${pid}: ${words.slice(0, 2).filter((word) => !word.startsWith('-')).join(' ').slice(0, 200)}` };
+    // Other arguments may be secrets: the program, and what looks like its script, are enough to find it.
+    return { kind: 'foreign', who: `pid ${pid}: ${words.slice(0, 2).filter((word) => !word.startsWith('-')).join(' ').slice(0, 200)}` };
   }
 
   look(): { active: Active | null; holder: Holder; link: string | null; serving: string | null } {
@@ -122,46 +116,6 @@ class Site {
   fronts(): Identity[] {
     return processes().filter((pid) => environmentOf(pid).get('BACKOUT_FRONT') === this.root).flatMap((pid) => identify(pid) ?? []);
   }
-}
-
-/** Starts a process that outlives this one: its own session, no pipe to us, and no more of our environment than is named. */
-function launch(program: string, args: readonly string[], at: { cwd: string; env: Record<string, string>; log: string }): Identity {
-  const output = fs.openSync(at.log, 'a');
-  try {
-    const child = spawn(program, args, { cwd: at.cwd, env: at.env, detached: true, stdio: ['ignore', output, output] });
-    child.on('error', () => undefined); // Said by the missing pid already.
-    child.unref();
-    const identity = child.pid === undefined ? null : identify(child.pid);
-    if (identity === null) throw new AdapterError('failed', `${program} could not be started; nothing was changed; log: ${at.log}`);
-    return identity;
-  } finally {
-    fs.closeSync(output);
-  }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  return typeof address === 'object' && address !== null ? address.port : 0;
-}
-
-/** 2xx on every path; without a path, a connection. */
-async function isHealthy(port: number, host: string, paths: readonly string[], signal: AbortSignal): Promise<boolean> {
-  const settled = (start: (done: (healthy: boolean) => void) => void): Promise<boolean> => new Promise((done) => { start(done); });
-  const answers = paths.map((path) => settled((done) => {
-    const request = get({ host, port, path, agent: false, signal, timeout: PROBE_TIMEOUT_MS }, (response) => {
-      done(Math.floor((response.statusCode ?? 0) / 100) === 2);
-      response.destroy();
-    });
-    request.on('timeout', () => request.destroy()).on('error', () => { done(false); });
-  }));
-  const connection = settled((done) => {
-    const socket = connect({ port, host, signal, timeout: PROBE_TIMEOUT_MS });
-    socket.on('connect', () => { done(true); socket.destroy(); }).on('timeout', () => socket.destroy()).on('close', () => { done(false); }).on('error', () => { done(false); });
-  });
-  return (await Promise.all(answers.length > 0 ? answers : [connection])).every(Boolean);
 }
 
 /** One attempt to put a version in place, under its lease. Every change goes through `#step`. */
@@ -251,6 +205,7 @@ class Attempt {
       this.#replace(`switching from ${before.serving ?? 'nothing'} to ${to}`, activeFile(this.#site.root), (path) => { fs.writeFileSync(path, JSON.stringify(next)); });
       return next;
     } catch (error) {
+      this.#lease.hold();
       await retire(() => family(backend), STRAY_PATIENCE_MS, () => { this.#lease.hold(); });
       throw error;
     }
@@ -323,24 +278,22 @@ async function guarded<T>(signal: AbortSignal, act: () => Promise<T>): Promise<T
   }
 }
 
-async function inspect(call: Call): Promise<Observation> {
-  return await guarded(call.signal, async () => {
-    const site = new Site(call);
-    const { active, holder, link, serving } = site.look();
-    const current = link === null || link === serving ? serving : null;
-    return {
-      current,
-      targetPresent: site.program(call.to) !== null,
-      operationId: current !== null && holder.kind === 'front' ? active?.operationId ?? null : null,
-      parts: link === null || link === serving ? [] : [{ name: 'the current link', version: link }, { name: 'the serving process', version: serving }],
-      versions: site.versions(),
-      facts: {
-        portHeldBy: holder.kind === 'foreign' ? holder.who : holder.kind, pid: holder.kind === 'front' && serving !== null ? active?.pid ?? null : null,
-        privatePort: active?.port ?? null, log: serving === null ? null : site.logOf(serving),
-      },
-    };
+const inspect = (call: Call): Promise<Observation> => guarded(call.signal, () => {
+  const site = new Site(call);
+  const { active, holder, link, serving } = site.look();
+  const current = link === null || link === serving ? serving : null;
+  return Promise.resolve({
+    current,
+    targetPresent: site.program(call.to) !== null,
+    operationId: current !== null && holder.kind === 'front' ? active?.operationId ?? null : null,
+    parts: link === null || link === serving ? [] : [{ name: 'the current link', version: link }, { name: 'the serving process', version: serving }],
+    versions: site.versions(),
+    facts: {
+      portHeldBy: holder.kind === 'foreign' ? holder.who : holder.kind, pid: holder.kind === 'front' && serving !== null ? active?.pid ?? null : null,
+      privatePort: active?.port ?? null, log: serving === null ? null : site.logOf(serving),
+    },
   });
-}
+});
 
 export const releases: Adapter<ReleasesOptions> = {
   name: 'releases',
@@ -349,7 +302,7 @@ export const releases: Adapter<ReleasesOptions> = {
     by: 'lease',
     window: 'None for traffic and the link: a switch is the rename of a file that a successor removes first. A worker that is stopped for more than 4 s exactly '
       + 'between its last look at the lease and a start or a stop may still start one process, which gets no traffic and is stopped by the next apply, '
-      + 'or stop one that its successor stops as well.',
+      + 'stop one that its successor stops as well, or repeat a line of the ledger word for word.',
   },
   executesInCi: false,
   limits: [
@@ -379,7 +332,7 @@ export const releases: Adapter<ReleasesOptions> = {
   verify: async (call) => {
     const seen = await inspect(call);
     const { host, port } = call.options;
-    const answers = await guarded(call.signal, () => isHealthy(port, host === '0.0.0.0' ? '127.0.0.1' : host, [], call.signal));
+    const answers = await guarded(call.signal, () => isHealthy(port, ['0.0.0.0', '::'].includes(host) ? '127.0.0.1' : host, [], call.signal));
     return { ...seen, current: answers ? seen.current : null, facts: { ...seen.facts, answers } };
   },
   manual: ({ folder, options, to }) => {
@@ -404,10 +357,10 @@ async function deploy(argv: readonly string[]): Promise<void> {
     args: [...argv], allowPositionals: true,
     options: { root: text, port: text, host: text, version: text, operation: text, 'start-timeout': text, drain: text, health: many, env: many },
   });
+  const number = (flag: string | undefined): number | undefined => (flag === undefined ? undefined : Number(flag));
   const options = optionsSchema.parse({
-    root: values.root, command: positionals, port: Number(values.port), ...(values.host === undefined ? {} : { host: values.host }),
-    ...(values['start-timeout'] === undefined ? {} : { startTimeoutSeconds: Number(values['start-timeout']) }),
-    ...(values.drain === undefined ? {} : { drainSeconds: Number(values.drain) }),
+    root: values.root, command: positionals, port: number(values.port), host: values.host,
+    startTimeoutSeconds: number(values['start-timeout']), drainSeconds: number(values.drain),
     env: Object.fromEntries(values.env.map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)])),
   });
   const abort = new AbortController();

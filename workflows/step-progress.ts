@@ -1,0 +1,47 @@
+/** A step on its way, as one run sees it. */
+import type { PlannedStep } from '../model/plan.ts';
+import type { Failure, Receipt, Remaining, StepState } from '../model/state.ts';
+
+export interface StepProgress {
+  readonly planned: PlannedStep;
+  state: StepState;
+  /** Raised by each decision to retry; part of the operation id. */
+  generation: number;
+  attempts: number;
+  /** How often this run has handed it to an activity. */
+  tries: number;
+  startedAt: string | null;
+  endedAt: string | null;
+  receipt: Receipt | null;
+  failure: Failure | null;
+  /** The clock has run out before this change; a person has to let it go on. */
+  held: boolean;
+  /** A person let it go on after the breach. */
+  granted: boolean;
+  /** A person says it is done; an inspection has to agree. */
+  claimedDone: boolean;
+  /** An earlier run may have acted on it. */
+  mayHaveActed: boolean;
+  /** Parts that were left in between. */
+  remains: readonly Remaining[];
+  /** The role it was handed over to. */
+  handedTo: string | null;
+}
+
+export const newStep = (planned: PlannedStep): StepProgress => ({
+  planned,
+  state: 'pending',
+  generation: 0,
+  attempts: 0,
+  tries: 0,
+  startedAt: null,
+  endedAt: null,
+  receipt: null,
+  failure: null,
+  held: false,
+  granted: false,
+  claimedDone: false,
+  mayHaveActed: false,
+  remains: [],
+  handedTo: null,
+});
