@@ -183,7 +183,7 @@ export function adapterContract<Options>({ name, setup, faults = [] }: Contract<
       const beats = [Date.now()];
       const call = { ...(await fixture.stall()), signal: abort.signal, heartbeat: () => { beats.push(Date.now()); } };
       const applying = rejection(adapter.apply(call));
-      await new Promise((resolve) => { setTimeout(resolve, 3_000); });
+      await new Promise((resolve) => { setTimeout(resolve, 2_500); });
       beats.push(Date.now());
       expect(Math.max(...beats.slice(1).map((at, index) => at - (beats[index] ?? 0)))).toBeLessThan(HEARTBEAT_GAP_MS);
       abort.abort();

@@ -100,7 +100,7 @@ export class Platform {
   }
 
   kill(version: string): void {
-    for (const process_ of this.running()) if (process_.version === version) process.kill(process_.pid, 'SIGKILL');
+    for (const one of this.running().filter((running) => running.version === version)) process.kill(one.pid, 'SIGKILL');
   }
 
   snapshot(): unknown {
