@@ -1,5 +1,5 @@
 /** A small real service for the demo and the tests: releases on disk, a smoke test, and the `backout.yaml` that describes them. */
-import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, readlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 /** The service: says which version it is, and sells where it can. A bad release answers 500 at the checkout and looks healthy otherwise. */
@@ -74,7 +74,21 @@ export const componentYaml = (name: string, port: number, more: readonly string[
   ...more.map((line) => `        ${line}`),
 ];
 
-export const shopYaml = (components: readonly (readonly string[])[], more: readonly string[] = []): string => [
-  'environments:', '  production:', '    components:', ...components.flat(),
-  ...more, '',
-].join('\n');
+export const shopYaml = (components: readonly (readonly string[])[], more: readonly string[] = []): string =>
+  ['environments:', '  production:', '    components:', ...components.flat(), ...more, ''].join('\n');
+
+/** Ends what a shop of this folder has left running: its releases and their front, told by where they run. */
+export async function stopShop(folder: string): Promise<void> {
+  const srv = join(folder, 'srv');
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number);
+  for (const pid of pids) {
+    const cwd = await readlink(`/proc/${pid}/cwd`).catch(() => '');
+    const words = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+    if (pid === process.pid || !(cwd.startsWith(srv) || words.includes(srv))) continue;
+    try {
+      process.kill(pid, 'SIGKILL');
+    } catch {
+      // It has ended by itself meanwhile.
+    }
+  }
+}

@@ -2,7 +2,7 @@
 import { execFile, fork, type ChildProcess } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
-import { mkdtemp, readFile, readlink, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
@@ -11,20 +11,33 @@ import { workflowIdOf } from '../../model/plan.ts';
 import { TASK_QUEUE } from '../../model/task-queue.ts';
 import { freePort } from '../../client/local/ports.ts';
 import { startServices, type LocalServices } from '../../client/local/services.ts';
-import { componentYaml, layRelease, laySmoke, shopYaml, type Release } from '../../client/demo/shop.ts';
+import { componentYaml, layRelease, laySmoke, shopYaml, stopShop, type Release } from '../../client/demo/shop.ts';
 import { openStore } from '../../store/postgres.ts';
 import type { Store } from '../../store/store.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const WAIT_MS = 30_000;
 
-export interface Shop { readonly name: string; readonly releases: readonly Release[]; readonly yaml?: readonly string[] }
-export interface WorldOptions { readonly shops?: readonly Shop[]; readonly yaml?: readonly string[]; readonly memory?: boolean; readonly env?: NodeJS.ProcessEnv }
+export interface Shop {
+  readonly name: string;
+  readonly releases: readonly Release[];
+  readonly yaml?: readonly string[];
+}
+export interface WorldOptions {
+  readonly shops?: readonly Shop[];
+  readonly yaml?: readonly string[];
+  readonly memory?: boolean;
+  readonly env?: NodeJS.ProcessEnv;
+}
 
 /** One good release, and one whose checkout is broken. */
 export const BOOTS: Shop = { name: 'web', releases: [{ version: 'v1.0.0' }, { version: 'v1.1.0', broken: true }] };
 
-export interface Ran { readonly code: number; readonly stdout: string; readonly stderr: string }
+export interface Ran {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
 
 export class World {
   readonly folder: string;
@@ -37,7 +50,14 @@ export class World {
   private readonly env: NodeJS.ProcessEnv;
   private readonly workers = new Set<ChildProcess>();
 
-  private constructor(made: { folder: string; services: LocalServices; store: Store; connection: Connection; ports: Record<string, number>; env: NodeJS.ProcessEnv }) {
+  private constructor(made: {
+    folder: string;
+    services: LocalServices;
+    store: Store;
+    connection: Connection;
+    ports: Record<string, number>;
+    env: NodeJS.ProcessEnv;
+  }) {
     this.folder = made.folder;
     this.config = join(made.folder, 'backout.yaml');
     this.services = made.services;
@@ -59,8 +79,22 @@ export class World {
     }
     await laySmoke(folder);
     const channels = ['channels: { incident: [{ file: ./incidents.log }] }'];
-    await writeFile(join(folder, 'backout.yaml'), shopYaml(shops.map((shop) => componentYaml(shop.name, ports[shop.name] ?? 0, shop.yaml)), options.yaml ?? channels));
-    const services = await startServices({ folder: join(folder, '.backout'), progress: () => undefined, temporalPort: 0, uiPort: 0, postgresPort: 0, memory: options.memory ?? true, headless: true });
+    await writeFile(
+      join(folder, 'backout.yaml'),
+      shopYaml(
+        shops.map((shop) => componentYaml(shop.name, ports[shop.name] ?? 0, shop.yaml)),
+        options.yaml ?? channels,
+      ),
+    );
+    const services = await startServices({
+      folder: join(folder, '.backout'),
+      progress: () => undefined,
+      temporalPort: 0,
+      uiPort: 0,
+      postgresPort: 0,
+      memory: options.memory ?? true,
+      headless: true,
+    });
     const store = openStore(services.databaseUrl);
     await store.migrate();
     const connection = await Connection.connect({ address: services.temporalAddress });
@@ -71,8 +105,17 @@ export class World {
   environment(more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
     const { PATH, HOME, LANG, TMPDIR } = process.env;
     return {
-      PATH: `${join(ROOT, 'node_modules/.bin')}:${PATH ?? ''}`, HOME, LANG, ...(TMPDIR === undefined ? {} : { TMPDIR }), TEMPORAL_ADDRESS: this.services.temporalAddress, DATABASE_URL: this.services.databaseUrl,
-      BACKOUT_CONFIG: this.config, BACKOUT_SWEEP_MS: '500', NO_COLOR: '1', ...this.env, ...more,
+      PATH: `${join(ROOT, 'node_modules/.bin')}:${PATH ?? ''}`,
+      HOME,
+      LANG,
+      ...(TMPDIR === undefined ? {} : { TMPDIR }),
+      TEMPORAL_ADDRESS: this.services.temporalAddress,
+      DATABASE_URL: this.services.databaseUrl,
+      BACKOUT_CONFIG: this.config,
+      BACKOUT_SWEEP_MS: '500',
+      NO_COLOR: '1',
+      ...this.env,
+      ...more,
     };
   }
 
@@ -83,10 +126,17 @@ export class World {
     child.stdout?.pipe(log, { end: false });
     child.stderr?.pipe(log, { end: false });
     this.workers.add(child);
-    child.once('exit', () => { this.workers.delete(child); log.end(); });
+    child.once('exit', () => {
+      this.workers.delete(child);
+      log.end();
+    });
     await new Promise<void>((ready, reject) => {
-      child.once('message', () => { ready(); });
-      child.once('exit', (code) => { reject(new Error(`the worker ended with ${code ?? 'a signal'} before it was ready; see ${join(this.folder, 'worker.log')}`)); });
+      child.once('message', () => {
+        ready();
+      });
+      child.once('exit', (code) => {
+        reject(new Error(`the worker ended with ${code ?? 'a signal'} before it was ready; see ${join(this.folder, 'worker.log')}`));
+      });
     });
     return child;
   }
@@ -94,14 +144,36 @@ export class World {
   /** Ends a process of ours and waits for it. */
   async end(child: ChildProcess, signal: NodeJS.Signals = 'SIGKILL'): Promise<void> {
     if (child.exitCode !== null || child.signalCode !== null) return;
-    const gone = new Promise<void>((done) => { child.once('exit', () => { done(); }); });
+    const gone = new Promise<void>((done) => {
+      child.once('exit', () => {
+        done();
+      });
+    });
     child.kill(signal);
     await gone;
   }
 
   /** What CI's deploy script does on this platform. */
   async deploy(component: string, version: string): Promise<void> {
-    const ran = await run(process.execPath, [join(ROOT, 'activities/adapters/releases.ts'), 'deploy', '--root', `./srv/${component}`, '--port', String(this.ports[component]), '--version', version, '--drain', '1', '--', './bin/serve'], this.folder, this.environment());
+    const ran = await run(
+      process.execPath,
+      [
+        join(ROOT, 'activities/adapters/releases.ts'),
+        'deploy',
+        '--root',
+        `./srv/${component}`,
+        '--port',
+        String(this.ports[component]),
+        '--version',
+        version,
+        '--drain',
+        '1',
+        '--',
+        './bin/serve',
+      ],
+      this.folder,
+      this.environment(),
+    );
     if (ran.code !== 0) throw new Error(`the deployment of ${version} failed: ${ran.stderr}`);
   }
 
@@ -113,7 +185,17 @@ export class World {
 
   async recorded(component: string, version: string, healthy: boolean): Promise<string> {
     const deploymentId = randomUUID();
-    await this.store.recordDeployment({ deploymentId, environment: 'production', component, version, commit: '0123abc', branch: 'main', status: 'in_progress', platformRef: null, deployedBy: 'ci' });
+    await this.store.recordDeployment({
+      deploymentId,
+      environment: 'production',
+      component,
+      version,
+      commit: '0123abc',
+      branch: 'main',
+      status: 'in_progress',
+      platformRef: null,
+      deployedBy: 'ci',
+    });
     if (healthy) await this.store.verifyDeployment(deploymentId, true, [], {});
     return deploymentId;
   }
@@ -126,8 +208,21 @@ export class World {
 
   /** A start as `temporal workflow start` would make it. */
   async start(more: Record<string, unknown> = {}, kind = 'deployRevert'): Promise<WorkflowHandle> {
-    const input = { environment: 'production', components: ['web'], targets: { web: 'v1.0.0' }, trigger: 'verification', cause: 'smoke-failed', reason: 'checkout answers 500', by: 'ci', ...more };
-    return this.client.workflow.start(kind, { workflowId: workflowIdOf({ kind: 'deployRevert', environment: String(input.environment), components: input.components }), taskQueue: TASK_QUEUE, args: [input] });
+    const input = {
+      environment: 'production',
+      components: ['web'],
+      targets: { web: 'v1.0.0' },
+      trigger: 'verification',
+      cause: 'smoke-failed',
+      reason: 'checkout answers 500',
+      by: 'ci',
+      ...more,
+    };
+    return this.client.workflow.start(kind, {
+      workflowId: workflowIdOf({ kind: 'deployRevert', environment: String(input.environment), components: input.components }),
+      taskQueue: TASK_QUEUE,
+      args: [input],
+    });
   }
 
   state(handle: WorkflowHandle): Promise<RollbackState> {
@@ -141,13 +236,19 @@ export class World {
     while (Date.now() < end) {
       last = await this.state(handle).catch(() => last);
       if (last && wanted(last)) return last;
-      await new Promise((soon) => { setTimeout(soon, 50); });
+      await new Promise((soon) => {
+        setTimeout(soon, 50);
+      });
     }
     throw new Error(`never ${what}; last seen: ${JSON.stringify(last, null, 1)}\n${await this.workerLog()}`);
   }
 
   waiting(handle: WorkflowHandle, step = 'availability'): Promise<RollbackState> {
-    return this.until(handle, `waiting for ${step}`, (state) => state.steps.some((one) => one.id === step && one.state === 'waiting') && state.state === 'waiting');
+    return this.until(
+      handle,
+      `waiting for ${step}`,
+      (state) => state.steps.some((one) => one.id === step && one.state === 'waiting') && state.state === 'waiting',
+    );
   }
 
   stopped(handle: WorkflowHandle): Promise<RollbackState> {
@@ -165,7 +266,10 @@ export class World {
 
   async effects(component = 'web'): Promise<{ operationId: string; from: string | null; to: string }[]> {
     const text = await readFile(join(this.folder, 'srv', component, '.backout', 'effects.jsonl'), 'utf8').catch(() => '');
-    return text.split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as { operationId: string; from: string | null; to: string }); // The adapter's own ledger.
+    return text
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as { operationId: string; from: string | null; to: string }); // The adapter's own ledger.
   }
 
   /** Effects by Backout, not by CI's deploys. */
@@ -180,10 +284,15 @@ export class World {
 
   async incidents(): Promise<{ notice: string; text: string; next: string[] }[]> {
     const text = await readFile(join(this.folder, 'incidents.log'), 'utf8').catch(() => '');
-    return text.split('\n').filter((line) => line !== '').map((line) => JSON.parse(line) as { notice: string; text: string; next: string[] }); // Written by the file channel.
+    return text
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line) => JSON.parse(line) as { notice: string; text: string; next: string[] }); // Written by the file channel.
   }
 
-  workerLog(): Promise<string> { return readFile(join(this.folder, 'worker.log'), 'utf8').catch(() => ''); }
+  workerLog(): Promise<string> {
+    return readFile(join(this.folder, 'worker.log'), 'utf8').catch(() => '');
+  }
 
   /** The `backout` command, as a user runs it. */
   cli(args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ran> {
@@ -193,27 +302,12 @@ export class World {
   /** Everything of this world is gone afterwards. */
   async close(): Promise<void> {
     await Promise.all([...this.workers].map((worker) => this.end(worker)));
-    for (const component of Object.keys(this.ports)) await this.stopShop(component);
+    await stopShop(this.folder);
     await this.store.close();
     await this.connection.close();
     await this.services.stop();
     await rm(this.folder, { recursive: true, force: true });
   }
-
-  /** Stops the shop's processes: those whose working folder or arguments lie in this world. */
-  private async stopShop(component: string): Promise<void> {
-    const root = join(this.folder, 'srv', component);
-    const { stdout } = await run('ps', ['-eo', 'pid=,args='], '/', process.env);
-    for (const line of stdout.split('\n')) {
-      const pid = Number(line.trim().split(' ')[0]);
-      const cwd = await readLinkOf(pid);
-      if (cwd?.startsWith(root) || line.includes(root)) try { process.kill(pid, 'SIGKILL'); } catch { /* It has ended meanwhile. */ }
-    }
-  }
-}
-
-async function readLinkOf(pid: number): Promise<string | null> {
-  return Number.isInteger(pid) && pid > 0 ? readlink(`/proc/${pid}/cwd`).catch(() => null) : null;
 }
 
 export function run(command: string, args: readonly string[], cwd: string, env: NodeJS.ProcessEnv): Promise<Ran> {
