@@ -1,5 +1,6 @@
 /** Stands around every workflow: unreadable names are disarmed before the SDK sees them, and a replay can be audited. */
 import type { WorkflowInterceptorsFactory } from '@temporalio/workflow';
+import { auditInterceptors } from './audit-sink.ts';
 
 const RESERVED = '__temporal_';
 
@@ -17,5 +18,6 @@ export const interceptors: WorkflowInterceptorsFactory = () => ({
         next(input);
       },
     },
+    ...(auditInterceptors().internals ?? []),
   ],
 });

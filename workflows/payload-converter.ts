@@ -7,12 +7,14 @@ import { UNREADABLE } from '../model/input.ts';
 
 export const payloadConverter: PayloadConverter = {
   toPayload: (value) => defaultPayloadConverter.toPayload(value),
+  // The type parameter is the interface's, and its caller's guess.
+  // oxlint-disable-next-line typescript/no-unnecessary-type-parameters
   fromPayload<T>(payload: Payload): T {
     try {
       return defaultPayloadConverter.fromPayload<T>(payload);
     } catch {
       // Never the payload's own text: it may hold anything, and this goes into the record.
-      // The type parameter is the caller's guess; the guards of model/input.ts find the mark.
+      // The guards of model/input.ts find the mark.
       return { [UNREADABLE]: `the payload cannot be read (encoding ${encodingOf(payload)})` } as T;
     }
   },

@@ -2,7 +2,7 @@ import { spawnSync, type ChildProcess } from 'node:child_process';
 import { readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { afterEach, describe, expect, it } from 'vitest';
+import { describe, expect, it, type TestContext } from 'vitest';
 import { releases } from '../../activities/adapters/releases.ts';
 import { adapterContract, rejection } from './contract.ts';
 import { ask, Load } from './releases-fixture/load.ts';
@@ -24,11 +24,9 @@ adapterContract({
   },
 });
 
-const platforms: Platform[] = [];
-
-async function given(state: 'serving' | 'bare' = 'serving'): Promise<Platform> {
+async function given(test: TestContext, state: 'serving' | 'bare' = 'serving'): Promise<Platform> {
   const platform = await Platform[state]();
-  platforms.push(platform);
+  test.onTestFinished(async () => { test.expect(await platform.teardown()).toEqual([]); });
   return platform;
 }
 
@@ -51,14 +49,9 @@ async function startedDirectly(platform: Platform): Promise<ChildProcess> {
   return direct;
 }
 
-afterEach(async () => {
-  const left = await Promise.all(platforms.splice(0).map((platform) => platform.teardown()));
-  expect(left.flat()).toEqual([]);
-});
-
 describe('traffic', () => {
-  it('no request fails during switches forth and back, kept alive or fresh, small or slow or with a body', async () => {
-    const platform = await given();
+  it('no request fails during switches forth and back, kept alive or fresh, small or slow or with a body', async (test) => {
+    const platform = await given(test);
     const load = new Load(platform.port);
     await sleep(200);
     await releases.apply(platform.call());
@@ -73,8 +66,8 @@ describe('traffic', () => {
     expect(platform.versions()).toEqual(['front', 'v3']);
   });
 
-  it('a request in flight is answered by the release it went to; one that outlasts the drain is cut off', async () => {
-    const platform = await given();
+  it('a request in flight is answered by the release it went to; one that outlasts the drain is cut off', async (test) => {
+    const platform = await given(test);
     const [short, long] = [ask(platform.port, '/?ms=900'), ask(platform.port, '/?ms=60000').catch(String)];
     await sleep(50);
     await releases.apply(platform.call());
@@ -83,16 +76,16 @@ describe('traffic', () => {
     expect((await ask(platform.port, '/')).version).toBe('v2');
   });
 
-  it('a release that ignores SIGTERM is killed after the drain', async () => {
-    const platform = await given();
+  it('a release that ignores SIGTERM is killed after the drain', async (test) => {
+    const platform = await given(test);
     const options = platform.options({ drainSeconds: 0.3 });
     await releases.apply(platform.call({ to: 'stubborn', operationId: 'a', options }));
     await releases.apply(platform.call({ to: 'v1', operationId: 'b', options }));
     expect(platform.versions()).toEqual(['front', 'v1']);
   });
 
-  it('headers, cookies and upgraded connections pass through the front', async () => {
-    const platform = await given();
+  it('headers, cookies and upgraded connections pass through the front', async (test) => {
+    const platform = await given(test);
     const { headers } = await ask(platform.port, '/');
     expect(headers).toMatchObject({ host: `127.0.0.1:${platform.port}`, 'x-forwarded-for': '127.0.0.1' });
     expect((await fetch(`http://127.0.0.1:${platform.port}/`)).headers.getSetCookie()).toEqual(['a=1', 'b=2']);
@@ -107,9 +100,9 @@ describe('traffic', () => {
   });
 });
 
-describe('what is in the way', () => {
-  it('a release that never becomes healthy gets no traffic, and is stopped', async () => {
-    const platform = await given();
+describe.concurrent('what is in the way', () => {
+  it('a release that never becomes healthy gets no traffic, and is stopped', async (test) => {
+    const platform = await given(test);
     const load = new Load(platform.port);
     const error = await rejection(releases.apply(platform.call({ to: 'sick', options: platform.options({ startTimeoutSeconds: 1 }) })));
     await load.stop();
@@ -118,8 +111,8 @@ describe('what is in the way', () => {
     expect([load.failed, new Set(load.served), platform.versions(), platform.effects()]).toEqual([[], new Set(['v1']), ['front', 'v1'], 0]);
   });
 
-  it.each([['the old release', ['v1']], ['the front', ['front']], ['everything, as after a reboot,', ['front', 'v1']]])('%s was killed: apply brings the target up', async (_, killed) => {
-    const platform = await given();
+  it.for([['the old release', ['v1']], ['the front', ['front']], ['everything, as after a reboot,', ['front', 'v1']]] as const)('%s was killed: apply brings the target up', async ([, killed], test) => {
+    const platform = await given(test);
     killed.forEach((version) => { platform.kill(version); });
     await until(() => killed.every((version) => !platform.versions().includes(version)));
     expect(await releases.inspect(platform.call())).toMatchObject({ current: null, parts: [{ version: 'v1' }, { version: null }] });
@@ -128,8 +121,8 @@ describe('what is in the way', () => {
     expect([platform.effects(), platform.versions()]).toEqual([1, ['front', 'v2']]);
   });
 
-  it('a foreign process on the public port is named and left alone', async () => {
-    const platform = await given('bare');
+  it('a foreign process on the public port is named and left alone', async (test) => {
+    const platform = await given(test, 'bare');
     const foreign = platform.child(process.execPath, ['-e', `require('http').createServer((_, r) => r.end()).listen(${platform.port})`], { cwd: platform.folder });
     await until(() => fetch(`http://127.0.0.1:${platform.port}`).then(() => true, () => false));
     const error = await rejection(releases.apply(platform.call()));
@@ -138,8 +131,8 @@ describe('what is in the way', () => {
     expect([foreign.exitCode, foreign.signalCode, platform.versions(), platform.effects()]).toEqual([null, null, [], 0]);
   });
 
-  it('a release started directly on the public port is seen, and taken over with a short gap', async () => {
-    const platform = await given('bare');
+  it('a release started directly on the public port is seen, and taken over with a short gap', async (test) => {
+    const platform = await given(test, 'bare');
     const direct = await startedDirectly(platform);
     expect(await releases.inspect(platform.call())).toMatchObject({ current: 'v1', operationId: null, parts: [], facts: { portHeldBy: 'direct' } });
     const answered = [Date.now()];
@@ -163,9 +156,9 @@ describe('what is in the way', () => {
 
 });
 
-describe('what must not be believed', () => {
-  it('a process that has got the number of one of ours is never stopped', async () => {
-    const platform = await given();
+describe.concurrent('what must not be believed', () => {
+  it('a process that has got the number of one of ours is never stopped', async (test) => {
+    const platform = await given(test);
     const stranger = platform.child('sleep', ['60']);
     platform.kill('v1');
     const file = join(platform.root, '.backout', 'active.json');
@@ -176,14 +169,14 @@ describe('what must not be believed', () => {
     expect([stranger.exitCode, stranger.signalCode]).toEqual([null, null]);
   });
 
-  it.each(['..', '../releases/v2', 'v2/../v1', '/etc', 'v2\0', '', '.backout', '-v2', 'v2\n'])('%j is no version', async (to) => {
-    const platform = await given('bare');
+  it.for(['..', '../releases/v2', 'v2/../v1', '/etc', 'v2\0', '', '.backout', '-v2', 'v2\n'])('%j is no version', async (to, test) => {
+    const platform = await given(test, 'bare');
     expect((await releases.inspect(platform.call({ to }))).targetPresent).toBe(false);
     expect(await rejection(releases.apply(platform.call({ to })))).toMatchObject({ kind: 'not-found' });
   });
 
-  it('link and process that disagree are both named', async () => {
-    const platform = await given();
+  it('link and process that disagree are both named', async (test) => {
+    const platform = await given(test);
     rmSync(join(platform.root, 'current'));
     symlinkSync('releases/v2', join(platform.root, 'current'));
     expect(await releases.inspect(platform.call())).toMatchObject({
@@ -194,25 +187,25 @@ describe('what must not be believed', () => {
     expect(platform.effects()).toBe(0);
   });
 
-  it('a root that is not there is a mistake in the configuration', async () => {
-    const platform = await given('bare');
+  it('a root that is not there is a mistake in the configuration', async (test) => {
+    const platform = await given(test, 'bare');
     const call = platform.call({ options: platform.options({ root: './nowhere' }) });
     expect(await rejection(releases.inspect(call))).toMatchObject({ kind: 'configuration' });
     expect(await rejection(releases.apply(call))).toMatchObject({ kind: 'configuration' });
   });
 });
 
-describe('attempts', () => {
-  it('two at once under one operation have one effect', async () => {
-    const platform = await given();
+describe.concurrent('attempts', () => {
+  it('two at once under one operation have one effect', async (test) => {
+    const platform = await given(test);
     const workers = [platform.attempt(), platform.attempt()];
     await Promise.all([releases.apply(platform.call()), releases.apply(platform.call())]);
     expect(await Promise.all(workers.map(({ said }) => said))).toEqual(['applied', 'applied']);
     expect([platform.effects(), platform.versions()]).toEqual([1, ['front', 'v2']]);
   });
 
-  async function notMissed(): Promise<void> {
-    const platform = await given();
+  async function notMissed(test: TestContext): Promise<void> {
+    const platform = await given(test);
     const { child, said } = platform.attempt({ at: { word: 'switching', signal: 'SIGSTOP' } });
     await until(() => stateOf(child.pid) === 'T');
     await sleep(4_500);
@@ -221,9 +214,9 @@ describe('attempts', () => {
     expect([platform.effects(), platform.versions()]).toEqual([1, ['front', 'v2']]);
   }
 
-  it('a worker that was stopped and wakes after another took over does nothing more; one that was not missed goes on', async () => {
-    await Promise.all([notMissed(), ...['starting v2', 'waiting for v2', 'switching', 'recording', 'pointing'].map(async (word) => {
-      const platform = await given();
+  it('a worker that was stopped and wakes after another took over does nothing more; one that was not missed goes on', async (test) => {
+    await Promise.all([notMissed(test), ...['starting v2', 'waiting for v2', 'switching', 'recording', 'pointing'].map(async (word) => {
+      const platform = await given(test);
       const { child, said } = platform.attempt({ at: { word, signal: 'SIGSTOP' } });
       await until(() => stateOf(child.pid) === 'T');
       await releases.apply(platform.call());
@@ -234,8 +227,8 @@ describe('attempts', () => {
     })]);
   });
 
-  it('a switch whose successor has come between the last look at the lease and the rename does not happen', async () => {
-    const platform = await given();
+  it('a switch whose successor has come between the last look at the lease and the rename does not happen', async (test) => {
+    const platform = await given(test);
     const prepared = (): string[] => readdirSync(join(platform.root, '.backout')).filter((name) => name.startsWith('next-active'));
     const heartbeat = (word: string): void => {
       if (word.startsWith('switching')) for (const name of prepared()) rmSync(join(platform.root, '.backout', name));
@@ -244,17 +237,17 @@ describe('attempts', () => {
     expect([platform.effects(), (await ask(platform.port, '/')).version]).toEqual([0, 'v1']);
   });
 
-  async function killedDuringTakeover(word: string): Promise<void> {
-    const platform = await given('bare');
+  async function killedDuringTakeover(test: TestContext, word: string): Promise<void> {
+    const platform = await given(test, 'bare');
     await startedDirectly(platform);
     await platform.attempt({ at: { word, signal: 'SIGKILL' } }).said;
     await releases.apply(platform.call());
     expect([word, (await ask(platform.port, '/')).version, platform.effects(), platform.versions()]).toEqual([word, 'v2', 1, ['front', 'v2']]);
   }
 
-  it('a worker killed at any point: the next one finishes, with one effect and no orphan', async () => {
-    await Promise.all([...['starting the front', 'stopping v1', 'waiting for the front'].map(killedDuringTakeover), ...['looking', 'starting v2', 'waiting for v2', 'switching', 'recording', 'pointing', 'waiting for the old'].map(async (word) => {
-      const platform = await given();
+  it('a worker killed at any point: the next one finishes, with one effect and no orphan', async (test) => {
+    await Promise.all([...['starting the front', 'stopping v1', 'waiting for the front'].map((word) => killedDuringTakeover(test, word)), ...['looking', 'starting v2', 'waiting for v2', 'switching', 'recording', 'pointing', 'waiting for the old'].map(async (word) => {
+      const platform = await given(test);
       const { child, said } = platform.attempt({ at: { word, signal: 'SIGKILL' } });
       await said;
       expect([word, child.signalCode]).toEqual([word, 'SIGKILL']);
@@ -264,8 +257,8 @@ describe('attempts', () => {
     })]);
   });
 
-  it('the old release is stopped even when nobody comes after the worker that died at once after the switch', async () => {
-    const platform = await given();
+  it('the old release is stopped even when nobody comes after the worker that died at once after the switch', async (test) => {
+    const platform = await given(test);
     await platform.attempt({ at: { word: 'recording', signal: 'SIGKILL' } }).said;
     await until(() => !platform.versions().includes('v1'));
     expect((await ask(platform.port, '/')).version).toBe('v2');
@@ -273,16 +266,16 @@ describe('attempts', () => {
 });
 
 describe('around it', () => {
-  it('a release gets what it needs of the environment, and none of the worker\'s secrets', async () => {
-    const platform = await given();
+  it('a release gets what it needs of the environment, and none of the worker\'s secrets', async (test) => {
+    const platform = await given(test);
     await platform.attempt().said;
     const env: Record<string, string> = JSON.parse(await (await fetch(`http://127.0.0.1:${platform.port}/env`)).text());
     expect(env).toMatchObject({ BACKOUT_RELEASE: 'v2', TOKEN: 'secret', PATH: process.env['PATH'] });
     expect(Object.keys(env).filter((name) => !/^(PATH|HOME|LANG|TZ|PWD|OLDPWD|SHLVL|_|TOKEN|PORT|BACKOUT_(RELEASE|ROOT|PROCESS))$/.test(name))).toEqual([]);
   });
 
-  it('CI deploys forward by the program, and the manual commands do the same', async () => {
-    const platform = await given('bare');
+  it('CI deploys forward by the program, and the manual commands do the same', async (test) => {
+    const platform = await given(test, 'bare');
     const program = join(import.meta.dirname, '..', '..', 'activities', 'adapters', 'releases.ts');
     const deploy = (version: string): ReturnType<typeof spawnSync> => spawnSync(process.execPath,
       [program, 'deploy', '--root', platform.root, '--port', String(platform.port), '--version', version, '--health', '/healthz', '--drain', '1', '--', './bin/serve', '{port}'], { encoding: 'utf8' });
