@@ -75,6 +75,8 @@ function lineOf(path: readonly PropertyKey[], { document, lines }: Place): numbe
 function sentence(issue: z.core.$ZodIssue): string {
   if (issue.code === 'invalid_value') return `expected one of ${issue.values.map(String).join(', ')}`;
   if (issue.code === 'invalid_type') return `expected ${issue.expected}${issue.message.includes('undefined') ? ', and it is missing' : ''}`;
+  // Of a key: what was expected stands inside.
+  if (issue.code === 'invalid_key' && issue.issues[0]) return sentence(issue.issues[0]);
   if (issue.code === 'invalid_format' && issue.format === 'url') return 'expected an http or https URL';
   return issue.message.charAt(0).toLowerCase() + issue.message.slice(1);
 }

@@ -92,6 +92,10 @@ export const UNREADABLE = '__unreadable';
 
 /** Longest text taken from outside: a history is no place for a novel. */
 const TEXT_MAX = 4_000;
+/** Longest name of a person, a role or a step: it is repeated in what we say about it. */
+const LABEL_MAX = 200;
+/** Longest sentence about what was wrong: it is kept and carried, and may quote what was sent. */
+const ERROR_MAX = 500;
 const DATA_MAX = 16_000;
 const DEPTH_MAX = 10;
 const EVIDENCE_MAX = 20;
@@ -104,14 +108,14 @@ type Fields = Readonly<Record<string, unknown>>;
 function fields(value: unknown): Fields {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Malformed('one JSON object is expected');
   const unreadable: unknown = Object.getOwnPropertyDescriptor(value, UNREADABLE)?.value;
-  if (typeof unreadable === 'string') throw new Malformed(unreadable);
+  if (typeof unreadable === 'string') throw new Malformed(unreadable.trim() === '' ? 'the payload cannot be read' : unreadable);
   return value as Fields; // Checked above: a plain object.
 }
 
-function text(from: Fields, name: string): string {
+function text(from: Fields, name: string, max = TEXT_MAX): string {
   const value = from[name];
   if (typeof value !== 'string' || value.trim() === '') throw new Malformed(`"${name}" must be a text that is not empty`);
-  if (value.length > TEXT_MAX) throw new Malformed(`"${name}" is longer than ${TEXT_MAX} characters`);
+  if (value.length > max) throw new Malformed(`"${name}" is longer than ${max} characters`);
   return storable(value, name).trim();
 }
 
@@ -122,8 +126,10 @@ function storable(value: string, name: string): string {
   return value;
 }
 
-const optional = (from: Fields, name: string): string | null =>
-  from[name] === undefined || from[name] === null || from[name] === '' ? null : text(from, name);
+const label = (from: Fields, name: string): string => text(from, name, LABEL_MAX);
+
+const optional = (from: Fields, name: string, max = TEXT_MAX): string | null =>
+  from[name] === undefined || from[name] === null || from[name] === '' ? null : text(from, name, max);
 
 function texts(from: Fields, name: string): string[] {
   const value = from[name] ?? [];
@@ -143,7 +149,8 @@ function data(from: Fields, name: string): unknown {
   }
   const json = JSON.stringify(value);
   if (json.length > DATA_MAX) throw new Malformed(`"${name}" is larger than ${DATA_MAX} characters`);
-  if (json.includes('\\u0000') || /\\ud[89a-f]/i.test(json))
+  // JSON.stringify escapes these, and a backslash as two: one that stands alone begins an escape.
+  if (/(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/.test(json))
     throw new Malformed(`"${name}" holds a character that cannot be stored (NUL or half a surrogate pair)`);
   return value;
 }
@@ -159,7 +166,7 @@ function attempt<T>(parse: () => T): Parsed<T> {
   try {
     return { value: parse() };
   } catch (error) {
-    if (error instanceof Malformed) return { error: error.message };
+    if (error instanceof Malformed) return { error: error.message.slice(0, ERROR_MAX).replaceAll('\u0000', '\uFFFD').toWellFormed() };
     throw error;
   }
 }
@@ -193,20 +200,20 @@ function targets(from: Fields): Record<string, string> {
 function resumes(from: Fields): StartInput['resumes'] {
   if (from['resumes'] === undefined || from['resumes'] === null) return null;
   const inner = fields(from['resumes']);
-  return { rollbackId: text(inner, 'rollbackId'), by: text(inner, 'by'), reason: text(inner, 'reason') };
+  return { rollbackId: text(inner, 'rollbackId'), by: label(inner, 'by'), reason: text(inner, 'reason') };
 }
 
 export const parseStart = (value: unknown): Parsed<StartInput> =>
   attempt(() => {
     const from = fields(value);
     const input: StartInput = {
-      environment: text(from, 'environment'),
+      environment: label(from, 'environment'),
       components: names(from, 'components'),
       targets: targets(from),
       trigger: oneOf(from, 'trigger', TRIGGERS, 'operator'),
-      cause: text(from, 'cause'),
+      cause: label(from, 'cause'),
       reason: text(from, 'reason'),
-      by: text(from, 'by'),
+      by: label(from, 'by'),
       detectedAt: time(from, 'detectedAt'),
       delayJustification: optional(from, 'delayJustification'),
       incident: optional(from, 'incident'),
@@ -222,23 +229,23 @@ export const parseStart = (value: unknown): Parsed<StartInput> =>
     return input;
   });
 
-const said = (from: Fields): Said => ({ by: text(from, 'by'), role: optional(from, 'role') });
+const said = (from: Fields): Said => ({ by: label(from, 'by'), role: optional(from, 'role', LABEL_MAX) });
 
 const PARSERS: { [N in MessageName]: (from: Fields) => Messages[N] } = {
   confirm: (from) => ({
-    step: text(from, 'step'),
+    step: label(from, 'step'),
     ...said(from),
-    plan: optional(from, 'plan'),
+    plan: optional(from, 'plan', LABEL_MAX),
     choice: optional(from, 'choice'),
     data: data(from, 'data'),
     note: optional(from, 'note'),
     evidence: texts(from, 'evidence'),
   }),
-  decline: (from) => ({ step: text(from, 'step'), ...said(from), reason: text(from, 'reason') }),
+  decline: (from) => ({ step: label(from, 'step'), ...said(from), reason: text(from, 'reason') }),
   decide: (from) => {
     const action = oneOf(from, 'action', DECISIONS);
     return {
-      step: action === 'close' ? optional(from, 'step') : text(from, 'step'),
+      step: action === 'close' ? optional(from, 'step', LABEL_MAX) : label(from, 'step'),
       ...said(from),
       action,
       reason: text(from, 'reason'),
@@ -247,10 +254,10 @@ const PARSERS: { [N in MessageName]: (from: Fields) => Messages[N] } = {
       evidence: texts(from, 'evidence'),
     };
   },
-  stop: (from) => ({ by: text(from, 'by'), reason: text(from, 'reason') }),
-  resume: (from) => ({ by: text(from, 'by'), reason: text(from, 'reason'), analysis: optional(from, 'analysis') }),
-  escalate: (from) => ({ to: oneOf(from, 'to', ['l2Rollback', 'l3Rollback']), by: text(from, 'by'), reason: text(from, 'reason') }),
-  assign: (from) => ({ role: text(from, 'role'), to: text(from, 'to'), by: text(from, 'by'), reason: text(from, 'reason') }),
+  stop: (from) => ({ by: label(from, 'by'), reason: text(from, 'reason') }),
+  resume: (from) => ({ by: label(from, 'by'), reason: text(from, 'reason'), analysis: optional(from, 'analysis') }),
+  escalate: (from) => ({ to: oneOf(from, 'to', ['l2Rollback', 'l3Rollback']), by: label(from, 'by'), reason: text(from, 'reason') }),
+  assign: (from) => ({ role: label(from, 'role'), to: label(from, 'to'), by: label(from, 'by'), reason: text(from, 'reason') }),
 };
 
 export const parseMessage = <N extends MessageName>(name: N, value: unknown): Parsed<Messages[N]> => attempt(() => PARSERS[name](fields(value)));

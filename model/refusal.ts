@@ -27,7 +27,6 @@ export const RULE_SOURCE = {
   'unknown-environment': 'product.md 5',
   'unknown-component': 'product.md 5',
   'unknown-platform': 'product.md 9',
-  'component-in-scope': '[002 section 4]',
   starter: 'product.md 2',
   cause: '[002 section 3]',
   'effect-not-allowed': '[002 section 9]',
@@ -56,7 +55,6 @@ export const RULE_SOURCE = {
   level: 'product.md 2',
   closed: 'product.md 6',
   finding: '[002 section 7]',
-  'claim-lost': 'product.md 5',
 } as const;
 export type Rule = keyof typeof RULE_SOURCE;
 

@@ -32,25 +32,34 @@ describe('adapters', () => {
   });
 
   it('each pass the shared contract', async () => {
-    for (const name of Object.keys(registry).map(kebab)) expect(await read(`test/adapters/${name}.test.ts`), name).toContain('adapterContract(');
+    for (const name of Object.keys(registry).map(kebab)) expect(await read(`test/adapters/${name}.test.ts`), name).toMatch(/adapterContract[<(]/);
   });
 
   it('are unknown to the model and to the workflows', async () => {
+    const named: string[] = [];
     for (const folder of ['model', 'workflows']) {
-      for (const file of await readdir(join(ROOT, folder))) {
+      // The default of a configuration is the one place where a platform is named.
+      for (const file of (await readdir(join(ROOT, folder))).filter((one) => one !== 'config.ts')) {
         const source = await read(`${folder}/${file}`);
-        // The default of a configuration is the one place where a platform is named.
-        for (const name of Object.keys(registry).map(kebab)) if (file !== 'config.ts') expect(source.includes(`'${name}'`), `${folder}/${file} names ${name}`).toBe(false);
+        named.push(
+          ...Object.keys(registry)
+            .map(kebab)
+            .filter((name) => source.includes(`'${name}'`))
+            .map((name) => `${folder}/${file} names ${name}`),
+        );
       }
     }
+    expect(named).toEqual([]);
   });
 });
 
 describe('messages', () => {
   it('are constants named after what is sent', () => {
-    const definitions = Object.entries(messages).filter((entry): entry is [string, { name: string }] => /(Signal|Query)$/.test(entry[0]) && typeof entry[1] === 'object');
-    expect(definitions.length).toBeGreaterThan(10);
-    for (const [constant, definition] of definitions) expect(constant.replace(/(Signal|Query)$/, '')).toBe(definition.name);
+    const sent = Object.entries(messages).flatMap(([constant, definition]) =>
+      /(Signal|Query)$/.test(constant) && 'name' in definition ? [[constant.replace(/(Signal|Query)$/, ''), definition.name]] : [],
+    );
+    expect(sent.length).toBeGreaterThan(10);
+    for (const [constant, name] of sent) expect(constant).toBe(name);
   });
 
   it('show JSON that can be copied', () => {
@@ -64,17 +73,29 @@ describe('messages', () => {
 describe('the workflow bundle', () => {
   it('builds, stays small, and holds neither zod nor an adapter nor an activity', async () => {
     const { code } = await bundleWorkflowCode({
-      workflowsPath: join(ROOT, 'workflows/index.ts'), workflowInterceptorModules: [join(ROOT, 'workflows/interceptors.ts')], payloadConverterPath: PAYLOAD_CONVERTER, logger: new DefaultLogger('ERROR'),
+      workflowsPath: join(ROOT, 'workflows/index.ts'),
+      workflowInterceptorModules: [join(ROOT, 'workflows/interceptors.ts')],
+      payloadConverterPath: PAYLOAD_CONVERTER,
+      logger: new DefaultLogger('ERROR'),
     });
     const readable = code.replace(/\/\/# sourceMappingURL.*/s, '');
     expect(readable.length).toBeLessThan(1_000_000);
-    for (const foreign of ['node_modules/zod', 'activities/adapters', 'activities/step', 'node_modules/pg', 'node_modules/yaml']) expect(readable.includes(foreign), foreign).toBe(false);
+    for (const foreign of ['node_modules/zod', 'activities/adapters', 'activities/step', 'node_modules/pg', 'node_modules/yaml'])
+      expect(readable.includes(foreign), foreign).toBe(false);
     expect(readable).toContain('workflows/rollback');
   });
 
   it('can read its own histories: one protobufjs for all of Temporal', () => {
-    const history = { events: [] };
-    expect(historyFromJSON(historyToJSON(historyFromJSON(history)))).toBeTruthy();
+    const input = { payloads: [{ metadata: { encoding: 'anNvbi9wbGFpbg==' }, data: 'e30=' }] };
+    const started = { workflowType: { name: 'deployRevert' }, taskQueue: { name: 'backout' }, input };
+    const event = {
+      eventId: '1',
+      eventTime: '2026-11-21T00:00:00Z',
+      eventType: 'EVENT_TYPE_WORKFLOW_EXECUTION_STARTED',
+      workflowExecutionStartedEventAttributes: started,
+    };
+    const again = historyToJSON(historyFromJSON({ events: [event] }));
+    expect(JSON.stringify(again)).toContain('e30=');
   });
 });
 
@@ -82,7 +103,20 @@ describe('documents', () => {
   it('name every term of the model in the glossary', async () => {
     const glossary = await read('docs/glossary.md');
     for (const kind of KINDS) expect(glossary, kind).toContain(kind);
-    for (const word of ['rolled-back-late', 'already', 'unknown', 'irreversible', 'claim', 'receipt', 'generation', 'machine time', 'abandoned', 'plan hash', 'checkpoint']) expect(glossary, word).toContain(word);
+    for (const word of [
+      'rolled-back-late',
+      'already',
+      'unknown',
+      'irreversible',
+      'claim',
+      'receipt',
+      'generation',
+      'machine time',
+      'abandoned',
+      'plan hash',
+      'checkpoint',
+    ])
+      expect(glossary, word).toContain(word);
   });
 
   it('explain every refusal in the runbook', async () => {

@@ -153,6 +153,10 @@ export class World {
     await gone;
   }
 
+  async endWorkers(): Promise<void> {
+    await Promise.all([...this.workers].map((worker) => this.end(worker)));
+  }
+
   /** What CI's deploy script does on this platform. */
   async deploy(component: string, version: string): Promise<void> {
     const ran = await run(
@@ -219,7 +223,7 @@ export class World {
       ...more,
     };
     return this.client.workflow.start(kind, {
-      workflowId: workflowIdOf({ kind: 'deployRevert', environment: String(input.environment), components: input.components }),
+      workflowId: workflowIdOf({ kind: 'deployRevert', environment: input.environment, components: input.components }),
       taskQueue: TASK_QUEUE,
       args: [input],
     });
@@ -301,7 +305,7 @@ export class World {
 
   /** Everything of this world is gone afterwards. */
   async close(): Promise<void> {
-    await Promise.all([...this.workers].map((worker) => this.end(worker)));
+    await this.endWorkers();
     await stopShop(this.folder);
     await this.store.close();
     await this.connection.close();

@@ -1,0 +1,195 @@
+/**
+ * `npm run bench`: ratios beside their own floor, interleaved in one run, medians of at least five rounds; event counts are exact. Absolute
+ * times are noise on a shared machine and are shown only for orientation. Nothing here is asserted by a test.
+ */
+import { execFileSync, fork, type ChildProcess } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { bundleWorkflowCode, DefaultLogger } from '@temporalio/worker';
+import { Client, Connection } from '@temporalio/client';
+import proto from '@temporalio/proto';
+import { findTemporal } from '../../client/local/find-temporal.ts';
+import { freePort } from '../../client/local/ports.ts';
+import { startTemporal } from '../../client/local/temporal.ts';
+import { TASK_QUEUE } from '../../model/task-queue.ts';
+import { PAYLOAD_CONVERTER, workflowBundle } from '../../worker/bundle.ts';
+import { World } from '../support/world.ts';
+
+const ROOT = resolve(import.meta.dirname, '../..');
+const ROUNDS = Number(process.env['ROUNDS'] ?? 7);
+const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;
+const say = (line: string): void => {
+  process.stdout.write(`${line}\n`);
+};
+const row = (bar: string, what: string, value: string, limit: string, met: boolean): void => {
+  say(`${met ? 'met   ' : 'MISSED'}  ${bar.padEnd(3)} ${what.padEnd(58)} ${value.padEnd(26)} bar ${limit}`);
+};
+
+async function spine(): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'backout-bench-'));
+  const { path } = await findTemporal({ progress: say });
+  const server = await startTemporal({ path, folder, port: await freePort(), uiPort: await freePort(), headless: true, memory: true });
+  const { code } = await bundleWorkflowCode({
+    workflowsPath: join(ROOT, 'test/bench/workflows.ts'),
+    workflowInterceptorModules: [join(ROOT, 'workflows/interceptors.ts')],
+    payloadConverterPath: PAYLOAD_CONVERTER,
+    logger: new DefaultLogger('ERROR'),
+  });
+  const codePath = join(folder, 'bundle.js');
+  await writeFile(codePath, code);
+  const worker = fork(join(ROOT, 'test/bench/worker.ts'), [server.address, codePath]);
+  await new Promise((ready) => worker.once('message', ready));
+  const connection = await Connection.connect({ address: server.address });
+  const client = new Client({ connection });
+  try {
+    const ratios = { latency: [] as number[], cpu: [] as number[] };
+    await measure(client, worker, 'bare', 'warm', 10);
+    await measure(client, worker, 'deployRevert', 'warm', 10);
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const bare = await measure(client, worker, 'bare', String(round), 20);
+      const ours = await measure(client, worker, 'deployRevert', String(round), 20);
+      ratios.latency.push(ours.latencyMs / bare.latencyMs);
+      ratios.cpu.push(ours.cpuMs / bare.cpuMs);
+    }
+    row(
+      '1',
+      'a rollback through the spine, beside the bare workflow: time',
+      `${median(ratios.latency).toFixed(2)}x`,
+      '<= 1.15x',
+      median(ratios.latency) <= 1.15,
+    );
+    row('1', 'the same: CPU of the worker', `${median(ratios.cpu).toFixed(2)}x`, '<= 1.10x', median(ratios.cpu) <= 1.1);
+    await events(client);
+  } finally {
+    worker.disconnect();
+    await connection.close();
+    await server.stop();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+const INPUT = {
+  environment: 'production',
+  components: ['web'],
+  targets: { web: 'v1.0.0' },
+  trigger: 'verification',
+  cause: 'smoke-failed',
+  reason: 'bench',
+  by: 'ci',
+};
+
+const cpuOf = (worker: ChildProcess): Promise<number> =>
+  new Promise((told) => {
+    worker.once('message', (message: { cpuMs: number }) => {
+      told(message.cpuMs);
+    });
+    worker.send('cpu');
+  });
+
+/** One after the other, each from start to result, with one signal in between. */
+async function measure(client: Client, worker: ChildProcess, type: string, round: string, count: number): Promise<{ latencyMs: number; cpuMs: number }> {
+  const cpu = await cpuOf(worker);
+  const times: number[] = [];
+  for (let index = 0; index < count; index += 1) {
+    const started = performance.now();
+    const handle = await client.workflow.start(type, { workflowId: `${type}/bench/${round}-${index}`, taskQueue: TASK_QUEUE, args: [INPUT] });
+    // The bare workflow takes an early signal, the spine refuses one: both are sent when the step waits.
+    await handle.query('__temporal_workflow_metadata').catch(() => undefined);
+    for (;;) {
+      const { historyLength } = await handle.describe();
+      if (historyLength >= (type === 'bare' ? 34 : 36)) break;
+    }
+    await handle.signal('confirm', { step: 'availability', by: 'ana' });
+    await handle.result();
+    times.push(performance.now() - started);
+  }
+  return { latencyMs: median(times), cpuMs: ((await cpuOf(worker)) - cpu) / count };
+}
+
+async function events(client: Client): Promise<void> {
+  const of = async (type: string): Promise<{ count: number; stepBytes: number }> => {
+    const { events: all } = await client.workflow.getHandle(`${type}/bench/0-0`).fetchHistory();
+    const steps = new Set(
+      (all ?? []).flatMap((event) => (event.activityTaskScheduledEventAttributes?.activityType?.name === 'runStep' ? [String(event.eventId)] : [])),
+    );
+    const own = (all ?? []).filter(
+      (event) => steps.has(String(event.eventId)) || steps.has(String(event.activityTaskCompletedEventAttributes?.scheduledEventId ?? '')),
+    );
+    const stepBytes = own.reduce((sum, event) => sum + proto.temporal.api.history.v1.HistoryEvent.encode(event).finish().length, 0) / steps.size;
+    return { count: all?.length ?? 0, stepBytes };
+  };
+  const [ours, bare] = [await of('deployRevert'), await of('bare')];
+  // 4 automatic steps of 6, one human step of 10, fixed 20.
+  row('2', 'events of a deployRevert of one component', `${ours.count} (bare ${bare.count})`, '<= 4*6 + 10 + 20 = 54', ours.count <= 54);
+  const ratio = ours.stepBytes / bare.stepBytes;
+  row('2', 'history bytes of a step, beside the bare one', `${ratio.toFixed(2)}x (${ours.stepBytes.toFixed(0)} B)`, '<= 1.2x', ratio <= 1.2);
+}
+
+function help(): void {
+  const time = (args: readonly string[]): number => {
+    const started = performance.now();
+    execFileSync(process.execPath, [...args], { stdio: 'ignore' });
+    return performance.now() - started;
+  };
+  const command = [join(ROOT, 'client/backout.mjs'), '--help'];
+  time(command);
+  const ratios = Array.from({ length: ROUNDS * 3 }, () => time(command) / time(['-e', '0']));
+  row('8', 'backout --help, beside node -e 0', `${median(ratios).toFixed(2)}x`, '<= 1.15x', median(ratios) <= 1.15);
+}
+
+async function workerStart(): Promise<void> {
+  await workflowBundle();
+  const world = await World.create();
+  try {
+    const ratios: number[] = [];
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const time = async (env: NodeJS.ProcessEnv, program?: string): Promise<number> => {
+        const started = performance.now();
+        const worker = await world.worker(env, program);
+        const took = performance.now() - started;
+        await world.end(worker);
+        return took;
+      };
+      const prebuilt = await time({});
+      ratios.push(prebuilt / (await time({}, 'test/bench/bundling-worker.ts')));
+    }
+    row('9', 'worker to polling from the prebuilt bundle, beside bundling', `${median(ratios).toFixed(2)}x`, '<= 0.5x', median(ratios) <= 0.5);
+    await recovery(world);
+  } finally {
+    await world.close();
+  }
+}
+
+/** From the SIGKILL of the worker in the middle of a step to the end of that step, another worker standing by. */
+async function recovery(world: World): Promise<void> {
+  const times: number[] = [];
+  for (let round = 0; round < ROUNDS; round += 1) {
+    await world.badRelease();
+    const victim = await world.worker({ BACKOUT_STALL_MS: '60000' }, 'test/bench/stalling-worker.ts');
+    const handle = await world.start();
+    await world.until(handle, 'deploying', (state) => state.steps.some((step) => step.id === 'web.deploy' && step.state === 'running'));
+    await world.worker();
+    await world.end(victim);
+    const killed = performance.now();
+    await world.waiting(handle);
+    times.push((performance.now() - killed) / 1000);
+    await world.confirm(handle);
+    await world.closed(handle);
+    await world.endWorkers();
+  }
+  row(
+    '11',
+    'SIGKILL of the worker to the rollback verified',
+    `${median(times).toFixed(1)} s (${times.map((one) => one.toFixed(1)).join(' ')})`,
+    'median <= 5 s',
+    median(times) <= 5,
+  );
+}
+
+const wanted = new Set(process.argv.slice(2));
+const asked = (name: string): boolean => wanted.size === 0 || wanted.has(name);
+if (asked('spine')) await spine();
+if (asked('help')) help();
+if (asked('worker')) await workerStart();
+process.exit(0);

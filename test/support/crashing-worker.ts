@@ -1,0 +1,171 @@
+/**
+ * A worker that meets its end at a named boundary, once each: BACKOUT_CRASH_AT lists the points, separated by commas, and a file per point under
+ * BACKOUT_CRASH_DIR remembers that it fired, over all workers that share the folder. A point is killed at (SIGKILL); `stop@` before it suspends
+ * (SIGSTOP), `fail@` throws what no retry helps against.
+ *
+ *   openRollback:before-open   :after-open         closeRollback:before-finish   :after-finish
+ *   STEP:before-find           :after-find         what a later attempt asks the record
+ *   STEP:before-append         :after-append       the step's own entry: done and not recorded, recorded and not reported
+ *   STEP:before-inspect        :before-apply       :after-apply       :before-verify
+ *   STEP:word=TEXT             inside apply, where the adapter says a word that begins with TEXT
+ */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { ApplicationFailure } from '@temporalio/common';
+import { AdapterError, type Adapter, type AdapterCall } from '../../activities/adapters/adapter.ts';
+import type { Dependencies } from '../../activities/dependencies.ts';
+import type { Store } from '../../store/store.ts';
+
+export const CRASHING_WORKER = 'test/support/crashing-worker.ts';
+
+/** What the test arms, and what has become of it. */
+export class Crashes {
+  readonly folder: string;
+  readonly points: readonly string[];
+
+  constructor(folder: string, points: readonly string[]) {
+    this.folder = folder;
+    this.points = points;
+    mkdirSync(folder, { recursive: true });
+  }
+
+  get env(): { BACKOUT_CRASH_AT: string; BACKOUT_CRASH_DIR: string } {
+    return { BACKOUT_CRASH_AT: this.points.join(','), BACKOUT_CRASH_DIR: this.folder };
+  }
+
+  fired(): string[] {
+    return this.points.filter((point) => existsSync(this.file(point)));
+  }
+  /** The process it fired in; null before. */
+  pid(point: string): number | null {
+    return existsSync(this.file(point)) ? Number(readFileSync(this.file(point), 'utf8')) : null;
+  }
+  /** How the call ended in whose midst the worker was suspended, once it went on: `done`, or the kind of its error. */
+  ended(point: string): string | null {
+    return existsSync(`${this.file(point)}.ended`) ? readFileSync(`${this.file(point)}.ended`, 'utf8') : null;
+  }
+
+  file(point: string): string {
+    return join(this.folder, encodeURIComponent(point));
+  }
+}
+
+class Armed {
+  private readonly crashes: Crashes;
+  /** Points this process was suspended at, by step. */
+  private readonly slept = new Map<string, string>();
+
+  constructor(crashes: Crashes) {
+    this.crashes = crashes;
+  }
+
+  reach(step: string, boundary: string): void {
+    for (const point of this.crashes.points) {
+      const [act, where] = point.includes('@') ? [point.slice(0, point.indexOf('@')), point.slice(point.indexOf('@') + 1)] : ['kill', point];
+      if (matches(where, step, boundary)) this.fire(point, act, step);
+    }
+  }
+
+  private fire(point: string, act: string, step: string): void {
+    try {
+      writeFileSync(this.crashes.file(point), String(process.pid), { flag: 'wx' });
+    } catch {
+      return; // It has fired before.
+    }
+    if (act === 'fail') throw ApplicationFailure.nonRetryable(`armed to fail at ${point}`, 'Armed');
+    process.kill(process.pid, act === 'stop' ? 'SIGSTOP' : 'SIGKILL');
+    // Only who was suspended comes here.
+    this.slept.set(step, point);
+  }
+
+  /** Leaves a trace of how a call ended in which this process was suspended. */
+  note(step: string, how: string): void {
+    const point = this.slept.get(step);
+    if (point !== undefined) writeFileSync(`${this.crashes.file(point)}.ended`, how);
+  }
+}
+
+function matches(where: string, step: string, boundary: string): boolean {
+  const word = `${step}:word=`;
+  if (where.startsWith(word)) return boundary.startsWith('word=') && boundary.startsWith(where.slice(step.length + 1));
+  return where === `${step}:${boundary}`;
+}
+
+/** `rollbackId/step/generation`; an inspection for a plan has another id, and no step. */
+const stepOf = (call: AdapterCall<unknown>): string => call.operationId.split('/')[1] ?? '';
+
+const armedAdapter = (adapter: Adapter, armed: Armed): Adapter => ({
+  ...adapter,
+  inspect: (call) => {
+    armed.reach(stepOf(call), 'before-inspect');
+    return adapter.inspect(call);
+  },
+  apply: async (call) => {
+    const step = stepOf(call);
+    armed.reach(step, 'before-apply');
+    const heartbeat = (word: string): void => {
+      call.heartbeat(word);
+      armed.reach(step, `word=${word}`);
+    };
+    try {
+      const receipt = await adapter.apply({ ...call, heartbeat });
+      armed.note(step, 'done');
+      armed.reach(step, 'after-apply');
+      return receipt;
+    } catch (error) {
+      armed.note(step, error instanceof AdapterError ? error.kind : String(error));
+      throw error;
+    }
+  },
+  verify: (call) => {
+    armed.reach(stepOf(call), 'before-verify');
+    return adapter.verify(call);
+  },
+});
+
+const armedStore = (store: Store, armed: Armed): Store => ({
+  ...store,
+  open: async (request) => {
+    armed.reach('openRollback', 'before-open');
+    const opened = await store.open(request);
+    armed.reach('openRollback', 'after-open');
+    return opened;
+  },
+  append: async (rollbackId, entries) => {
+    const steps = entries.flatMap((entry) => (entry.type === 'step' ? [String(entry['step'])] : []));
+    for (const step of steps) armed.reach(step, 'before-append');
+    const appended = await store.append(rollbackId, entries);
+    for (const step of steps) armed.reach(step, 'after-append');
+    return appended;
+  },
+  find: async (event) => {
+    const step = /\/step\/([^/]+)\//.exec(event)?.[1] ?? '';
+    armed.reach(step, 'before-find');
+    const found = await store.find(event);
+    armed.reach(step, 'after-find');
+    return found;
+  },
+  finish: async (request) => {
+    armed.reach('closeRollback', 'before-finish');
+    const finished = await store.finish(request);
+    armed.reach('closeRollback', 'after-finish');
+    return finished;
+  },
+});
+
+function arm(deps: Dependencies): Dependencies {
+  const { BACKOUT_CRASH_AT: points, BACKOUT_CRASH_DIR: folder } = process.env;
+  if (points === undefined || points === '' || folder === undefined) throw new Error('BACKOUT_CRASH_AT and BACKOUT_CRASH_DIR are not set: no fault would fire');
+  const armed = new Armed(new Crashes(folder, points.split(',')));
+  return {
+    ...deps,
+    store: armedStore(deps.store, armed),
+    adapters: Object.fromEntries(Object.entries(deps.adapters).map(([name, adapter]) => [name, armedAdapter(adapter, armed)])),
+  };
+}
+
+if (import.meta.main) {
+  // Not at the top: the tests read this file for `Crashes`, and need no worker for that.
+  const { runProcess } = await import('../../worker/worker.ts');
+  await runProcess(arm);
+}
