@@ -101,9 +101,12 @@ function inDeclaredOrder(loaded: LoadedConfig, input: StartInput): string[] {
 }
 
 const lateness = (input: StartInput): string[] => {
-  if (input.detectedAt === null || input.delayJustification !== null || Date.now() - Date.parse(input.detectedAt) < LATE_MS) return [];
+  if (input.detectedAt === null || input.delayJustification !== null) return [];
+  const lateMs = Date.now() - Date.parse(input.detectedAt);
+  if (Number.isNaN(lateMs)) return [`detectedAt ${input.detectedAt} is no time, so it is not known whether the start was late [002 section 3]`];
+  if (lateMs < LATE_MS) return [];
   return [
-    `detected at ${input.detectedAt} and started ${Math.round((Date.now() - Date.parse(input.detectedAt)) / 60_000)} minutes later without a justification; an answer is owed [002 section 3]`,
+    `detected at ${input.detectedAt} and started ${Math.round(lateMs / 60_000)} minutes later without a justification; an answer is owed [002 section 3]`,
   ];
 };
 
