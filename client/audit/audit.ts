@@ -1,0 +1,228 @@
+/** The audit: the chain, what vouches for it from outside, and every run of every rollback against it. Only reads. */
+import type { RecordEntry } from '../../model/record.ts';
+import { isKind } from '../../model/policy.ts';
+import type { Store } from '../../store/store.ts';
+import { checkCheckpoints, checkPosition, parseCheckpoints, readChain, type Chain } from './chain.ts';
+import { compareCopies, readExports, type ReadExport } from './exports.ts';
+import { NoHistory, parseHistory, readRun, type RunHistory } from './history.ts';
+import { reconcile, type RecordedEntry } from './reconcile.ts';
+import { replayAll, type Code, type Replayed } from './replay.ts';
+import { Findings, type Audit, type Checked, type CheckedRun } from './result.ts';
+import type { RunAtServer, TemporalSource } from './sources.ts';
+
+export interface Evidence {
+  readonly store: Store | null;
+  readonly temporal: TemporalSource | null;
+  readonly code: Code;
+  /** The file with the heads of the chain outside Postgres; `text` null: there is none. */
+  readonly checkpoints: { readonly file: string; readonly text: string | null };
+}
+
+export interface HistoryFile {
+  readonly name: string;
+  readonly text: string;
+}
+
+/** A rollback with the histories at hand. */
+interface Case {
+  readonly workflowId: string;
+  readonly rollbackId: string;
+  readonly runs: readonly Seen[];
+  readonly entries: readonly RecordedEntry[];
+  readonly heads: number;
+}
+interface Seen {
+  readonly run: RunHistory;
+  readonly from: CheckedRun['from'];
+  readonly exported: boolean | null;
+}
+
+/** Histories replayed by one worker; more are not kept in memory at a time. */
+const REPLAY_MAX = 100;
+
+export class Auditor {
+  readonly findings = new Findings();
+  private readonly evidence: Evidence;
+  private chain: Chain | null = null;
+  private anchoredUntil: number | null = null;
+  private readonly checked: Checked[] = [];
+  private waiting: Case[] = [];
+
+  constructor(evidence: Evidence) {
+    this.evidence = evidence;
+  }
+
+  /** The record as a whole; first of all. Null without Postgres. */
+  async record(): Promise<Chain | null> {
+    const { store, checkpoints } = this.evidence;
+    if (!store) return null;
+    this.chain = await readChain(store.chain(), this.findings);
+    if (checkpoints.text === null)
+      this.findings.skip(`whether the record was written anew together with its histories: there are no checkpoints outside Postgres (${checkpoints.file})`);
+    else
+      this.anchoredUntil = checkCheckpoints(this.chain, parseCheckpoints(checkpoints.text, checkpoints.file, this.findings), checkpoints.file, this.findings);
+    return this.chain;
+  }
+
+  /** Every rollback of a Workflow Id, or one of them. Answers how many were found. */
+  async workflow(workflowId: string, only: string | null = null): Promise<number> {
+    const { store, temporal } = this.evidence;
+    const atServer = temporal ? await temporal.runsOf(workflowId) : [];
+    const inRecord = [...(this.chain?.rollbacks ?? [])].filter(([, one]) => one.workflowIds.has(workflowId)).map(([rollbackId]) => rollbackId);
+    const entries = new Map(await Promise.all(inRecord.map(async (rollbackId) => [rollbackId, await entriesOf(store, rollbackId)] as const)));
+    // A list of executions may lag behind, and does not go back for ever: what the record names is asked for by its id.
+    const listed = new Set(atServer.map((run) => run.runId));
+    const named = [...new Set([...entries.values()].flat().map(({ entry }) => runIdOf(entry)))].filter((runId) => !listed.has(runId));
+    const { runs, known } = await this.gather([...atServer, ...named.map((runId) => ({ workflowId, runId }))], entries);
+    const ids = new Set([...inRecord, ...runs.map(({ run }) => run.rollbackId)]);
+    let count = 0;
+    for (const rollbackId of ids) {
+      if (only !== null && rollbackId !== only) continue;
+      count += 1;
+      await this.open({ workflowId, rollbackId, runs: runs.filter(({ run }) => run.rollbackId === rollbackId), entries: entries.get(rollbackId) ?? [], known });
+    }
+    return count;
+  }
+
+  /** A history handed in as a file. */
+  async file({ name, text }: HistoryFile): Promise<void> {
+    let run: RunHistory;
+    try {
+      run = readRun(parseHistory(text));
+    } catch (error) {
+      if (!(error instanceof NoHistory)) throw error;
+      this.findings.fault('origin', name, error.message, 'Export it again: temporal workflow show --workflow-id ID --run-id RUN -o json');
+      return;
+    }
+    if (!isKind(run.type)) {
+      this.findings.fault(
+        'origin',
+        name,
+        `a foreign history: it is of the type ${run.type}, and no kind of rollback`,
+        'Nothing in it was done by Backout as a rollback; it was not looked at further.',
+      );
+      return;
+    }
+    const entries = await this.home(name, run);
+    if (entries === null) return;
+    const exported = await this.originalOf(name, run, entries);
+    await this.open({ workflowId: run.workflowId, rollbackId: run.rollbackId, runs: [{ run, from: 'a file', exported }], entries, known: null });
+  }
+
+  /** Replays what is left and says it all. */
+  async end(): Promise<Audit> {
+    await this.replay();
+    const { findings, chain, anchoredUntil } = this;
+    const record = chain && { entries: chain.entries, head: chain.entries === 0 ? null : chain.head, anchoredUntil };
+    return { ok: findings.faults.length === 0, record, checked: this.checked, faults: findings.faults, notChecked: findings.notChecked };
+  }
+
+  /** The entries of the rollback a file belongs to; null: it does not belong here, and that was said. */
+  private async home(name: string, run: RunHistory): Promise<RecordedEntry[] | null> {
+    if (!this.chain) {
+      this.findings.skip(
+        `${name}: whether it belongs to this installation, and whether the record agrees with it; no Postgres is at hand, so only its own replay and values were checked`,
+      );
+      return [];
+    }
+    const rollback = this.chain.rollbacks.get(run.rollbackId);
+    const entries = rollback ? await entriesOf(this.evidence.store, run.rollbackId) : [];
+    const why = !rollback
+      ? `its rollback ${run.rollbackId} is not on the record`
+      : !rollback.workflowIds.has(run.workflowId)
+        ? `rollback ${run.rollbackId} runs under ${[...rollback.workflowIds].join(', ')}, not under ${run.workflowId}`
+        : !entries.some(({ entry }) => entry.event.startsWith(`${run.runId}/`))
+          ? `the record has nothing of its run ${run.runId}`
+          : null;
+    if (why === null) return entries;
+    this.findings.fault(
+      'origin',
+      name,
+      `a foreign history: ${why}`,
+      'It was made by another installation, or invented; or the record has lost this rollback. It proves nothing here and was not looked at further.',
+    );
+    return null;
+  }
+
+  /** A file may be compared with the copy that was saved at the time, else with the one Temporal still has. */
+  private async originalOf(name: string, run: RunHistory, entries: readonly RecordedEntry[]): Promise<boolean | null> {
+    const { store, temporal } = this.evidence;
+    const rows = store ? (await store.histories(run.rollbackId)).filter((row) => row.runId === run.runId) : [];
+    const own = entries.filter(({ entry }) => entry.event === `${run.runId}/history`);
+    const exported = readExports(rows, own, this.findings).get(run.runId);
+    const original = exported?.raw ?? (temporal ? await temporal.history(run) : null);
+    if (original) compareCopies(run.runId, run.raw, original, { left: name, right: exported ? 'the export in the record' : 'Temporal' }, this.findings);
+    else this.findings.skip(`${name}: no other copy of this history is at hand, neither in the record nor in Temporal`);
+    return exported?.whole ?? null;
+  }
+
+  /** Histories of all runs: Temporal's, and the exported ones where it has none any more. */
+  private async gather(
+    wanted: readonly RunAtServer[],
+    entries: ReadonlyMap<string, readonly RecordedEntry[]>,
+  ): Promise<{ runs: Seen[]; known: Set<string> | null }> {
+    const { store, temporal } = this.evidence;
+    const exported = new Map<string, ReadExport>();
+    for (const [rollbackId, own] of entries)
+      for (const [runId, one] of readExports((await store?.histories(rollbackId)) ?? [], own, this.findings)) exported.set(runId, one);
+    const runs: Seen[] = [];
+    for (const at of wanted) {
+      const raw = await temporal?.history(at);
+      const copy = exported.get(at.runId);
+      if (!raw) continue;
+      if (copy) compareCopies(at.runId, raw, copy.raw, { left: 'Temporal', right: 'the export in the record' }, this.findings);
+      exported.delete(at.runId);
+      runs.push({ run: readRun(raw, at), from: 'Temporal', exported: copy?.whole ?? null });
+    }
+    for (const [runId, { workflowId, raw, whole }] of exported) runs.push({ run: readRun(raw, { workflowId, runId }), from: 'the record', exported: whole });
+    return { runs, known: temporal ? new Set(runs.flatMap(({ run }) => run.lineage)) : null };
+  }
+
+  private async open(one: Omit<Case, 'heads'> & { readonly known: ReadonlySet<string> | null }): Promise<void> {
+    const { workflowId, rollbackId, runs, entries, known } = one;
+    const histories = runs.map(({ run }) => run);
+    const chain = this.chain;
+    const positions = chain ? reconcile({ rollbackId, runs: histories, entries, knownRuns: known }, this.findings) : [];
+    if (chain) for (const position of positions) checkPosition(chain, position, this.findings);
+    if (histories.length === 0) this.findings.skip(`rollback ${rollbackId} (${workflowId}): replay and values; none of its histories is at hand`);
+    this.waiting.push({ workflowId, rollbackId, runs, entries, heads: positions.length });
+    if (this.waiting.reduce((sum, { runs: more }) => sum + more.length, 0) >= REPLAY_MAX) await this.replay();
+  }
+
+  private async replay(): Promise<void> {
+    const cases = this.waiting;
+    this.waiting = [];
+    const replayed = await replayAll(
+      cases.flatMap(({ runs }) => runs.map(({ run }) => run)),
+      this.evidence.code,
+      this.findings,
+    );
+    for (const { workflowId, rollbackId, runs, entries, heads } of cases) {
+      const values = runs.reduce((sum, { run }) => sum + (replayed.get(run)?.values ?? 0), 0);
+      this.checked.push({ id: workflowId, rollbackId, runs: runs.map((seen) => shown(seen, replayed)), entries: entries.length, values, heads });
+    }
+  }
+}
+
+const shown = ({ run, from, exported }: Seen, replayed: ReadonlyMap<RunHistory, Replayed>): CheckedRun => ({
+  runId: run.runId,
+  from,
+  exported,
+  events: run.events,
+  build: replayed.get(run)?.build ?? null,
+  state: run.end === null ? 'open' : run.end.kind === 'ended' ? 'ended' : 'closed',
+});
+
+/** An entry's name begins with its run [activities/recording.ts]. */
+const runIdOf = (entry: RecordEntry): string => entry.event.split('/')[0] ?? '';
+
+async function entriesOf(store: Store | null, rollbackId: string): Promise<RecordedEntry[]> {
+  const stored = (await store?.entriesOf(rollbackId)) ?? [];
+  return stored.flatMap(({ seq, body }) => {
+    try {
+      return [{ seq, entry: JSON.parse(body) as RecordEntry }]; // What is no entry of ours, the chain's check has named.
+    } catch {
+      return [];
+    }
+  });
+}
