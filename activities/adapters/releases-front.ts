@@ -31,6 +31,8 @@ const KEEP_ALIVE_MS = 75_000;
 const LEASE_STALE_MS = 4_000;
 const LEASE_REFRESH_MS = 1_000;
 const LEASE_POLL_MS = 250;
+/** Process numbers and start times begin anew with each boot. */
+const BOOT = orNull(() => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()) ?? '';
 const HOP_BY_HOP = new Set(['connection', 'keep-alive', 'proxy-connection', 'upgrade', 'expect', 'te', 'trailer']);
 
 const backendSchema = z.object({ id: z.string(), pid: z.number(), start: z.string(), version: z.string(), port: z.number() });
@@ -67,7 +69,7 @@ export function identify(pid: number): Identity | null {
   const stat = orNull(() => readFileSync(`/proc/${pid}/stat`, 'utf8'));
   const [state = 'X', ...fields] = stat?.slice(stat.lastIndexOf(')') + 2).split(' ') ?? [];
   if (state === 'Z' || state === 'X') return null;
-  return { pid, start: `${readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()}/${fields[18]}` };
+  return { pid, start: `${BOOT}/${fields[18]}` };
 }
 
 export const isAlive = ({ pid, start }: Identity): boolean => identify(pid)?.start === start;
@@ -85,19 +87,25 @@ export function family(backend: Identity & { readonly id: string }): Identity[] 
   });
 }
 
-function signalAll(found: readonly Identity[], signal: NodeJS.Signals): void {
-  for (const one of found) if (isAlive(one)) orNull(() => process.kill(one.pid, signal));
+/** Asks `find` again only when all that it found has ended: to look through /proc takes long where much runs. */
+export function remaining(find: () => Identity[]): () => Identity[] {
+  let known: Identity[] = [];
+  return () => {
+    known = known.filter(isAlive);
+    return known.length > 0 ? known : (known = find());
+  };
 }
 
 /** SIGTERM, then after `patienceMs` SIGKILL. `before` may throw to keep either from being sent. False: something still runs. */
 export async function retire(find: () => Identity[], patienceMs: number, before: () => void = () => undefined): Promise<boolean> {
+  const left = remaining(find);
   for (const [signal, waitMs] of [['SIGTERM', patienceMs], ['SIGKILL', 2_000]] as const) {
-    if (find().length === 0) return true;
+    if (left().length === 0) return true;
     before();
-    signalAll(find(), signal);
-    for (const end = performance.now() + waitMs; performance.now() < end && find().length > 0;) await sleep(50);
+    for (const one of left()) if (isAlive(one)) orNull(() => process.kill(one.pid, signal));
+    for (const end = performance.now() + waitMs; performance.now() < end && left().length > 0;) await sleep(50);
   }
-  return find().length === 0;
+  return left().length === 0;
 }
 
 /** Starts a process that outlives this one: its own session, no pipe to us, and no more of our environment than is named. */
@@ -137,14 +145,14 @@ export async function isHealthy(port: number, host: string, paths: readonly stri
 }
 
 /** Who listens on a TCP port, whatever the address. A socket of ours that no process holds belongs to one that is just ending. */
-export function listenersOn(port: number): { pids: number[]; otherUser: boolean } {
+export function listenersOn(port: number, among?: readonly number[]): { pids: number[]; otherUser: boolean } {
   const rows = ['tcp', 'tcp6'].flatMap((table) => (orNull(() => readFileSync(`/proc/net/${table}`, 'utf8')) ?? '').split('\n').map((row) => row.trim().split(/\s+/)))
     .filter(([, local = '', , state]) => state === '0A' && Number.parseInt(local.split(':')[1] ?? '', 16) === port);
   const sockets = new Set(rows.map((row) => `socket:[${row[9]}]`));
   const holds = (pid: number): boolean => (orNull(() => readdirSync(`/proc/${pid}/fd`)) ?? [])
     .some((fd) => sockets.has(orNull(() => readlinkSync(`/proc/${pid}/fd/${fd}`)) ?? ''));
   const ownUid = process.getuid?.() ?? 0;
-  return { pids: sockets.size > 0 ? processes().filter(holds) : [], otherUser: rows.some((row) => ownUid !== 0 && Number(row[7]) !== ownUid) };
+  return { pids: sockets.size > 0 ? (among ?? processes()).filter(holds) : [], otherUser: rows.some((row) => ownUid !== 0 && Number(row[7]) !== ownUid) };
 }
 
 /**
@@ -169,8 +177,8 @@ export class Lease {
       call.heartbeat('waiting for another attempt on this platform to end');
       await sleep(LEASE_POLL_MS, undefined, { signal: call.signal });
     }
-    const old = (name: string): boolean => /^(next|claim)-/.test(name) || (name.startsWith('lease.') && Number(name.slice(6)) < lease.#number);
-    for (const name of readdirSync(folder).filter(old)) rmSync(join(folder, name), { force: true });
+    const old = /^(?:lease|next-\w+(?:\.json)?)\.(\d+)$/;
+    for (const name of readdirSync(folder)) if (Number(old.exec(name)?.[1] ?? 'none') < lease.#number) rmSync(join(folder, name), { force: true });
     lease.#timer = setInterval(() => { lease.#touch(new Date()); }, LEASE_REFRESH_MS);
     return lease;
   }
@@ -204,7 +212,7 @@ export class Lease {
     const created = orNull(() => linkSync(claim, this.#file(number))) === undefined;
     rmSync(claim, { force: true });
     if (created) this.#number = number;
-    return created;
+    return created && this.#newest() === number; // A low number is free again once it has been tidied away: it is no lease.
   }
 }
 

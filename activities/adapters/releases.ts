@@ -18,7 +18,7 @@ import { z } from 'zod';
 import type { Receipt } from '../../model/state.ts';
 import { AdapterError, type Adapter, type AdapterCall, type Observation } from './adapter.ts';
 import {
-  activeFile, environmentOf, family, freePort, identify, isAlive, isHealthy, launch, Lease, listenersOn, orNull, processes, readActive, retire, stateFolder,
+  activeFile, environmentOf, family, freePort, identify, isAlive, isHealthy, launch, Lease, listenersOn, orNull, processes, readActive, remaining, retire, stateFolder,
   superseded, type Active, type Backend, type Identity,
 } from './releases-front.ts';
 
@@ -249,7 +249,7 @@ class Attempt {
       this.#step(`stopping ${holder.version}, which was started directly`, () => undefined);
       await retire(() => holder.processes.filter(isAlive), next.drainMs, hold);
     }
-    const open = await this.#until('waiting for the front', FRONT_BIND_MS, undefined, () => this.#site.holder().kind === 'front' || !isAlive(front));
+    const open = await this.#until('waiting for the front', FRONT_BIND_MS, undefined, () => listenersOn(options.port, [front.pid]).pids.length > 0 || !isAlive(front));
     if (open && isAlive(front)) return;
     const left = this.#site.look().serving;
     await retire(() => [...this.#site.fronts(), ...family(next)], STRAY_PATIENCE_MS, hold);
@@ -258,7 +258,7 @@ class Attempt {
 
   /** The front retires what it has left; what nobody retires, because an earlier attempt or an earlier front died, is stopped here. */
   async #settle(active: Active): Promise<void> {
-    const left = (): Identity[] => [...this.#site.strays([active.id]), ...(active.previous === null ? [] : family(active.previous))];
+    const left = remaining(() => [...this.#site.strays([active.id]), ...(active.previous === null ? [] : family(active.previous))]);
     await this.#until('waiting for the old release to end', 2 * active.drainMs + 3_000, undefined, () => left().length === 0 || this.#call.signal.aborted);
     if (this.#call.signal.aborted) return;
     await retire(left, STRAY_PATIENCE_MS, () => { this.#lease.hold(); });

@@ -257,11 +257,15 @@ describe.concurrent('attempts', () => {
     })]);
   });
 
-  it('the old release is stopped even when nobody comes after the worker that died at once after the switch', async (test) => {
+  it('nobody comes after a worker that died at once after the switch: the old release is stopped, and the next operation records the effect', async (test) => {
     const platform = await given(test);
     await platform.attempt({ at: { word: 'recording', signal: 'SIGKILL' } }).said;
     await until(() => !platform.versions().includes('v1'));
     expect((await ask(platform.port, '/')).version).toBe('v2');
+    await releases.apply(platform.call({ to: 'v3', operationId: 'another' }));
+    expect(platform.ledger().map((line): unknown => JSON.parse(line))).toMatchObject([
+      { operationId: 'start', from: null, to: 'v1' }, { operationId: platform.call().operationId, from: 'v1', to: 'v2' }, { operationId: 'another', from: 'v2', to: 'v3' },
+    ]);
   });
 });
 
