@@ -68,6 +68,7 @@ export async function closeRollback(work: CloseWork, deps: Dependencies, attempt
       entries: named(attempt.runId, [entry]),
     });
     await deps.checkpoint(position);
+    const unwatched = succeeded(work) ? await watchOver(work, restored, deps) : [];
     const text = `${outcome} after ${(machineMs / 1000).toFixed(1)} s of machine time${closing ? `; closed by ${closing.by}: ${closing.reason}` : ''}`;
     const warnings = await tell(await deps.config(), {
       id: `${attempt.runId}/closed`,
@@ -78,16 +79,30 @@ export async function closeRollback(work: CloseWork, deps: Dependencies, attempt
       workflowId: work.workflowId,
       next: [`backout report ${work.workflowId}`, `backout audit ${work.workflowId}`],
     });
-    return { record: shown(position), warnings, drifted: [] };
+    return { record: shown(position), warnings: [...unwatched, ...warnings], drifted: [] };
   } catch (error) {
     if (error instanceof StoreUnavailable) throw again('the record cannot be reached', error);
     throw error;
   }
 }
 
+const succeeded = (work: CloseWork): boolean => work.outcome === 'rolled-back' || work.outcome === 'rolled-back-late';
+
+/** What was put back is looked after for a while, in a workflow of its own. That it cannot be is a warning, and undoes nothing. */
+async function watchOver(work: CloseWork, targets: readonly Target[], deps: Dependencies): Promise<string[]> {
+  const { minutes, everySeconds } = (await deps.config()).config.watch;
+  if (minutes === 0 || targets.length === 0) return [];
+  const until = new Date(Date.parse(work.at) + minutes * 60_000).toISOString();
+  const watch = { rollbackId: work.rollbackId, workflowId: work.workflowId, environment: work.environment, targets, until, everySeconds };
+  return deps.startWatch(watch).then(
+    () => [],
+    (error: unknown) => [`nobody watches what was put back: ${error instanceof Error ? error.message : 'the watch could not be started'}`],
+  );
+}
+
 /** A confirmation may come days after the gates have passed: a success is only written while the target is still served. */
 async function drift(work: CloseWork, deps: Dependencies, attempt: Attempt): Promise<Closed['drifted']> {
-  if (work.outcome !== 'rolled-back' && work.outcome !== 'rolled-back-late') return [];
+  if (!succeeded(work)) return [];
   const loaded = await deps.config();
   const looks = await Promise.all(
     work.targets.map(async (target) => {

@@ -4,6 +4,7 @@ import type { LoadedConfig } from '../model/config-file.ts';
 import type { RollbackState } from '../model/state.ts';
 import type { Store } from '../store/store.ts';
 import type { Adapter } from './adapters/adapter.ts';
+import type { WatchWork } from './watch.ts';
 
 export interface Dependencies {
   /** Reads `backout.yaml` anew: the file may have been mended while a rollback was stopped. Throws ConfigError. */
@@ -14,6 +15,8 @@ export interface Dependencies {
   readonly isOpen: (workflowId: string) => Promise<boolean>;
   /** What the last execution of this rollback before the given run knew, and when it was ended; null where no history is left. */
   readonly predecessor: (workflowId: string, rollbackId: string, runId: string) => Promise<Predecessor | null>;
+  /** Starts the watch over what was put back; starting it twice is starting it once. */
+  readonly startWatch: (work: WatchWork) => Promise<void>;
   /** Leaves a trace of the chain's head outside Postgres. Never throws. */
   readonly checkpoint: (position: { readonly seq: number; readonly head: string }) => Promise<void>;
 }

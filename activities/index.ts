@@ -6,6 +6,7 @@ import { inspect, type Ask } from './inspect.ts';
 import { notify, type NotifyWork } from './notify.ts';
 import { openRollback, type OpenWork } from './open.ts';
 import { runStep, type StepWork } from './step.ts';
+import { watchHealth, type WatchWork } from './watch.ts';
 
 const BEAT_MS = 500;
 
@@ -37,6 +38,8 @@ export const createActivities = (deps: Dependencies) => ({
   runStep: (work: StepWork) => alive((attempt) => runStep(work, deps, attempt)),
   /** Tells the incident channel. */
   notify: (work: NotifyWork) => alive((attempt) => notify(work, deps, attempt)),
+  /** Looks after what was put back. */
+  watchHealth: (work: WatchWork) => alive((attempt) => watchHealth(work, deps, attempt)),
   /** Writes the end. */
   closeRollback: (work: CloseWork) => alive((attempt) => closeRollback(work, deps, attempt)),
   /** Plan, doctor and verification for the CLI: reads platforms, changes none. */

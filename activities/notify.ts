@@ -10,7 +10,7 @@ import { again, type Attempt, type Dependencies } from './dependencies.ts';
 import { appendOrKeep } from './recording.ts';
 
 /** Why somebody is told. */
-export type Notice = 'opened' | 'stopped' | 'warning' | 'breach' | 'reminder' | 'handed-over' | 'closed' | 'abandoned' | 'stuck';
+export type Notice = 'opened' | 'stopped' | 'warning' | 'breach' | 'reminder' | 'handed-over' | 'closed' | 'abandoned' | 'stuck' | 'degraded';
 
 /** The JSON that goes to a file (one line each) or a webhook (POST). `id` is stable, so that a receiver can drop a repetition. */
 export interface Told {

@@ -53,6 +53,10 @@ export const configSchema = z.strictObject({
       fourEyes: z.boolean().default(false).describe('The starter may not confirm availability'),
     })
     .default({ remindAfterSeconds: 300, handOverAfterSeconds: 1800, handOverTo: 'on-call-lead', fourEyes: false }),
+  watch: z
+    .strictObject({ minutes: z.number().min(0).max(1_440).default(30), everySeconds: seconds.default(15) })
+    .default({ minutes: 30, everySeconds: 15 })
+    .describe('How long what was put back is looked after [004 section 8.1]; 0 minutes: not at all'),
   temporal: z.strictObject({ address: z.string().optional(), namespace: z.string().optional() }).optional(),
   database: z.strictObject({ url: reference }).optional(),
 });

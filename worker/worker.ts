@@ -14,6 +14,7 @@ import { PAYLOAD_CONVERTER, workflowBundle } from './bundle.ts';
 import { checkpointer } from './checkpoints.ts';
 import { configPath, loadConfig } from './config.ts';
 import { isOpen, predecessor } from './past.ts';
+import { startWatch } from './watches.ts';
 import { sweep } from './sweep.ts';
 
 const say = (message: string): void => {
@@ -47,13 +48,23 @@ export async function runWorker(arm: (deps: Dependencies) => Dependencies = (dep
     workflowBundle: { codePath: bundle.codePath },
     dataConverter: { payloadConverterPath: PAYLOAD_CONVERTER },
     activities: createActivities(
-      arm({ config, store, adapters, checkpoint, isOpen: (workflowId) => isOpen(client, workflowId), predecessor: (...of) => predecessor(client, ...of) }),
+      arm({
+        config,
+        store,
+        adapters,
+        checkpoint,
+        isOpen: (workflowId) => isOpen(client, workflowId),
+        startWatch: (work) => startWatch(client, work),
+        predecessor: (...of) => predecessor(client, ...of),
+      }),
     ),
     // A dead worker's sticky queue and heartbeats are what a rollback waits for after a crash.
     stickyQueueScheduleToStartTimeout: '1s',
     maxHeartbeatThrottleInterval: '500ms',
     maxCachedWorkflows: 500,
     maxConcurrentActivityTaskExecutions: 50,
+    // A worker that is suspended keeps its polls open at the server for a minute, and each swallows an attempt of the next ones.
+    maxConcurrentActivityTaskPolls: 2,
     shutdownGraceTime: '20s',
     shutdownForceTime: '60s',
   });

@@ -5,6 +5,8 @@ import type { Ask, Inspected } from '../activities/inspect.ts';
 import type { RollbackState } from '../model/state.ts';
 import { rollback } from './rollback.ts';
 
+export { healthWatch } from './health-watch.ts';
+
 export const deployRevert = (input: unknown): Promise<RollbackState> => rollback('deployRevert', input);
 export const l1Rollback = (input: unknown): Promise<RollbackState> => rollback('l1Rollback', input);
 export const l2Rollback = (input: unknown): Promise<RollbackState> => rollback('l2Rollback', input);

@@ -44,3 +44,10 @@ const { closeRollback: closeEventually } = proxyActivities<Pick<Activities, 'clo
   retry: { initialInterval: '1s', backoffCoefficient: 1.5, maximumInterval: '30s' },
 });
 export { closeEventually, closeSoon };
+
+/** As long as the watch lasts; a dead worker's watch goes on with another attempt. */
+export const { watchHealth } = proxyActivities<Pick<Activities, 'watchHealth'>>({
+  ...base,
+  startToCloseTimeout: '24h',
+  retry: { initialInterval: '1s', maximumInterval: '30s' },
+});

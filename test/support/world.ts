@@ -27,6 +27,8 @@ export interface WorldOptions {
   readonly shops?: readonly Shop[];
   readonly yaml?: readonly string[];
   readonly memory?: boolean;
+  /** The `watch:` line; without it nothing is watched, so that no watch outlives its test. */
+  readonly watch?: string;
   readonly env?: NodeJS.ProcessEnv;
 }
 
@@ -83,7 +85,7 @@ export class World {
       join(folder, 'backout.yaml'),
       shopYaml(
         shops.map((shop) => componentYaml(shop.name, ports[shop.name] ?? 0, shop.yaml)),
-        options.yaml ?? channels,
+        [...(options.yaml ?? channels), options.watch ?? 'watch: { minutes: 0 }'],
       ),
     );
     const services = await startServices({
