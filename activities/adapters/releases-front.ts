@@ -37,7 +37,11 @@ const HOP_BY_HOP = new Set(['connection', 'keep-alive', 'proxy-connection', 'upg
 
 const backendSchema = z.object({ id: z.string(), pid: z.number(), start: z.string(), version: z.string(), port: z.number() });
 const activeSchema = backendSchema.extend({
-  operationId: z.string(), from: z.string().nullable(), at: z.string(), drainMs: z.number(), previous: backendSchema.nullable(),
+  operationId: z.string(),
+  from: z.string().nullable(),
+  at: z.string(),
+  drainMs: z.number(),
+  previous: backendSchema.nullable(),
 });
 
 /** A process of a release; `start` tells it from a later process with the same number, `id` is in the environment of all it starts. */
@@ -99,7 +103,10 @@ export function remaining(find: () => Identity[]): () => Identity[] {
 /** SIGTERM, then after `patienceMs` SIGKILL. `before` may throw to keep either from being sent. False: something still runs. */
 export async function retire(find: () => Identity[], patienceMs: number, before: () => void = () => undefined): Promise<boolean> {
   const left = remaining(find);
-  for (const [signal, waitMs] of [['SIGTERM', patienceMs], ['SIGKILL', 2_000]] as const) {
+  for (const [signal, waitMs] of [
+    ['SIGTERM', patienceMs],
+    ['SIGKILL', 2_000],
+  ] as const) {
     if (left().length === 0) return true;
     before();
     for (const one of left()) if (isAlive(one)) orNull(() => process.kill(one.pid, signal));
@@ -146,11 +153,12 @@ export async function isHealthy(port: number, host: string, paths: readonly stri
 
 /** Who listens on a TCP port, whatever the address. A socket of ours that no process holds belongs to one that is just ending. */
 export function listenersOn(port: number, among?: readonly number[]): { pids: number[]; otherUser: boolean } {
-  const rows = ['tcp', 'tcp6'].flatMap((table) => (orNull(() => readFileSync(`/proc/net/${table}`, 'utf8')) ?? '').split('\n').map((row) => row.trim().split(/\s+/)))
+  const rows = ['tcp', 'tcp6']
+    .flatMap((table) => (orNull(() => readFileSync(`/proc/net/${table}`, 'utf8')) ?? '').split('\n').map((row) => row.trim().split(/\s+/)))
     .filter(([, local = '', , state]) => state === '0A' && Number.parseInt(local.split(':')[1] ?? '', 16) === port);
   const sockets = new Set(rows.map((row) => `socket:[${row[9]}]`));
-  const holds = (pid: number): boolean => (orNull(() => readdirSync(`/proc/${pid}/fd`)) ?? [])
-    .some((fd) => sockets.has(orNull(() => readlinkSync(`/proc/${pid}/fd/${fd}`)) ?? ''));
+  const holds = (pid: number): boolean =>
+    (orNull(() => readdirSync(`/proc/${pid}/fd`)) ?? []).some((fd) => sockets.has(orNull(() => readlinkSync(`/proc/${pid}/fd/${fd}`)) ?? ''));
   const ownUid = process.getuid?.() ?? 0;
   return { pids: sockets.size > 0 ? (among ?? processes()).filter(holds) : [], otherUser: rows.some((row) => ownUid !== 0 && Number(row[7]) !== ownUid) };
 }
@@ -171,7 +179,10 @@ export class Lease {
     this.#operationId = operationId;
   }
 
-  static async acquire(call: { readonly operationId: string; readonly signal: AbortSignal; readonly heartbeat: (progress: string) => void }, folder: string): Promise<Lease> {
+  static async acquire(
+    call: { readonly operationId: string; readonly signal: AbortSignal; readonly heartbeat: (progress: string) => void },
+    folder: string,
+  ): Promise<Lease> {
     const lease = new Lease(folder, call.operationId);
     for (let newest = lease.#newest(); !(lease.#isFree(newest) && lease.#create(newest + 1)); newest = lease.#newest()) {
       call.heartbeat('waiting for another attempt on this platform to end');
@@ -179,7 +190,9 @@ export class Lease {
     }
     const old = /^(?:lease|next-\w+(?:\.json)?)\.(\d+)$/;
     for (const name of readdirSync(folder)) if (Number(old.exec(name)?.[1] ?? 'none') < lease.#number) rmSync(join(folder, name), { force: true });
-    lease.#timer = setInterval(() => { lease.#touch(new Date()); }, LEASE_REFRESH_MS);
+    lease.#timer = setInterval(() => {
+      lease.#touch(new Date());
+    }, LEASE_REFRESH_MS);
     return lease;
   }
 
@@ -189,17 +202,32 @@ export class Lease {
   }
 
   /** A name for a file to be renamed into place under this lease. */
-  prepared(target: string): string { return join(this.#folder, `next-${basename(target)}.${this.#number}`); }
+  prepared(target: string): string {
+    return join(this.#folder, `next-${basename(target)}.${this.#number}`);
+  }
 
   release(): void {
     clearInterval(this.#timer);
     this.#touch(new Date(0));
   }
 
-  #file(number: number): string { return join(this.#folder, `lease.${number}`); }
-  #touch(at: Date): void { orNull(() => utimesSync(this.#file(this.#number), at, at)); }
-  #newest(): number { return Math.max(0, ...readdirSync(this.#folder).filter((name) => name.startsWith('lease.')).map((name) => Number(name.slice(6)))); }
-  #isStale(number: number): boolean { return Date.now() - (orNull(() => statSync(this.#file(number)).mtimeMs) ?? 0) > LEASE_STALE_MS; }
+  #file(number: number): string {
+    return join(this.#folder, `lease.${number}`);
+  }
+  #touch(at: Date): void {
+    orNull(() => utimesSync(this.#file(this.#number), at, at));
+  }
+  #newest(): number {
+    return Math.max(
+      0,
+      ...readdirSync(this.#folder)
+        .filter((name) => name.startsWith('lease.'))
+        .map((name) => Number(name.slice(6))),
+    );
+  }
+  #isStale(number: number): boolean {
+    return Date.now() - (orNull(() => statSync(this.#file(number)).mtimeMs) ?? 0) > LEASE_STALE_MS;
+  }
 
   #isFree(number: number): boolean {
     const holder = z.object({ pid: z.number(), start: z.string() }).safeParse(orNull(() => JSON.parse(readFileSync(this.#file(number), 'utf8'))));
@@ -232,13 +260,27 @@ class Front {
       const active = readActive(this.#root);
       if (active !== null) {
         const { id, port } = active;
-        const count = (change: number): void => { this.#requests.set(id, (this.#requests.get(id) ?? 0) + change); };
+        const count = (change: number): void => {
+          this.#requests.set(id, (this.#requests.get(id) ?? 0) + change);
+        };
         count(1);
         const socket = connect({ port, host: '127.0.0.1', noDelay: true });
         const connected = await new Promise<boolean>((resolve) => {
-          socket.once('connect', () => { resolve(true); }).on('error', () => { resolve(false); });
+          socket
+            .once('connect', () => {
+              resolve(true);
+            })
+            .on('error', () => {
+              resolve(false);
+            });
         });
-        if (connected) return { socket, done: () => { count(-1); } };
+        if (connected)
+          return {
+            socket,
+            done: () => {
+              count(-1);
+            },
+          };
         count(-1);
       }
       if (tries === CONNECT_ATTEMPTS) throw new Error('the active release accepts no connection');
@@ -251,10 +293,16 @@ class Front {
       if (response.headersSent) response.destroy();
       else response.writeHead(502, { 'content-type': 'text/plain' }).end(`No answer from the release: ${error.message}\n`);
     };
-    const dialled = await this.#dial().catch((error: unknown) => { fail(error instanceof Error ? error : new Error(String(error))); return null; });
+    const dialled = await this.#dial().catch((error: unknown) => {
+      fail(error instanceof Error ? error : new Error(String(error)));
+      return null;
+    });
     if (dialled === null) return;
     const { socket, done } = dialled;
-    const finish = (): void => { socket.destroy(); done(); };
+    const finish = (): void => {
+      socket.destroy();
+      done();
+    };
     if (response.closed) return finish();
     response.once('close', finish);
     const headers = [...endToEnd(request.rawHeaders), 'X-Forwarded-For', request.socket.remoteAddress ?? '', 'Connection', 'close'];
@@ -302,11 +350,17 @@ function endToEnd(raw: readonly string[]): string[] {
 
 /** Binds as soon as the port is free: when a directly started release is taken over, that is the moment it lets go. */
 function main(root: string, port: number, host: string, bindTimeoutMs: number): void {
-  const log = (error: unknown): void => { process.stderr.write(`${new Date().toISOString()} ${String(error)}\n`); };
+  const log = (error: unknown): void => {
+    process.stderr.write(`${new Date().toISOString()} ${String(error)}\n`);
+  };
   const front = new Front(root);
-  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: 0 }, (request, response) => { front.forward(request, response).catch(log); });
+  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS, requestTimeout: 0 }, (request, response) => {
+    front.forward(request, response).catch(log);
+  });
   const end = performance.now() + bindTimeoutMs;
-  server.on('upgrade', (request, socket, head) => { front.upgrade(request, socket, head).catch(log); });
+  server.on('upgrade', (request, socket, head) => {
+    front.upgrade(request, socket, head).catch(log);
+  });
   server.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EADDRINUSE' && performance.now() < end) {
       setTimeout(() => server.listen(port, host), 5);
@@ -317,7 +371,9 @@ function main(root: string, port: number, host: string, bindTimeoutMs: number): 
   });
   // Nobody restarts the front: one request that goes wrong in an unforeseen way must not end it.
   process.on('uncaughtException', log);
-  setInterval(() => { front.retirePrevious().catch(log); }, 100);
+  setInterval(() => {
+    front.retirePrevious().catch(log);
+  }, 100);
   server.listen(port, host);
 }
 

@@ -50,7 +50,10 @@ const HEARTBEAT_GAP_MS = 2_000;
 const PROMPTLY_MS = 2_000;
 
 export async function rejection(promise: Promise<unknown>): Promise<AdapterError> {
-  const outcome = await promise.then((value) => ({ value }), (error: unknown) => ({ error }));
+  const outcome = await promise.then(
+    (value) => ({ value }),
+    (error: unknown) => ({ error }),
+  );
   if (!('error' in outcome)) throw new Error(`expected a rejection, got ${print(outcome.value)}`);
   if (!(outcome.error instanceof AdapterError)) throw new Error('expected an AdapterError', { cause: outcome.error });
   return outcome.error;
@@ -70,14 +73,25 @@ function watched<Options>(adapter: Adapter<Options>, seen: unknown[]): Adapter<O
   };
   const hearing = (call: AdapterCall<Options>): AdapterCall<Options> => ({
     ...call,
-    heartbeat: (progress) => { seen.push(progress); call.heartbeat(progress); },
+    heartbeat: (progress) => {
+      seen.push(progress);
+      call.heartbeat(progress);
+    },
   });
   return {
-    name: adapter.name, options: adapter.options, fence: adapter.fence, executesInCi: adapter.executesInCi, limits: adapter.limits,
+    name: adapter.name,
+    options: adapter.options,
+    fence: adapter.fence,
+    executesInCi: adapter.executesInCi,
+    limits: adapter.limits,
     inspect: (call) => keep(adapter.inspect(hearing(call))),
     apply: (call) => keep(adapter.apply(hearing(call))),
     verify: (call) => keep(adapter.verify(hearing(call))),
-    manual: (call) => { const lines = adapter.manual(call); seen.push(lines); return lines; },
+    manual: (call) => {
+      const lines = adapter.manual(call);
+      seen.push(lines);
+      return lines;
+    },
   };
 }
 
@@ -91,7 +105,10 @@ export function adapterContract<Options>({ name, setup, faults = [] }: Contract<
       seen = [];
       for (const stream of [process.stdout, process.stderr]) {
         const write = stream.write.bind(stream);
-        vi.spyOn(stream, 'write').mockImplementation((chunk: string | Uint8Array) => { seen.push(chunk.toString()); return write(chunk); });
+        vi.spyOn(stream, 'write').mockImplementation((chunk: string | Uint8Array) => {
+          seen.push(chunk.toString());
+          return write(chunk);
+        });
       }
       fixture = await setup();
       adapter = watched(fixture.adapter, seen);
@@ -181,9 +198,17 @@ export function adapterContract<Options>({ name, setup, faults = [] }: Contract<
     it('says that it is alive while it waits, and stops waiting promptly when aborted', async () => {
       const abort = new AbortController();
       const beats = [Date.now()];
-      const call = { ...(await fixture.stall()), signal: abort.signal, heartbeat: () => { beats.push(Date.now()); } };
+      const call = {
+        ...(await fixture.stall()),
+        signal: abort.signal,
+        heartbeat: () => {
+          beats.push(Date.now());
+        },
+      };
       const applying = rejection(adapter.apply(call));
-      await new Promise((resolve) => { setTimeout(resolve, 2_500); });
+      await new Promise((resolve) => {
+        setTimeout(resolve, 2_500);
+      });
       beats.push(Date.now());
       expect(Math.max(...beats.slice(1).map((at, index) => at - (beats[index] ?? 0)))).toBeLessThan(HEARTBEAT_GAP_MS);
       abort.abort();

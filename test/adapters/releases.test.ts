@@ -13,25 +13,36 @@ adapterContract({
   setup: async () => {
     const platform = await Platform.serving();
     return {
-      adapter: releases, rawOptions: platform.rawOptions, canary: CANARY,
-      start: 'v1', good: 'v2', bad: 'crashing', missing: 'v0',
+      adapter: releases,
+      rawOptions: platform.rawOptions,
+      canary: CANARY,
+      start: 'v1',
+      good: 'v2',
+      bad: 'crashing',
+      missing: 'v0',
       call: (overrides) => platform.call(overrides),
       effects: () => Promise.resolve(platform.effects()),
       snapshot: () => Promise.resolve(platform.snapshot()),
       stall: () => Promise.resolve(platform.call({ to: 'silent' })),
-      teardown: async () => { expect(await platform.teardown()).toEqual([]); },
+      teardown: async () => {
+        expect(await platform.teardown()).toEqual([]);
+      },
     };
   },
 });
 
 async function given(test: TestContext, state: 'serving' | 'bare' = 'serving'): Promise<Platform> {
   const platform = await Platform[state]();
-  test.onTestFinished(async () => { test.expect(await platform.teardown()).toEqual([]); });
+  test.onTestFinished(async () => {
+    test.expect(await platform.teardown()).toEqual([]);
+  });
   return platform;
 }
 
 async function sleep(ms: number): Promise<void> {
-  await new Promise((resolve) => { setTimeout(resolve, ms); });
+  await new Promise((resolve) => {
+    setTimeout(resolve, ms);
+  });
 }
 
 async function until(done: () => boolean | Promise<boolean>): Promise<void> {
@@ -43,9 +54,17 @@ const stateOf = (pid: number | undefined): string => readFileSync(`/proc/${pid}/
 /** Starts v1 on the public port itself, as a simple deploy script would. */
 async function startedDirectly(platform: Platform): Promise<ChildProcess> {
   const { TOKEN: _, ...env } = process.env;
-  const direct = platform.child(process.execPath, [join(import.meta.dirname, 'releases-fixture', 'service.ts'), String(platform.port)], { cwd: join(platform.root, 'releases', 'v1'), env });
+  const direct = platform.child(process.execPath, [join(import.meta.dirname, 'releases-fixture', 'service.ts'), String(platform.port)], {
+    cwd: join(platform.root, 'releases', 'v1'),
+    env,
+  });
   symlinkSync('releases/v1', join(platform.root, 'current'));
-  await until(() => ask(platform.port, '/').then(() => true, () => false));
+  await until(() =>
+    ask(platform.port, '/').then(
+      () => true,
+      () => false,
+    ),
+  );
   return direct;
 }
 
@@ -92,7 +111,9 @@ describe('traffic', () => {
     const socket = connect(platform.port, '127.0.0.1');
     socket.write('GET /socket HTTP/1.1\r\nHost: web\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n');
     let heard = '';
-    socket.on('data', (chunk: Buffer) => { heard += chunk.toString(); });
+    socket.on('data', (chunk: Buffer) => {
+      heard += chunk.toString();
+    });
     await until(() => heard.includes('101'));
     socket.write('ping');
     await until(() => heard.endsWith('ping'));
@@ -111,9 +132,15 @@ describe.concurrent('what is in the way', () => {
     expect([load.failed, new Set(load.served), platform.versions(), platform.effects()]).toEqual([[], new Set(['v1']), ['front', 'v1'], 0]);
   });
 
-  it.for([['the old release', ['v1']], ['the front', ['front']], ['everything, as after a reboot,', ['front', 'v1']]] as const)('%s was killed: apply brings the target up', async ([, killed], test) => {
+  it.for([
+    ['the old release', ['v1']],
+    ['the front', ['front']],
+    ['everything, as after a reboot,', ['front', 'v1']],
+  ] as const)('%s was killed: apply brings the target up', async ([, killed], test) => {
     const platform = await given(test);
-    killed.forEach((version) => { platform.kill(version); });
+    killed.forEach((version) => {
+      platform.kill(version);
+    });
     await until(() => killed.every((version) => !platform.versions().includes(version)));
     expect(await releases.inspect(platform.call())).toMatchObject({ current: null, parts: [{ version: 'v1' }, { version: null }] });
     await releases.apply(platform.call());
@@ -123,8 +150,15 @@ describe.concurrent('what is in the way', () => {
 
   it('a foreign process on the public port is named and left alone', async (test) => {
     const platform = await given(test, 'bare');
-    const foreign = platform.child(process.execPath, ['-e', `require('http').createServer((_, r) => r.end()).listen(${platform.port})`], { cwd: platform.folder });
-    await until(() => fetch(`http://127.0.0.1:${platform.port}`).then(() => true, () => false));
+    const foreign = platform.child(process.execPath, ['-e', `require('http').createServer((_, r) => r.end()).listen(${platform.port})`], {
+      cwd: platform.folder,
+    });
+    await until(() =>
+      fetch(`http://127.0.0.1:${platform.port}`).then(
+        () => true,
+        () => false,
+      ),
+    );
     const error = await rejection(releases.apply(platform.call()));
     expect(error).toMatchObject({ kind: 'conflict' });
     expect(error.message).toContain(`pid ${foreign.pid}: ${process.execPath}`);
@@ -153,7 +187,6 @@ describe.concurrent('what is in the way', () => {
     expect(await releases.verify(platform.call())).toMatchObject({ current: 'v2', operationId: platform.call().operationId, parts: [] });
     expect([platform.effects(), platform.versions()]).toEqual([1, ['front', 'v2']]);
   });
-
 });
 
 describe.concurrent('what must not be believed', () => {
@@ -163,7 +196,10 @@ describe.concurrent('what must not be believed', () => {
     platform.kill('v1');
     const file = join(platform.root, '.backout', 'active.json');
     const active: Record<string, unknown> = JSON.parse(readFileSync(file, 'utf8'));
-    writeFileSync(file, JSON.stringify({ ...active, pid: stranger.pid, previous: { id: 'x', pid: stranger.pid, start: active['start'], version: 'v0', port: 1 } }));
+    writeFileSync(
+      file,
+      JSON.stringify({ ...active, pid: stranger.pid, previous: { id: 'x', pid: stranger.pid, start: active['start'], version: 'v0', port: 1 } }),
+    );
     await sleep(400);
     await releases.apply(platform.call());
     expect([stranger.exitCode, stranger.signalCode]).toEqual([null, null]);
@@ -180,7 +216,12 @@ describe.concurrent('what must not be believed', () => {
     rmSync(join(platform.root, 'current'));
     symlinkSync('releases/v2', join(platform.root, 'current'));
     expect(await releases.inspect(platform.call())).toMatchObject({
-      current: null, operationId: null, parts: [{ name: 'the current link', version: 'v2' }, { name: 'the serving process', version: 'v1' }],
+      current: null,
+      operationId: null,
+      parts: [
+        { name: 'the current link', version: 'v2' },
+        { name: 'the serving process', version: 'v1' },
+      ],
     });
     await releases.apply(platform.call({ to: 'v1' }));
     expect(await releases.inspect(platform.call())).toMatchObject({ current: 'v1', parts: [] });
@@ -215,16 +256,19 @@ describe.concurrent('attempts', () => {
   }
 
   it('a worker that was stopped and wakes after another took over does nothing more; one that was not missed goes on', async (test) => {
-    await Promise.all([notMissed(test), ...['starting v2', 'waiting for v2', 'switching', 'recording', 'pointing'].map(async (word) => {
-      const platform = await given(test);
-      const { child, said } = platform.attempt({ at: { word, signal: 'SIGSTOP' } });
-      await until(() => stateOf(child.pid) === 'T');
-      await releases.apply(platform.call());
-      const [before, ledger] = [platform.running(), platform.ledger()];
-      child.kill('SIGCONT');
-      expect([word, await said]).toEqual([word, 'superseded']);
-      expect([word, platform.running(), platform.ledger(), platform.effects(), platform.versions()]).toEqual([word, before, ledger, 1, ['front', 'v2']]);
-    })]);
+    await Promise.all([
+      notMissed(test),
+      ...['starting v2', 'waiting for v2', 'switching', 'recording', 'pointing'].map(async (word) => {
+        const platform = await given(test);
+        const { child, said } = platform.attempt({ at: { word, signal: 'SIGSTOP' } });
+        await until(() => stateOf(child.pid) === 'T');
+        await releases.apply(platform.call());
+        const [before, ledger] = [platform.running(), platform.ledger()];
+        child.kill('SIGCONT');
+        expect([word, await said]).toEqual([word, 'superseded']);
+        expect([word, platform.running(), platform.ledger(), platform.effects(), platform.versions()]).toEqual([word, before, ledger, 1, ['front', 'v2']]);
+      }),
+    ]);
   });
 
   it('a switch whose successor has come between the last look at the lease and the rename does not happen', async (test) => {
@@ -246,15 +290,18 @@ describe.concurrent('attempts', () => {
   }
 
   it('a worker killed at any point: the next one finishes, with one effect and no orphan', async (test) => {
-    await Promise.all([...['starting the front', 'stopping v1', 'waiting for the front'].map((word) => killedDuringTakeover(test, word)), ...['looking', 'starting v2', 'waiting for v2', 'switching', 'recording', 'pointing', 'waiting for the old'].map(async (word) => {
-      const platform = await given(test);
-      const { child, said } = platform.attempt({ at: { word, signal: 'SIGKILL' } });
-      await said;
-      expect([word, child.signalCode]).toEqual([word, 'SIGKILL']);
-      await releases.apply(platform.call());
-      expect(await releases.verify(platform.call())).toMatchObject({ current: 'v2', operationId: platform.call().operationId, parts: [] });
-      expect([word, platform.effects(), platform.versions()]).toEqual([word, 1, ['front', 'v2']]);
-    })]);
+    await Promise.all([
+      ...['starting the front', 'stopping v1', 'waiting for the front'].map((word) => killedDuringTakeover(test, word)),
+      ...['looking', 'starting v2', 'waiting for v2', 'switching', 'recording', 'pointing', 'waiting for the old'].map(async (word) => {
+        const platform = await given(test);
+        const { child, said } = platform.attempt({ at: { word, signal: 'SIGKILL' } });
+        await said;
+        expect([word, child.signalCode]).toEqual([word, 'SIGKILL']);
+        await releases.apply(platform.call());
+        expect(await releases.verify(platform.call())).toMatchObject({ current: 'v2', operationId: platform.call().operationId, parts: [] });
+        expect([word, platform.effects(), platform.versions()]).toEqual([word, 1, ['front', 'v2']]);
+      }),
+    ]);
   });
 
   it('nobody comes after a worker that died at once after the switch: the old release is stopped, and the next operation records the effect', async (test) => {
@@ -264,13 +311,15 @@ describe.concurrent('attempts', () => {
     expect((await ask(platform.port, '/')).version).toBe('v2');
     await releases.apply(platform.call({ to: 'v3', operationId: 'another' }));
     expect(platform.ledger().map((line): unknown => JSON.parse(line))).toMatchObject([
-      { operationId: 'start', from: null, to: 'v1' }, { operationId: platform.call().operationId, from: 'v1', to: 'v2' }, { operationId: 'another', from: 'v2', to: 'v3' },
+      { operationId: 'start', from: null, to: 'v1' },
+      { operationId: platform.call().operationId, from: 'v1', to: 'v2' },
+      { operationId: 'another', from: 'v2', to: 'v3' },
     ]);
   });
 });
 
 describe('around it', () => {
-  it('a release gets what it needs of the environment, and none of the worker\'s secrets', async (test) => {
+  it("a release gets what it needs of the environment, and none of the worker's secrets", async (test) => {
     const platform = await given(test);
     await platform.attempt().said;
     const env: Record<string, string> = JSON.parse(await (await fetch(`http://127.0.0.1:${platform.port}/env`)).text());
@@ -281,13 +330,36 @@ describe('around it', () => {
   it('CI deploys forward by the program, and the manual commands do the same', async (test) => {
     const platform = await given(test, 'bare');
     const program = join(import.meta.dirname, '..', '..', 'activities', 'adapters', 'releases.ts');
-    const deploy = (version: string): ReturnType<typeof spawnSync> => spawnSync(process.execPath,
-      [program, 'deploy', '--root', platform.root, '--port', String(platform.port), '--version', version, '--health', '/healthz', '--drain', '1', '--', './bin/serve', '{port}'], { encoding: 'utf8' });
+    const deploy = (version: string): ReturnType<typeof spawnSync> =>
+      spawnSync(
+        process.execPath,
+        [
+          program,
+          'deploy',
+          '--root',
+          platform.root,
+          '--port',
+          String(platform.port),
+          '--version',
+          version,
+          '--health',
+          '/healthz',
+          '--drain',
+          '1',
+          '--',
+          './bin/serve',
+          '{port}',
+        ],
+        { encoding: 'utf8' },
+      );
     expect(deploy('v1')).toMatchObject({ status: 0, stderr: '' });
     expect((await ask(platform.port, '/')).version).toBe('v1');
     expect(deploy('crashing')).toMatchObject({ status: 1, stderr: expect.stringContaining('v1 still serves') });
     const lines = releases.manual(platform.call({ to: 'v3' })).join(' && ');
-    expect(spawnSync('sh', ['-c', lines], { encoding: 'utf8', env: { ...process.env, TOKEN: 'by-hand' } })).toMatchObject({ status: 0, stdout: expect.stringContaining('releases/v3') });
+    expect(spawnSync('sh', ['-c', lines], { encoding: 'utf8', env: { ...process.env, TOKEN: 'by-hand' } })).toMatchObject({
+      status: 0,
+      stdout: expect.stringContaining('releases/v3'),
+    });
     expect((await ask(platform.port, '/')).version).toBe('v3');
     expect(await releases.inspect(platform.call())).toMatchObject({ current: 'v3', versions: expect.arrayContaining(['v1', 'v2', 'v3']) });
   });

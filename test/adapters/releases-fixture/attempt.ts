@@ -20,8 +20,18 @@ async function main({ options, folder, to, operationId, at }: Order): Promise<st
   };
   try {
     await releases.apply({
-      options: releases.options.parse(options), folder, to, operationId, heartbeat, environment: 'test', component: 'web', attempt: 1, healthPaths: ['/healthz'],
-      signal: new AbortController().signal, secret: () => Promise.resolve('secret'), served: () => Promise.resolve(null),
+      options: releases.options.parse(options),
+      folder,
+      to,
+      operationId,
+      heartbeat,
+      environment: 'test',
+      component: 'web',
+      attempt: 1,
+      healthPaths: ['/healthz'],
+      signal: new AbortController().signal,
+      secret: () => Promise.resolve('secret'),
+      served: () => Promise.resolve(null),
     });
     return 'applied';
   } catch (error) {

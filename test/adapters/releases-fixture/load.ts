@@ -9,12 +9,17 @@ export function ask(port: number, path: string, { body = '', agent = false }: { 
   return new Promise((resolve, reject) => {
     const onward = request({ host: '127.0.0.1', port, path, agent, method: body === '' ? 'GET' : 'POST' }, (response) => {
       let text = '';
-      response.on('data', (chunk: Buffer) => { text += chunk.toString(); }).on('error', reject).on('end', () => {
-        if (response.statusCode !== 200) return reject(new Error(`${response.statusCode} ${text}`));
-        const answer = answerSchema.parse(JSON.parse(text));
-        if (answer.bytes === body.length) resolve(answer);
-        else reject(new Error(`${answer.bytes} bytes of ${body.length} arrived`));
-      });
+      response
+        .on('data', (chunk: Buffer) => {
+          text += chunk.toString();
+        })
+        .on('error', reject)
+        .on('end', () => {
+          if (response.statusCode !== 200) return reject(new Error(`${response.statusCode} ${text}`));
+          const answer = answerSchema.parse(JSON.parse(text));
+          if (answer.bytes === body.length) resolve(answer);
+          else reject(new Error(`${answer.bytes} bytes of ${body.length} arrived`));
+        });
     });
     onward.on('error', reject).end(body);
   });
@@ -29,14 +34,31 @@ export class Load {
 
   constructor(port: number) {
     const body = 'x'.repeat(200_000);
-    const kinds = [{}, {}, { body }, { path: '/?ms=300' }, { kept: true }, { kept: true }, { kept: true, body }, { kept: true, path: '/?ms=300' }, { kept: true, pauseMs: 400 }];
+    const kinds = [
+      {},
+      {},
+      { body },
+      { path: '/?ms=300' },
+      { kept: true },
+      { kept: true },
+      { kept: true, body },
+      { kept: true, path: '/?ms=300' },
+      { kept: true, pauseMs: 400 },
+    ];
     for (const { path = '/', kept = false, pauseMs = 2, ...rest } of kinds as { path?: string; kept?: boolean; pauseMs?: number; body?: string }[]) {
       const agent = kept ? new Agent({ keepAlive: true, maxSockets: 1 }) : false;
       if (agent !== false) this.#agents.push(agent);
-      this.#loops.push(this.#loop(async () => {
-        await ask(port, path, { ...rest, agent }).then(({ version }) => this.served.push(version), (error: unknown) => this.failed.push(String(error)));
-        await new Promise((resolve) => { setTimeout(resolve, pauseMs); });
-      }));
+      this.#loops.push(
+        this.#loop(async () => {
+          await ask(port, path, { ...rest, agent }).then(
+            ({ version }) => this.served.push(version),
+            (error: unknown) => this.failed.push(String(error)),
+          );
+          await new Promise((resolve) => {
+            setTimeout(resolve, pauseMs);
+          });
+        }),
+      );
     }
   }
 

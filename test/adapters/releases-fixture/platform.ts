@@ -68,9 +68,19 @@ export class Platform {
 
   call(overrides: Partial<Call> = {}): Call {
     return {
-      environment: 'test', component: 'web', options: releases.options.parse(this.rawOptions), folder: this.folder, to: 'v2', healthPaths: ['/healthz'],
-      operationId: 'rollback/web.deploy/1', attempt: 1, signal: new AbortController().signal, heartbeat: () => undefined,
-      secret: () => Promise.resolve(CANARY), served: () => Promise.resolve(null), ...overrides,
+      environment: 'test',
+      component: 'web',
+      options: releases.options.parse(this.rawOptions),
+      folder: this.folder,
+      to: 'v2',
+      healthPaths: ['/healthz'],
+      operationId: 'rollback/web.deploy/1',
+      attempt: 1,
+      signal: new AbortController().signal,
+      heartbeat: () => undefined,
+      secret: () => Promise.resolve(CANARY),
+      served: () => Promise.resolve(null),
+      ...overrides,
     };
   }
 
@@ -79,7 +89,9 @@ export class Platform {
   }
 
   ledger(): string[] {
-    return readable(join(this.root, '.backout', 'effects.jsonl')).split('\n').filter(Boolean);
+    return readable(join(this.root, '.backout', 'effects.jsonl'))
+      .split('\n')
+      .filter(Boolean);
   }
 
   effects(): number {
@@ -88,15 +100,24 @@ export class Platform {
 
   /** What runs under the root, by the mark in its environment. */
   running(): { pid: number; version: string }[] {
-    return readdirSync('/proc').map(Number).filter(Number.isInteger).flatMap((pid) => {
-      const marks = new Map(readable(`/proc/${pid}/environ`).split('\0').map((entry) => [entry.split('=')[0], entry.slice(entry.indexOf('=') + 1)]));
-      if (marks.get('BACKOUT_FRONT') === this.root) return [{ pid, version: 'front' }];
-      return marks.get('BACKOUT_ROOT') === this.root ? [{ pid, version: marks.get('BACKOUT_RELEASE') ?? '' }] : [];
-    });
+    return readdirSync('/proc')
+      .map(Number)
+      .filter(Number.isInteger)
+      .flatMap((pid) => {
+        const marks = new Map(
+          readable(`/proc/${pid}/environ`)
+            .split('\0')
+            .map((entry) => [entry.split('=')[0], entry.slice(entry.indexOf('=') + 1)]),
+        );
+        if (marks.get('BACKOUT_FRONT') === this.root) return [{ pid, version: 'front' }];
+        return marks.get('BACKOUT_ROOT') === this.root ? [{ pid, version: marks.get('BACKOUT_RELEASE') ?? '' }] : [];
+      });
   }
 
   versions(): string[] {
-    return this.running().map(({ version }) => version).toSorted();
+    return this.running()
+      .map(({ version }) => version)
+      .toSorted();
   }
 
   kill(version: string): void {
@@ -104,7 +125,8 @@ export class Platform {
   }
 
   snapshot(): unknown {
-    const files = readdirSync(this.root, { recursive: true, encoding: 'utf8' }).toSorted()
+    const files = readdirSync(this.root, { recursive: true, encoding: 'utf8' })
+      .toSorted()
       .map((name) => [name, name === 'current' ? readlinkSync(join(this.root, name)) : statSync(join(this.root, name)).mtimeMs]);
     return { files, running: this.running() };
   }
@@ -118,9 +140,13 @@ export class Platform {
   attempt(order: Partial<Order> = {}): { child: ChildProcess; said: Promise<string> } {
     const { to, operationId } = this.call();
     const whole: Order = { options: this.rawOptions, folder: this.folder, to, operationId, ...order };
-    const child = this.child(process.execPath, [join(import.meta.dirname, 'attempt.ts'), JSON.stringify(whole)], { env: { ...process.env, WORKER_SECRET: CANARY } });
+    const child = this.child(process.execPath, [join(import.meta.dirname, 'attempt.ts'), JSON.stringify(whole)], {
+      env: { ...process.env, WORKER_SECRET: CANARY },
+    });
     let text = '';
-    child.stdout?.on('data', (chunk: Buffer) => { text += chunk.toString(); });
+    child.stdout?.on('data', (chunk: Buffer) => {
+      text += chunk.toString();
+    });
     return { child, said: once(child, 'close').then(() => text.trim()) };
   }
 
@@ -133,7 +159,9 @@ export class Platform {
     const found = this.versions();
     while (this.running().length > 0) {
       for (const { pid } of this.running()) process.kill(pid, 'SIGKILL');
-      await new Promise((resolve) => { setTimeout(resolve, 20); });
+      await new Promise((resolve) => {
+        setTimeout(resolve, 20);
+      });
     }
     rmSync(this.folder, { recursive: true, force: true });
     const services = found.filter((version) => version !== 'front');

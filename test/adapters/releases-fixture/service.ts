@@ -15,11 +15,16 @@ const server = createServer((request, response) => {
   if (url.pathname === '/healthz') return answer(mode === 'sick' ? 503 : 200, {});
   if (url.pathname === '/env') return answer(200, process.env);
   const chunks: Buffer[] = [];
-  request.on('data', (chunk: Buffer) => chunks.push(chunk)).on('end', () => {
-    setTimeout(answer, Number(url.searchParams.get('ms')), 200, {
-      version: readFileSync('version', 'utf8').trim(), pid: process.pid, bytes: Buffer.concat(chunks).length, headers: request.headers,
+  request
+    .on('data', (chunk: Buffer) => chunks.push(chunk))
+    .on('end', () => {
+      setTimeout(answer, Number(url.searchParams.get('ms')), 200, {
+        version: readFileSync('version', 'utf8').trim(),
+        pid: process.pid,
+        bytes: Buffer.concat(chunks).length,
+        headers: request.headers,
+      });
     });
-  });
 });
 server.on('upgrade', (_, socket) => {
   socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n');
