@@ -63,6 +63,9 @@ export async function runWorker(arm: (deps: Dependencies) => Dependencies = (dep
     maxHeartbeatThrottleInterval: '500ms',
     maxCachedWorkflows: 500,
     maxConcurrentActivityTaskExecutions: 50,
+    // A worker that is suspended keeps its polls open at the server for a minute, and each of them swallows a task: few polls, few tasks lost.
+    maxConcurrentActivityTaskPolls: 2,
+    maxConcurrentWorkflowTaskPolls: 4,
     // A worker that is suspended keeps its polls open at the server for a minute, and each swallows an attempt of the next ones.
     maxConcurrentActivityTaskPolls: 2,
     shutdownGraceTime: '20s',
