@@ -1,0 +1,215 @@
+/**
+ * One rollback in which the worker is killed at every boundary there is (I1, I2, I4 of `reliability.md`). A component's deployment can be met by few
+ * of them, since from the switch on a later attempt finds it in place: so the boundaries inside it are spread over four components.
+ */
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ChildProcess } from 'node:child_process';
+import { Client as Postgres } from 'pg';
+import { describe, expect, it, vi } from 'vitest';
+import { environmentOf, processes, readActive } from '../../activities/adapters/releases-front.ts';
+import { verifyChain, type RecordEntry, type StoredEntry } from '../../model/record.ts';
+import { digest } from '../../store/digest.ts';
+import { CRASHING_WORKER, Crashes } from '../support/crashing-worker.ts';
+import { startFakeGithub } from '../fakes/github-process.ts';
+import { BOOTS, World, type WorldOptions } from '../support/world.ts';
+
+const COMPONENTS = ['web', 'api', 'cart', 'pay'];
+
+const BOUNDARIES = [
+  'openRollback:before-open', 'openRollback:after-open',
+  // Nothing has happened; inspected; the lease is taken and nothing started.
+  'web.deploy:before-inspect', 'web.deploy:before-apply', 'web.deploy:word=starting', 'web.deploy:after-append',
+  'web.smoke:before-append', 'web.smoke:after-append', 'web.health:before-append', 'web.health:after-append', 'web.served:before-append', 'web.served:after-append',
+  // The new process runs and nobody knows of it; the switch is prepared; switched, and not in the platform's ledger.
+  'api.deploy:word=waiting for v1.0.0 to be healthy', 'api.deploy:word=switching', 'api.deploy:word=recording', 'api.deploy:before-append',
+  // Switched, and the link says otherwise; all is done, and the old release still ends.
+  'cart.deploy:word=pointing', 'cart.deploy:after-find', 'cart.deploy:word=waiting for the old release',
+  'pay.deploy:after-apply', 'pay.deploy:before-find',
+  'closeRollback:before-finish', 'closeRollback:after-finish',
+];
+
+/** Each in a world of its own, and at the same time: most of it is waiting for heartbeats that do not come. */
+describe.concurrent('a worker', () => {
+  it('is killed at every boundary, and one rollback comes to its end with one effect a component', { timeout: 240_000 }, () => inWorld({ shops: COMPONENTS.map((name) => ({ ...BOOTS, name })) }, async (world) => {
+    await Promise.all(COMPONENTS.map((name) => world.badRelease(name)));
+    const crashes = new Crashes(join(world.folder, 'crashes'), BOUNDARIES);
+    const workers = keepAWorker(world, crashes);
+    const handle = await world.start({ components: COMPONENTS, targets: targetsOf(COMPONENTS) });
+    await world.until(handle, 'waiting for availability', (state) => state.steps.some((one) => one.id === 'availability' && one.state === 'waiting'), 200_000);
+    // Killed while only a person is awaited, too; what he says meanwhile is kept.
+    workers.current()?.kill('SIGKILL');
+    await world.confirm(handle);
+    const state = await world.until(handle, 'closed', (seen) => seen.state === 'closed', 60_000);
+    await workers.stop();
+
+    expect(crashes.fired()).toEqual(BOUNDARIES);
+    expect(workers.deaths).toEqual([...BOUNDARIES, 'while waiting'].map(() => 'SIGKILL'));
+    expect(state).toMatchObject({ outcome: 'rolled-back', record: { behind: false }, clock: { breached: false }, remains: [] });
+    expect(state.steps.map((step) => [step.id, step.state])).toEqual([...COMPONENTS.flatMap((name) => ['deploy', 'smoke', 'health', 'served'].map((what) => [`${name}.${what}`, 'done'])), ['availability', 'confirmed']]);
+    await expectOneEffectEach(world, state.rollbackId, COMPONENTS);
+    await expectRecord(world, state.rollbackId, state.record.entries);
+  }));
+
+  it('is suspended before and inside apply beyond its heartbeat: another takes over, and it does nothing more when it wakes', { timeout: 90_000 }, () => inWorld({ shops: ['web', 'api'].map((name) => ({ ...BOOTS, name })) }, async (world) => {
+    await Promise.all(['web', 'api'].map((name) => world.badRelease(name)));
+    const [before, inside] = ['stop@web.deploy:before-apply', 'stop@api.deploy:word=switching'];
+    const crashes = new Crashes(join(world.folder, 'crashes'), [before, inside]);
+    await world.worker(crashes.env, CRASHING_WORKER);
+    const handle = await world.start({ components: ['web', 'api'], targets: targetsOf(['web', 'api']) });
+    const { runId } = await handle.describe();
+    await suspended(crashes, before);
+    await world.worker(crashes.env, CRASHING_WORKER);
+    for (const [point, component] of [[before, 'web'], [inside, 'api']] as const) {
+      const pid = await suspended(crashes, point);
+      // Asked of the record: a query may be swallowed by the suspended worker's open polls.
+      const event = `${runId}/step/${component}.deploy/0/0`;
+      await vi.waitFor(async () => { expect((await world.store.find(event))?.['attempts'], `the other worker puts ${component} back`).toBeGreaterThan(1); }, { timeout: 60_000 });
+      const root = join(world.folder, 'srv', component);
+      const serving = readActive(root);
+      expect(stateOf(pid), 'still suspended').toBe('T');
+      process.kill(pid, 'SIGCONT');
+      await vi.waitFor(() => { expect(crashes.ended(point), `${point} goes on`).not.toBeNull(); }, { timeout: 20_000 });
+      expect(readActive(root)).toEqual(serving);
+    }
+    // Awake in the middle of its switch, it has found the lease taken.
+    expect(crashes.ended(inside)).toBe('superseded');
+    await world.waiting(handle);
+    await world.confirm(handle);
+    const state = await world.closed(handle);
+    expect(state.outcome).toBe('rolled-back');
+    await expectOneEffectEach(world, state.rollbackId, ['web', 'api']);
+    const entries = await entriesOf(world, state.rollbackId);
+    expect(entries.filter((one) => one.type === 'step').map((one) => one['step'])).toEqual(['web', 'api'].flatMap((name) => ['deploy', 'smoke', 'health', 'served'].map((what) => `${name}.${what}`)));
+    expect(entries.filter((one) => one.type === 'late-attempt')).toEqual([]);
+  }));
+
+  it('is killed after its dispatch has reached GitHub and before the answer: the run is found again, not dispatched again', { timeout: 90_000 }, async ({ onTestFinished }) => {
+    const github = await startFakeGithub({ served: { docs: 'v2' }, plans: [{ states: [{ status: 'in_progress', ms: 6_000 }] }], faults: [{ method: 'POST', path: '/dispatches$', after: true, delayMs: 30_000 }] });
+    const yaml = [
+      '      docs:', '        type: storefront', '        adapter: github-actions',
+      `        options: { repository: acme/shop, workflow: rollback.yml, baseUrl: "${github.url}", pollSeconds: 0.1, findSeconds: 1, followSeconds: 30 }`,
+      `        served: { url: "${github.url}/_served/docs", json: version }`, 'channels: { incident: [{ file: ./incidents.log }] }',
+    ];
+    onTestFinished(() => github.stop());
+    await inWorld({ shops: [], yaml, env: { GITHUB_TOKEN: 'fake-token' } }, async (world) => {
+      await world.recorded('docs', 'v1', true);
+      await world.recorded('docs', 'v2', false);
+      const first = await world.worker();
+      const handle = await world.start({ components: ['docs'], targets: { docs: 'v1' } });
+      await vi.waitFor(async () => { expect(await github.dispatches()).toBe(1); }, { timeout: 20_000 });
+      expect((await world.state(handle)).steps[0]).toMatchObject({ id: 'docs.deploy', state: 'running' });
+      await world.end(first);
+      expect(first.signalCode).toBe('SIGKILL');
+      await world.worker();
+      await world.waiting(handle);
+      await world.confirm(handle);
+      const state = await world.closed(handle);
+      expect(state).toMatchObject({ outcome: 'rolled-back', record: { behind: false } });
+      const [deploy] = state.steps;
+      expect(deploy).toMatchObject({ state: 'done', attempts: 2 });
+      const ledger = await github.ledger();
+      expect(ledger.filter((one) => one.event === 'dispatch')).toEqual([expect.objectContaining({ operation: `${state.rollbackId}/docs.deploy/0`, run: deploy?.receipt?.ids?.['runId'] })]);
+      expect((await github.requests()).filter((one) => one.startsWith('POST'))).toHaveLength(1);
+      expect(await github.served('docs')).toBe('v1');
+      expect(verifyChain(await chainOf(world), digest)).toEqual([]);
+    });
+  });
+});
+
+async function inWorld(options: WorldOptions, test: (world: World) => Promise<void>): Promise<void> {
+  const world = await World.create(options);
+  try {
+    await test(world);
+  } finally {
+    await world.close();
+  }
+}
+
+const targetsOf = (components: readonly string[]): Record<string, string> => Object.fromEntries(components.map((name) => [name, 'v1.0.0']));
+
+/** The kernel's letter for what a process does; T: suspended by a signal. */
+const stateOf = (pid: number): string => readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.[0] ?? '';
+
+/** Waits until the point has fired and its process is really suspended. */
+async function suspended(crashes: Crashes, point: string): Promise<number> {
+  await vi.waitFor(() => { expect(stateOf(crashes.pid(point) ?? process.pid), `${point} fires`).toBe('T'); }, { timeout: 30_000 });
+  return crashes.pid(point) ?? 0;
+}
+
+async function expectOneEffectEach(world: World, rollbackId: string, components: readonly string[]): Promise<void> {
+  for (const name of components) {
+    expect(await world.ownEffects(name), name).toEqual([expect.objectContaining({ operationId: `${rollbackId}/${name}.deploy/0`, from: 'v1.1.0', to: 'v1.0.0' })]);
+    expect(await world.serves(name)).toBe('v1.0.0');
+    expect(runningBesides(world, name), `processes of ${name} besides the one that serves`).toEqual([]);
+  }
+}
+
+/** Starts another worker whenever one has died. */
+function keepAWorker(world: World, crashes: Crashes): { deaths: (string | null)[]; current: () => ChildProcess | undefined; stop: () => Promise<void> } {
+  const deaths: (string | null)[] = [];
+  let child: ChildProcess | undefined;
+  const stopping = new AbortController();
+  const keeping = (async () => {
+    while (!stopping.signal.aborted) {
+      child = await world.worker(crashes.env, CRASHING_WORKER);
+      if (child.signalCode === null && child.exitCode === null) await once(child, 'exit');
+      if (!stopping.signal.aborted) deaths.push(child.signalCode);
+    }
+  })();
+  return {
+    deaths,
+    current: () => child,
+    stop: async () => {
+      stopping.abort();
+      if (child) await world.end(child);
+      await keeping;
+    },
+  };
+}
+
+/** Processes started for a component that neither serve nor stand in front, as the system itself tells. */
+function runningBesides(world: World, component: string): string[] {
+  const root = join(world.folder, 'srv', component);
+  const active = readActive(root);
+  const marked = processes().map((pid) => ({ pid, marks: environmentOf(pid) }));
+  expect(marked.filter(({ marks }) => marks.get('BACKOUT_FRONT') === root)).toHaveLength(1);
+  const serving = marked.filter(({ marks }) => marks.get('BACKOUT_ROOT') === root);
+  expect(serving.map(({ pid }) => pid)).toContain(active?.pid);
+  return serving.filter(({ marks }) => marks.get('BACKOUT_PROCESS') !== active?.id).map(({ pid, marks }) => `${pid}: ${marks.get('BACKOUT_RELEASE') ?? ''}`);
+}
+
+async function chainOf(world: World): Promise<StoredEntry[]> {
+  const entries: StoredEntry[] = [];
+  for await (const entry of world.store.chain()) entries.push(entry);
+  return entries;
+}
+
+const entriesOf = async (world: World, rollbackId: string): Promise<RecordEntry[]> => (await world.store.entriesOf(rollbackId)).map((one) => JSON.parse(one.body) as RecordEntry); // Our own writer's.
+
+async function expectRecord(world: World, rollbackId: string, entries: number): Promise<void> {
+  const chain = await chainOf(world);
+  expect(verifyChain(chain, digest)).toEqual([]);
+  const own = await entriesOf(world, rollbackId);
+  expect(entries).toBe(own.filter((one) => one.type !== 'history').length);
+  const steps = own.filter((one) => one.type === 'step').map((one) => `${String(one['step'])}/${String(one['generation'])}`);
+  expect(steps.toSorted()).toEqual(COMPONENTS.flatMap((name) => ['deploy', 'smoke', 'health', 'served'].map((what) => `${name}.${what}/0`)).toSorted());
+  expect(own.map((one) => one.type).filter((type) => type !== 'step' && type !== 'history')).toEqual(['opened', 'answer', 'closed']);
+  await expect(rowOf(world, rollbackId)).resolves.toMatchObject({ status: 'success', outcome: 'rolled-back', held: '0', restored: String(COMPONENTS.length), taken_back: String(COMPONENTS.length) });
+}
+
+async function rowOf(world: World, rollbackId: string): Promise<unknown> {
+  const postgres = new Postgres({ connectionString: world.services.databaseUrl });
+  await postgres.connect();
+  try {
+    const { rows } = await postgres.query<Record<string, unknown>>(
+      `SELECT status, metadata->>'outcome' AS outcome, (SELECT count(*) FROM ops.claims WHERE rollback_id = $1) AS held,
+        (SELECT count(*) FROM ops.deployments WHERE rollback_from IS NOT NULL AND status = 'success') AS restored, (SELECT count(*) FROM ops.deployments WHERE status = 'rolled_back') AS taken_back
+        FROM ops.rollback_events WHERE event_id = $1`, [rollbackId],
+    );
+    return rows[0];
+  } finally {
+    await postgres.end();
+  }
+}
