@@ -1,0 +1,123 @@
+/** What the record alone says of a rollback, in the shape of its state: for when no worker can be asked. */
+import type { RecordEntry, StoredEntry } from '../model/record.ts';
+import { POLICIES } from '../model/policy.ts';
+import type { Refusal } from '../model/refusal.ts';
+import {
+  BLOCKED,
+  PASSED,
+  type Answer,
+  type Failure,
+  type Receipt,
+  type Remaining,
+  type RollbackState,
+  type RollbackStateName,
+  type StepState,
+  type StepView,
+  type Waiting,
+} from '../model/state.ts';
+import type { RollbackEvent } from '../store/store.ts';
+
+/** As the activities write them. */
+interface StepEntry extends RecordEntry {
+  readonly step: string;
+  readonly state: StepState;
+  readonly attempts?: number;
+  readonly startedAt?: string;
+  readonly receipt?: Receipt | null;
+  readonly failure?: Failure | null;
+  readonly remains?: readonly Remaining[];
+}
+interface ClosedEntry extends RecordEntry {
+  readonly machineMs: number;
+  readonly humanMs: number;
+  readonly breached: boolean;
+  readonly steps: readonly Pick<StepView, 'id' | 'state' | 'attempts' | 'startedAt' | 'endedAt'>[];
+}
+
+/** Messages ride with the next activity: the last answers may be missing here, and only the workflow knows who is awaited. */
+export function stateFrom(event: RollbackEvent, stored: readonly StoredEntry[]): RollbackState {
+  const entries = stored.map((one) => JSON.parse(one.body) as RecordEntry); // The chain holds what our own writer put there.
+  const of = (type: string): RecordEntry[] => entries.filter((one) => one.type === type);
+  const closed = of('closed').at(-1) as ClosedEntry | undefined;
+  const steps = stepsOf(event, entries, closed);
+  const timed = entries.findLast((one) => typeof one['machineMs'] === 'number');
+  const answers = of('answer').map((one) => one['answer'] as Answer);
+  const refusals = entries.flatMap((one) => (one.type === 'refusal' || one.type === 'refused' ? [one['refusal'] as Refusal] : []));
+  const blocked = steps.find((step) => BLOCKED.has(step.state));
+  const stopped = event.outcome !== null || !blocked ? null : `${blocked.id} ${blocked.state}: ${blocked.failure?.message ?? 'no reason given'}`;
+  return {
+    rollbackId: event.rollbackId,
+    id: event.workflowId,
+    runId: String(entries.findLast((one) => typeof one['runId'] === 'string')?.['runId'] ?? event.rollbackId),
+    kind: event.kind,
+    environment: event.environment,
+    components: event.components,
+    tenant: null,
+    incident: null,
+    trigger: { type: event.trigger, cause: event.cause, reason: event.reason, by: event.by, at: event.openedAt },
+    state: nameOf(event, steps, stopped),
+    outcome: event.outcome,
+    planHash: event.planHash,
+    targets: event.plan?.targets ?? [],
+    clock: {
+      targetSeconds: event.plan ? event.plan.targetSeconds : POLICIES[event.kind].targetSeconds,
+      machineSeconds: Number(timed?.['machineMs'] ?? 0) / 1000,
+      humanSeconds: Number(timed?.['humanMs'] ?? 0) / 1000,
+      breached: (closed?.breached ?? false) || of('breach').length > 0,
+    },
+    steps,
+    waiting: event.outcome === null ? waitingOf(event, steps) : [],
+    answers,
+    remains: remainsOf(entries, steps),
+    refusals,
+    warnings: of('opened').flatMap((one) => (one['warnings'] as string[] | undefined) ?? []),
+    stopped,
+    record: { entries: stored.length, head: stored.at(-1)?.hash ?? null, behind: false },
+  };
+}
+
+function stepsOf(event: RollbackEvent, entries: readonly RecordEntry[], closed: ClosedEntry | undefined): StepView[] {
+  const planned = event.plan?.steps ?? [];
+  const answers = entries.filter((one) => one.type === 'answer').map((one) => one['answer'] as Answer);
+  return planned.map((step) => {
+    const all = entries.filter((one): one is StepEntry => one.type === 'step' && one['step'] === step.id);
+    const last = all.at(-1);
+    const said = answers.findLast((one) => one.step === step.id && (one.name === 'confirm' || one.name === 'decline'));
+    const end = closed?.steps.find((one) => one.id === step.id);
+    const answered: StepState = said?.name === 'confirm' ? 'confirmed' : said?.name === 'decline' ? 'declined' : 'pending';
+    return {
+      ...step,
+      state: end?.state ?? last?.state ?? answered,
+      attempts: end?.attempts ?? all.reduce((sum, one) => sum + (one.attempts ?? 0), 0),
+      startedAt: end?.startedAt ?? last?.startedAt ?? null,
+      endedAt: end?.endedAt ?? last?.at ?? said?.at ?? null,
+      receipt: last?.receipt ?? null,
+      failure: last?.failure ?? null,
+    };
+  });
+}
+
+function nameOf(event: RollbackEvent, steps: readonly StepView[], stopped: string | null): RollbackStateName {
+  if (event.outcome !== null) return 'closed';
+  if (event.plan === null) return 'planning';
+  if (stopped !== null) return 'stopped';
+  return steps.every((step) => PASSED.has(step.state) || step.mode === 'manual') ? 'waiting' : 'running';
+}
+
+function waitingOf(event: RollbackEvent, steps: readonly StepView[]): Waiting[] {
+  const next = steps.find((step) => !PASSED.has(step.state));
+  if (next?.mode !== 'manual' || next.state !== 'pending') return [];
+  const json = { step: next.id, by: 'YOU' };
+  return [
+    {
+      step: next.id,
+      for: next.owner ?? 'operator',
+      since: steps.at(-2)?.endedAt ?? event.openedAt,
+      answer: `backout confirm ${event.workflowId} --step ${next.id} --by YOU`,
+      json: `confirm ${JSON.stringify(json)}`,
+    },
+  ];
+}
+
+const remainsOf = (entries: readonly RecordEntry[], steps: readonly StepView[]): Remaining[] =>
+  steps.flatMap((step) => entries.findLast((one): one is StepEntry => one.type === 'step' && one['step'] === step.id)?.remains ?? []);

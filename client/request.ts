@@ -1,0 +1,104 @@
+/** From flags to the start input of `product.md` 5: for start, plan and now. */
+import { Option, type Command } from 'commander';
+import { parseStart, type StartInput } from '../model/input.ts';
+import { isKind, KINDS, POLICIES, TRIGGERS, type Kind } from '../model/policy.ts';
+import { requirePerson } from './person.ts';
+import { EXIT, Problem } from './problem.ts';
+
+/** As commander gives them. */
+export interface RequestFlags {
+  readonly environment: string;
+  readonly component?: readonly string[];
+  readonly to?: readonly string[];
+  readonly cause?: string;
+  readonly reason?: string;
+  readonly trigger: string;
+  readonly by?: string;
+  readonly analysis?: string;
+  readonly detectedAt?: string;
+  readonly delayJustification?: string;
+  readonly incident?: string;
+  readonly severity?: string;
+  readonly impact?: string;
+  readonly contact?: string;
+  readonly tenant?: string;
+}
+
+export function requestOptions(command: Command): Command {
+  return command
+    .argument('<kind>', KINDS.join(', '))
+    .requiredOption('--environment <name>', 'where')
+    .option('--component <name...>', 'what is taken back; several')
+    .option('--to <target...>', 'VERSION or last-healthy; COMPONENT=VERSION where there are several')
+    .option('--cause <cause>', `for deployRevert: ${POLICIES.deployRevert.causes.join(', ')}`)
+    .option('--reason <text>', 'why, in your words')
+    .addOption(new Option('--trigger <trigger>', 'who or what asks for it').choices(TRIGGERS).default('operator'))
+    .option('--by <name>', 'who starts it; default $BACKOUT_BY, then $USER')
+    .option('--analysis <text>', 'what went wrong with the last attempt on the same deployment; needed after a failure')
+    .option('--detected-at <time>', 'when the fault was seen, ISO')
+    .option('--delay-justification <text>', 'why it starts late')
+    .option('--incident <id>', 'incident')
+    .option('--severity <text>', 'of the incident')
+    .option('--impact <text>', 'on users')
+    .option('--contact <text>', 'whom to ask')
+    .option('--tenant <name>', 'tenant, for upaDeprovision');
+}
+
+/** Checked with the very parser of the worker; what only the worker can know, the worker judges. */
+export function requestOf(kind: string, flags: RequestFlags): { kind: Kind; input: StartInput } {
+  if (!isKind(kind)) throw new Problem(EXIT.usage, 'unknown-name', `there is no kind ${JSON.stringify(kind)}`, `the kinds are ${KINDS.join(', ')}`);
+  const { causes, subject } = POLICIES[kind];
+  const components = [...new Set(flags.component ?? [])].toSorted();
+  if (subject === 'components' && components.length === 0)
+    throw new Problem(EXIT.usage, 'usage', `a ${kind} needs at least one --component`, `see \`backout start --help\``);
+  if (subject === 'tenant' && flags.tenant === undefined) throw new Problem(EXIT.usage, 'usage', `a ${kind} needs --tenant`, 'see `backout start --help`');
+  if (subject === 'incident' && flags.incident === undefined)
+    throw new Problem(EXIT.usage, 'usage', `a ${kind} needs --incident`, 'see `backout start --help`');
+  if (flags.cause !== undefined && !causes.includes(flags.cause))
+    throw new Problem(EXIT.usage, 'unknown-name', `${JSON.stringify(flags.cause)} is no cause of a ${kind}`, `the causes are ${causes.join(', ')}`);
+  const parsed = parseStart({
+    environment: flags.environment,
+    components,
+    targets: targetsOf(components, flags.to ?? []),
+    trigger: flags.trigger,
+    cause: flags.cause,
+    reason: flags.reason,
+    by: requirePerson(flags.by),
+    detectedAt: flags.detectedAt,
+    delayJustification: flags.delayJustification,
+    incident: flags.incident,
+    severity: flags.severity,
+    impact: flags.impact,
+    contact: flags.contact,
+    analysis: flags.analysis,
+    tenant: flags.tenant,
+  });
+  if ('error' in parsed)
+    throw new Problem(
+      EXIT.usage,
+      'usage',
+      parsed.error,
+      parsed.error.startsWith('"cause"') ? `the causes are ${causes.join(', ')}` : 'see `backout start --help`',
+    );
+  return { kind, input: parsed.value };
+}
+
+/** `VERSION` is for the only component; `COMPONENT=VERSION` for one of several. A version may hold `=` itself. */
+function targetsOf(components: readonly string[], given: readonly string[]): Record<string, string> {
+  return Object.fromEntries(
+    given.map((text) => {
+      const [name = '', ...rest] = text.split('=');
+      if (rest.length > 0 && components.includes(name)) return [name, rest.join('=')];
+      const [only, another] = components;
+      if (only !== undefined && another === undefined) return [only, text];
+      if (text === 'last-healthy')
+        throw new Problem(
+          EXIT.usage,
+          'usage',
+          '--to last-healthy names no component, and there are several',
+          components.map((component) => `--to ${component}=last-healthy`).join(' '),
+        );
+      throw new Problem(EXIT.usage, 'usage', `--to ${text} names none of the components ${components.join(', ')}`, 'for example --to web=v2.5.2');
+    }),
+  );
+}

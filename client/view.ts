@@ -1,0 +1,197 @@
+/** A rollback as a person reads it at three in the morning: what happened, what now, and the exact next command last. */
+import type { Outcome, RollbackState, StepState, StepView } from '../model/state.ts';
+import { commandName, paint } from './output.ts';
+import { at, clock, columns, cut, duration, plain, quoted, wrap } from './words.ts';
+
+type Format = Parameters<typeof paint>[0];
+
+export interface Look {
+  readonly width: number;
+  readonly nowMs: number;
+  /** Seconds since this state was made, for clocks that go on running. */
+  readonly aheadSeconds?: number;
+  /** Who will answer, for commands to be copied. */
+  readonly by: string | null;
+}
+
+const STEP: Readonly<Record<StepState, readonly [mark: string, Format]>> = {
+  pending: ['·', 'dim'],
+  running: ['▶', 'cyan'],
+  waiting: ['◆', 'yellow'],
+  unknown: ['?', 'red'],
+  done: ['✔', 'green'],
+  already: ['✔', 'green'],
+  failed: ['✘', 'red'],
+  skipped: ['↷', 'yellow'],
+  confirmed: ['✔', 'green'],
+  declined: ['✘', 'red'],
+  irreversible: ['⊘', 'yellow'],
+};
+/** States that the mark alone does not tell. */
+const SPOKEN: Partial<Record<StepState, string>> = {
+  already: 'was there already',
+  unknown: 'result unknown',
+  skipped: 'skipped',
+  irreversible: 'cannot be undone',
+  declined: 'declined',
+  waiting: 'waiting',
+  running: 'running',
+  failed: 'failed',
+};
+const COLOUR: Readonly<Record<string, Format>> = {
+  planning: 'cyan',
+  running: 'cyan',
+  waiting: 'yellow',
+  stopped: 'red',
+  abandoned: 'red',
+  'rolled-back': 'green',
+  'rolled-back-late': 'yellow',
+  partial: 'yellow',
+  failed: 'red',
+  refused: 'red',
+};
+
+export const stateWord = (state: Pick<RollbackState, 'state' | 'outcome'>): string => (state.state === 'closed' ? (state.outcome ?? 'closed') : state.state);
+export const paintState = (word: string, text = word): string => paint(COLOUR[word] ?? 'dim', text);
+
+/** Lines no wider than the look, without a blank one at either end. */
+export function render(state: RollbackState, look: Look): string[] {
+  const sections = [heading(state, look), timeLines(state, look), stepLines(state, look), remarks(state, look), happened(state, look), commands(state, look)];
+  return sections.filter((lines) => lines.length > 0).flatMap((lines, index) => (index === 0 ? lines : ['', ...lines]));
+}
+
+function heading(state: RollbackState, look: Look): string[] {
+  const word = stateWord(state);
+  const where =
+    state.targets.length > 0
+      ? state.targets.map((target) => `${target.component}  ${plain(target.from ?? '?')} → ${plain(target.to)}`).join(',  ')
+      : `${state.components.join(', ') || (state.tenant ?? state.incident ?? '')}`;
+  const label = word.toUpperCase();
+  const title = cut(where, look.width - label.length - 2);
+  const { trigger } = state;
+  const story = `${plain(trigger.by)} started it ${at(trigger.at, look.nowMs)} (${trigger.type}, ${trigger.cause}): ${plain(trigger.reason)}`;
+  return [
+    `${paint('bold', title)}${' '.repeat(Math.max(2, Math.min(look.width, 100) - columns(title) - label.length))}${paintState(word, paint('bold', label))}`,
+    paint('dim', cut(`${state.id}   ${state.rollbackId}`, look.width)),
+    ...wrap(story, Math.min(look.width, 100)),
+  ];
+}
+
+/** Seconds since the worker last spoke belong to whoever is at work: the machine, or a person. */
+export function clocks(state: RollbackState, ahead: number): { machine: number; human: number } {
+  const { machineSeconds, humanSeconds } = state.clock;
+  if (state.state === 'closed' || state.state === 'abandoned') return { machine: machineSeconds, human: humanSeconds };
+  const isMachine = state.state === 'running' || state.state === 'planning';
+  return { machine: machineSeconds + (isMachine ? ahead : 0), human: humanSeconds + (isMachine ? 0 : ahead) };
+}
+
+/** The worker's clock stands still between its tasks: what has passed since. After a resume its start is another, and only our own watch helps. */
+export function aheadOf(state: RollbackState, nowMs: number, seenAtMs = nowMs): number {
+  const spokeMs = Date.parse(state.trigger.at) + (state.clock.machineSeconds + state.clock.humanSeconds) * 1000;
+  return Math.max(0, (spokeMs > nowMs ? nowMs - seenAtMs : nowMs - spokeMs) / 1000);
+}
+
+function timeLines(state: RollbackState, look: Look): string[] {
+  if (state.outcome === 'refused') return [];
+  const { targetSeconds, breached } = state.clock;
+  const { machine, human } = clocks(state, look.aheadSeconds ?? 0);
+  const people = human >= 1 ? `   ${paint('dim', `people ${duration(human)}`)}` : '';
+  if (targetSeconds === null) return [`time  ${duration(machine)}${people}`];
+  const share = Math.min(1, machine / targetSeconds);
+  const late = breached || machine > targetSeconds;
+  const colour: Format = late ? 'red' : share >= 0.6 ? 'yellow' : 'green';
+  const wide = Math.max(10, Math.min(32, look.width - 52));
+  const full = machine > 0 ? Math.max(1, Math.floor(share * wide)) : 0;
+  const bar = `${paint(colour, '█'.repeat(full))}${paint('dim', '░'.repeat(wide - full))}`;
+  return [`time  ${paint(colour, `${clock(machine)} of ${clock(targetSeconds)}`)}  ${bar}${late ? paint(['red', 'bold'], '  TARGET MISSED') : ''}${people}`];
+}
+
+function stepLines(state: RollbackState, look: Look): string[] {
+  const ids = Math.min(28, Math.max(0, ...state.steps.map((step) => columns(step.id))));
+  return state.steps.flatMap((step) => stepLine(step, ids, look));
+}
+
+function stepLine(step: StepView, ids: number, look: Look): string[] {
+  const [mark, colour] = STEP[step.state];
+  const spent = step.startedAt === null ? '' : duration((Date.parse(step.endedAt ?? new Date(look.nowMs).toISOString()) - Date.parse(step.startedAt)) / 1000);
+  const spoken = SPOKEN[step.state];
+  const tried = step.attempts > 1 ? `${step.attempts} attempts` : '';
+  const right = [spoken, tried, spent].filter((part) => part !== undefined && part !== '').join(' · ');
+  const wide = Math.min(look.width, 100);
+  const title = cut(plain(step.title), Math.max(0, wide - 2 - ids - 2 - columns(right) - 2));
+  const line = `${paint(colour, mark)} ${paint(step.state === 'pending' ? 'dim' : 'reset', cut(step.id, ids).padEnd(ids))}  ${paint('dim', title)}`;
+  const gap = ' '.repeat(Math.max(1, wide - columns(line) - columns(right)));
+  const isCalm = spoken === undefined || step.state === 'already';
+  const first = right === '' ? line : `${line}${gap}${isCalm ? paint('dim', right) : paint(colour, right)}`;
+  if (!step.failure || (step.state !== 'failed' && step.state !== 'unknown' && step.state !== 'declined')) return [first];
+  return [first, ...wrap(plain(step.failure.message), wide, '  ').map((text) => paint('red', text))];
+}
+
+function remarks(state: RollbackState, look: Look): string[] {
+  const wide = Math.min(look.width, 100);
+  const told = (sign: string, format: Format, text: string): string[] =>
+    wrap(plain(text), wide, '  ').map((line, index) => (index === 0 ? `${paint(format, sign)} ${line.slice(2)}` : line));
+  const refused = state.outcome === 'refused' ? [] : state.refusals.slice(-3);
+  return [
+    ...state.warnings.flatMap((warning) => told('!', 'yellow', warning)),
+    ...state.remains.flatMap((one) => told('!', 'red', `not undone: ${one.artifact}: ${one.reason}${one.owner === null ? '' : ` (${one.owner})`}`)),
+    ...(state.refusals.length > 3 && refused.length > 0 ? told('–', 'dim', `${state.refusals.length - 3} earlier messages were refused too`) : []),
+    ...refused.flatMap((one) => told('–', 'dim', `refused ${one.message ?? 'start'} by ${one.by} at ${at(one.at, look.nowMs)}: ${one.explanation}`)),
+    ...(state.record.behind ? told('!', 'yellow', 'the record is behind: Postgres is away; it cannot close before it has caught up') : []),
+  ];
+}
+
+const ENDED: Readonly<Record<Outcome, string>> = {
+  'rolled-back': 'Rolled back, verified and confirmed.',
+  'rolled-back-late': 'Rolled back and confirmed, after the time target.',
+  partial: 'Ended with something not undone.',
+  failed: 'Failed: it was closed without reaching its target.',
+  refused: 'Refused: nothing was changed.',
+};
+
+/** One sentence: what now. */
+function happened(state: RollbackState, look: Look): string[] {
+  const wide = Math.min(look.width, 100);
+  const said = (format: Format, text: string): string[] => wrap(plain(text), wide).map((line) => paint(format, line));
+  if (state.state === 'closed') {
+    if (state.outcome === null) return said('red', 'Its execution was ended from outside before anything was changed.');
+    const format: Format = state.outcome === 'rolled-back' ? 'green' : 'bold';
+    return [
+      ...said(format, ENDED[state.outcome]),
+      ...(state.outcome === 'refused' ? state.refusals.slice(-1).flatMap((one) => wrap(`${plain(one.explanation)} ${one.source}`, wide)) : []),
+    ];
+  }
+  if (state.stopped !== null) {
+    const failed = state.steps.find((step) => step.failure && (step.state === 'failed' || step.state === 'unknown' || step.state === 'declined'));
+    return [
+      ...said(['red', 'bold'], `${state.state === 'abandoned' ? 'Abandoned' : 'Stopped'}: ${state.stopped}`),
+      ...(failed?.failure && state.state === 'stopped' ? said('reset', failed.failure.remedy) : []),
+    ];
+  }
+  if (state.waiting.length === 0) return said('dim', state.state === 'planning' ? 'Being planned; nothing has been changed.' : 'At work; nobody is awaited.');
+  return state.waiting.flatMap((one) => {
+    const asked = state.steps.find((step) => step.id === one.step);
+    const since = one.since === '' ? '' : ` since ${at(one.since, look.nowMs)} (${duration((look.nowMs - Date.parse(one.since)) / 1000)})`;
+    return [...said(['yellow', 'bold'], `Waiting for ${one.for}${since}: ${asked?.title ?? one.step}`)];
+  });
+}
+
+/** Never wrapped: to be copied as they are. */
+function commands(state: RollbackState, look: Look): string[] {
+  return nextCommands(state, look.by).map((line) => `  ${paint('bold', line)}`);
+}
+
+/** What the awaited person, or anybody curious, types next. */
+export function nextCommands(state: RollbackState, by: string | null): string[] {
+  const own = (line: string): string => line.replace(/^backout/, commandName()).replace(' --by YOU', by === null ? ' --by YOU' : ` --by ${quoted(by)}`);
+  const id = state.id;
+  if (state.state === 'closed') return [own(`backout report ${state.outcome === 'refused' ? state.rollbackId : id}`)];
+  const asked = state.waiting.flatMap((one) => {
+    const step = state.steps.find((known) => known.id === one.step);
+    const canDecline = one.answer.startsWith('backout confirm') && step?.id !== 'investigation';
+    return canDecline ? [`backout decline ${id} --step ${one.step} --by YOU --reason WHY`, one.answer] : [one.answer];
+  });
+  if (asked.length === 0) return [own(`backout watch ${id}`)];
+  const close = state.state === 'stopped' ? [`backout decide ${id} --action close --by YOU --reason WHY`] : [];
+  return [...close, ...asked].map(own);
+}
