@@ -66,8 +66,6 @@ export async function runWorker(arm: (deps: Dependencies) => Dependencies = (dep
     // A worker that is suspended keeps its polls open at the server for a minute, and each of them swallows a task: few polls, few tasks lost.
     maxConcurrentActivityTaskPolls: 2,
     maxConcurrentWorkflowTaskPolls: 4,
-    // A worker that is suspended keeps its polls open at the server for a minute, and each swallows an attempt of the next ones.
-    maxConcurrentActivityTaskPolls: 2,
     shutdownGraceTime: '20s',
     shutdownForceTime: '60s',
   });
