@@ -8,7 +8,7 @@ import { checkServed } from './checks.ts';
 import { findComponent, NotPossible } from './components.ts';
 import { again, type Attempt, type Dependencies } from './dependencies.ts';
 import { tell } from './notify.ts';
-import { named, shown } from './recording.ts';
+import { appendOrKeep, named, shown } from './recording.ts';
 
 export interface CloseWork {
   readonly rollbackId: string;
@@ -40,9 +40,13 @@ export interface Closed {
 }
 
 export async function closeRollback(work: CloseWork, deps: Dependencies, attempt: Attempt): Promise<Closed> {
-  const drifted = await drift(work, deps, attempt);
-  if (drifted.length > 0) return { drifted, warnings: [], record: { entries: 0, head: null, behind: true } };
   const { rollbackId, outcome, at, steps, machineMs, humanMs, breached, closing } = work;
+  // A successor, or a run reset to its start, that could not even begin gives up nothing of what it was to go on with.
+  if (outcome === 'refused' && attempt.runId !== rollbackId) return { drifted: [], warnings: [], record: (await appendOrKeep(deps, attempt, rollbackId, work.entries)).record };
+  // An earlier attempt has written the end and died before it could say so: what has changed since is no longer this rollback's.
+  const written = await deps.store.find(`${attempt.runId}/closed`).catch(() => null);
+  const drifted = written ? [] : await drift(work, deps, attempt);
+  if (drifted.length > 0) return { drifted, warnings: [], record: { entries: 0, head: null, behind: true } };
   const entry: RecordEntry = { event: 'closed', rollbackId, at, type: 'closed', outcome, machineMs, humanMs, breached, closing, steps };
   const declined = steps.some((step) => step.state === 'declined');
   // A component counts as restored when Backout moved it and every gate of it passed, however the whole ended; one that was at its target already changes no deployment.

@@ -1,5 +1,5 @@
 /** What the worker hands to the activities: everything with an outside. */
-import { ApplicationFailure } from '@temporalio/common';
+import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
 import type { LoadedConfig } from '../model/config-file.ts';
 import type { RollbackState } from '../model/state.ts';
 import type { Store } from '../store/store.ts';
@@ -15,6 +15,8 @@ export interface Dependencies {
   readonly isOpen: (workflowId: string) => Promise<boolean>;
   /** What the last execution of this rollback before the given run knew, and when it was ended; null where no history is left. */
   readonly predecessor: (workflowId: string, rollbackId: string, runId: string) => Promise<Predecessor | null>;
+  /** Aborted when the worker is asked to stop: what only looks gives way at once, and goes on elsewhere. */
+  readonly stopping: AbortSignal;
   /** Starts the watch over what was put back; starting it twice is starting it once. */
   readonly startWatch: (work: WatchWork) => Promise<void>;
   /** Leaves a trace of the chain's head outside Postgres. Never throws. */
@@ -43,6 +45,8 @@ export const again = (message: string, cause: unknown, afterMs?: number): Applic
   ApplicationFailure.create({
     message,
     type: 'Transient',
+    // Expected, and told to the operator where it matters: no stack in the worker's log.
+    category: ApplicationFailureCategory.BENIGN,
     nonRetryable: false,
     ...(afterMs === undefined ? {} : { nextRetryDelay: Math.min(afterMs, 60_000) }),
     ...(cause instanceof Error ? { cause } : {}),

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Target } from '../model/plan.ts';
 import { checkHealth, readServed } from './checks.ts';
 import { findComponent, NotPossible } from './components.ts';
-import type { Attempt, Dependencies } from './dependencies.ts';
+import { again, type Attempt, type Dependencies } from './dependencies.ts';
 
 export interface WatchWork {
   readonly rollbackId: string;
@@ -34,7 +34,9 @@ export async function watchHealth(work: WatchWork, deps: Dependencies, attempt: 
     bad = worse ? bad + 1 : 0;
     if (worse && bad >= BAD_READINGS) return worse;
     attempt.heartbeat(worse ? `bad reading ${bad}` : 'healthy');
-    await delay(work.everySeconds * 1000, undefined, { signal: attempt.signal });
+    await delay(work.everySeconds * 1000, undefined, { signal: AbortSignal.any([attempt.signal, deps.stopping]) }).catch((error: unknown) => {
+      throw again('the worker is stopping', error);
+    });
   }
   return { verdict: 'healthy' };
 }

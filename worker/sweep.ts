@@ -85,7 +85,8 @@ async function rollbackOf(
 /** Ended from outside while its rollback is open, and nothing goes on under its Id: somebody has to resume it. */
 async function noticeAbandoned(deps: Sweep, run: WorkflowExecutionInfo): Promise<void> {
   if (run.status.name !== 'TERMINATED' && run.status.name !== 'TIMED_OUT') return;
-  const [claim] = (await deps.store.rollbacks({ workflowId: run.workflowId, limit: 1 })).filter((one) => one.outcome === null);
+  // Not the newest: a start that was refused meanwhile is newer than what it was refused for.
+  const claim = (await deps.store.rollbacks({ workflowId: run.workflowId })).find((one) => one.outcome === null);
   if (!claim) return;
   const latest = await deps.client.workflow.getHandle(run.workflowId).describe();
   if (latest.runId !== run.runId && latest.status.name === 'RUNNING') return;

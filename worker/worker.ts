@@ -40,6 +40,8 @@ export async function runWorker(arm: (deps: Dependencies) => Dependencies = (dep
   const client = new Client({ connection, namespace, identity: `backout-worker@${process.pid}` });
   const checkpoint = checkpointer(loaded.folder, say);
   const config = () => loadConfig(path);
+  const stopping = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort());
   const worker = await Worker.create({
     connection,
     namespace,
@@ -55,6 +57,7 @@ export async function runWorker(arm: (deps: Dependencies) => Dependencies = (dep
         checkpoint,
         isOpen: (workflowId) => isOpen(client, workflowId),
         startWatch: (work) => startWatch(client, work),
+        stopping: stopping.signal,
         predecessor: (...of) => predecessor(client, ...of),
       }),
     ),
@@ -69,7 +72,6 @@ export async function runWorker(arm: (deps: Dependencies) => Dependencies = (dep
     shutdownGraceTime: '20s',
     shutdownForceTime: '60s',
   });
-  const stopping = new AbortController();
   const sweeping = sweepForever({ client, store, config, checkpoint }, stopping.signal);
   say(`worker ready: task queue ${TASK_QUEUE}, namespace ${namespace}, build ${bundle.buildId}`);
   process.send?.({ ready: true });

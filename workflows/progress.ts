@@ -93,6 +93,9 @@ export class Progress {
     if (answer.name === 'assign' && typeof answer['role'] === 'string' && typeof answer['to'] === 'string') this.assign(answer['role'], answer['to']);
     if (answer.name === 'stop') this.stop = { by: answer.by, reason: typeof answer['reason'] === 'string' ? answer['reason'] : '' };
     if (answer.name === 'resume') this.stop = null;
+    const step = answer.name === 'confirm' && answer.step !== null ? this.step(answer.step) : undefined;
+    // What a person has done stays done; what he has seen is asked again.
+    if (step?.planned.attests === 'done') Object.assign(step, { state: 'confirmed', endedAt: answer.at });
   }
 
   /** A property of its own whatever the name is: it comes from outside. */
@@ -220,6 +223,7 @@ export class Progress {
     if (this.closed) return 'closed';
     if (this.plan === null) return 'planning';
     if (this.stopReason() !== null) return 'stopped';
-    return this.clock.humanSinceMs !== null && !this.ending ? 'waiting' : 'running';
+    const asked = this.clock.humanSinceMs !== null && this.steps.some((step) => step.state === 'waiting');
+    return asked && !this.ending ? 'waiting' : 'running';
   }
 }

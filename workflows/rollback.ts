@@ -49,7 +49,9 @@ export async function rollback(kind: Kind, raw: unknown): Promise<RollbackState>
 /** A successor is told the id it goes on under; everything else is known by its first run. */
 function rollbackIdOf(raw: unknown, firstRunId: string): string {
   const parsed = parseStart(raw);
-  return 'value' in parsed && parsed.value.resumes ? parsed.value.resumes.rollbackId : firstRunId;
+  const named = 'value' in parsed ? (parsed.value.resumes?.rollbackId ?? '') : '';
+  // What is no UUID names no rollback, and nothing could be recorded under it.
+  return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(named) ? named : firstRunId;
 }
 
 async function run(progress: Progress, raw: unknown): Promise<RollbackState> {

@@ -42,6 +42,8 @@ interface Stage {
   readonly port: number;
   readonly services: LocalServices;
   readonly env: NodeJS.ProcessEnv;
+  /** Steps told already. */
+  readonly told: Set<string>;
 }
 
 /** Exit code 0 only where the shop really serves the good release at the end. */
@@ -88,7 +90,7 @@ export async function demo(folder: string): Promise<number> {
       DATABASE_URL: services.databaseUrl,
       BACKOUT_CONFIG: config,
     };
-    return await play({ folder, port, services, env });
+    return await play({ folder, port, services, env, told: new Set() });
   } finally {
     stopped.abort();
     process.off('SIGINT', onSignal);
@@ -238,14 +240,13 @@ async function backout(stage: Stage, args: readonly string[]): Promise<number> {
 
 /** Tells each step as it ends, until it looks as wanted. */
 async function follow(stage: Stage, wanted: (state: RollbackState) => boolean): Promise<RollbackState> {
-  const told = new Set<string>();
   for (;;) {
     const { code, output } = await run(process.execPath, [join(ROOT, 'client/backout.mjs'), 'show', ID, '--json'], stage.env, false);
     const state = code === 6 ? null : parse(output);
     for (const step of state?.steps ?? []) {
       const line = `${step.state.padEnd(9)} ${step.title}`;
-      if (step.state === 'pending' || step.state === 'running' || told.has(line)) continue;
-      told.add(line);
+      if (step.state === 'pending' || step.state === 'running' || stage.told.has(line)) continue;
+      stage.told.add(line);
       say(`   ${line}`);
     }
     if (state && wanted(state)) return state;

@@ -60,7 +60,11 @@ export async function layRelease(folder: string, component: string, release: Rel
   await writeFile(join(root, 'release.json'), `${JSON.stringify(release)}\n`);
 }
 
-export const laySmoke = (folder: string): Promise<void> => program(join(folder, 'smoke'), SMOKE);
+export async function laySmoke(folder: string): Promise<void> {
+  // The folder may lie in a checkout whose own package.json says otherwise.
+  await writeFile(join(folder, 'package.json'), '{ "type": "commonjs" }\n');
+  await program(join(folder, 'smoke'), SMOKE);
+}
 
 /** The part of `backout.yaml` for one component of the shop. */
 export const componentYaml = (name: string, port: number, more: readonly string[] = []): string[] => [
