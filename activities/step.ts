@@ -1,5 +1,6 @@
 /** One step: inspect, apply only what is missing, verify [product.md 3]. The same code whichever attempt it is. */
 import { setTimeout as delay } from 'node:timers/promises';
+import { ConfigError } from '../model/config-file.ts';
 import { failure, type FailureType } from '../model/failure.ts';
 import type { Operation } from '../model/plan.ts';
 import type { Effect } from '../model/policy.ts';
@@ -52,6 +53,8 @@ type Found = Pick<StepOutcome, 'state' | 'receipt' | 'failure' | 'remains'> & { 
 /** How long attempts go on after the deadline, or after a person's decision, before they say what they know. */
 const GIVE_UP_MS = 30_000;
 const VERIFY_SETTLE_MS = 5_000;
+/** How long a `backout.yaml` that cannot be used may be one that is just being saved. */
+const CONFIG_PATIENCE_MS = 2_000;
 
 export async function runStep(work: StepWork, deps: Dependencies, attempt: Attempt): Promise<StepOutcome> {
   const event = `step/${work.step.id}/${work.generation}/${work.ordinal}`;
@@ -113,7 +116,9 @@ async function perform(work: StepWork, deps: Dependencies, attempt: Attempt): Pr
     return await deploy(work, component, deps, attempt);
   } catch (error) {
     if (error instanceof NotPossible) return failed('Configuration', error.message);
-    throw error;
+    if (!(error instanceof ConfigError)) throw error;
+    if (Date.now() < attempt.firstScheduledMs + CONFIG_PATIENCE_MS) throw again(error.message, error);
+    return failed('Configuration', error.message);
   }
 }
 

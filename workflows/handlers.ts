@@ -165,6 +165,10 @@ function decide(progress: Progress, message: Decide, now: number): No {
   if (message.action === 'done') step.claimedDone = true;
   else if (message.action === 'skip') Object.assign(step, { state: 'skipped', held: false, endedAt: new Date(now).toISOString() });
   else {
+    // Who goes on with a changed configuration goes on with it for the whole component.
+    const accepts = step.failure?.type === 'ConfigurationChanged';
+    if (accepts)
+      for (const one of progress.steps) if (one !== step && one.planned.component === step.planned.component && one.state === 'pending') one.generation += 1;
     progress.retry(step);
     // Availability was declined: what the gates saw is no longer believed, so they look again before a person is asked again.
     if (step.planned.mode === 'manual') for (const gate of progress.steps) if (gate.planned.mode === 'gate') progress.retry(gate);
