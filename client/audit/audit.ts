@@ -10,8 +10,11 @@ import { replayAll, type Code, type Replayed } from './replay.ts';
 import { Findings, type Audit, type Checked, type CheckedRun } from './result.ts';
 import type { RunAtServer, TemporalSource } from './sources.ts';
 
+/** What an audit reads of the store. */
+export type RecordSource = Pick<Store, 'chain' | 'entriesOf' | 'histories'>;
+
 export interface Evidence {
-  readonly store: Store | null;
+  readonly store: RecordSource | null;
   readonly temporal: TemporalSource | null;
   readonly code: Code;
   /** The file with the heads of the chain outside Postgres; `text` null: there is none. */
@@ -152,7 +155,7 @@ export class Auditor {
     const exported = readExports(rows, own, this.findings).get(run.runId);
     const original = exported?.raw ?? (temporal ? await temporal.history(run) : null);
     if (original) compareCopies(run.runId, run.raw, original, { left: name, right: exported ? 'the export in the record' : 'Temporal' }, this.findings);
-    else this.findings.skip(`${name}: no other copy of this history is at hand, neither in the record nor in Temporal`);
+    else if (store) this.findings.skip(`${name}: no other copy of this history is at hand, neither in the record nor in Temporal`);
     return exported?.whole ?? null;
   }
 
@@ -216,7 +219,7 @@ const shown = ({ run, from, exported }: Seen, replayed: ReadonlyMap<RunHistory, 
 /** An entry's name begins with its run [activities/recording.ts]. */
 const runIdOf = (entry: RecordEntry): string => entry.event.split('/')[0] ?? '';
 
-async function entriesOf(store: Store | null, rollbackId: string): Promise<RecordedEntry[]> {
+async function entriesOf(store: RecordSource | null, rollbackId: string): Promise<RecordedEntry[]> {
   const stored = (await store?.entriesOf(rollbackId)) ?? [];
   return stored.flatMap(({ seq, body }) => {
     try {

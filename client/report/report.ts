@@ -1,0 +1,151 @@
+/** An incident report: everything the state and the record can say, and the questions that only a person can answer. */
+import type { Answer, Receipt, RollbackState } from '../../model/state.ts';
+import { duration } from '../words.ts';
+import { timelineOf, type Moment, type Recorded } from './timeline.ts';
+
+export interface Question {
+  readonly question: string;
+  /** Null: nobody has answered yet. */
+  readonly answer: string | null;
+}
+
+export interface Report {
+  readonly id: string;
+  readonly rollbackId: string;
+  readonly kind: string;
+  readonly environment: string;
+  readonly components: readonly string[];
+  readonly targets: RollbackState['targets'];
+  readonly trigger: RollbackState['trigger'];
+  readonly incident: { readonly number: string | null; readonly severity: string | null; readonly detectedAt: string | null; readonly contact: string | null };
+  readonly state: RollbackState['state'];
+  readonly outcome: RollbackState['outcome'];
+  readonly startedAt: string;
+  readonly endedAt: string | null;
+  /** "Why was rollback executed, and to which version?" [002 section 10] */
+  readonly summary: string;
+  readonly clock: RollbackState['clock'] & { readonly sumSeconds: number };
+  readonly timeline: readonly Moment[];
+  readonly steps: readonly {
+    readonly id: string;
+    readonly title: string;
+    readonly state: string;
+    readonly attempts: number;
+    readonly startedAt: string | null;
+    readonly endedAt: string | null;
+    readonly evidence: string;
+  }[];
+  readonly answers: readonly Answer[];
+  readonly refusals: RollbackState['refusals'];
+  readonly warnings: readonly string[];
+  readonly remains: RollbackState['remains'];
+  readonly waiting: RollbackState['waiting'];
+  readonly record: { readonly entries: number; readonly head: string | null };
+  readonly planHash: string | null;
+  readonly verify: readonly string[];
+  readonly open: readonly Question[];
+  /** Where the report comes from, and what it could not read. */
+  readonly sources: readonly string[];
+  readonly madeAt: string;
+}
+
+export interface Material {
+  readonly state: RollbackState;
+  /** Empty: the record could not be read, or has nothing of it. */
+  readonly recorded: readonly Recorded[];
+  readonly sources: readonly string[];
+  readonly madeAt: string;
+}
+
+export function reportOf({ state, recorded, sources, madeAt }: Material): Report {
+  const { clock, trigger } = state;
+  const input = startInput(recorded);
+  const said = (name: string): string | null => (typeof input[name] === 'string' ? input[name] : null);
+  const timeline = timelineOf(state, recorded);
+  const closed = recorded.find(({ entry }) => entry.type === 'closed' || entry.type === 'refused')?.entry.at;
+  const endedAt = state.state === 'closed' ? (closed ?? timeline.at(-1)?.at ?? null) : null;
+  return {
+    id: state.id,
+    rollbackId: state.rollbackId,
+    kind: state.kind,
+    environment: state.environment,
+    components: state.components,
+    targets: state.targets,
+    trigger,
+    incident: { number: state.incident, severity: said('severity'), detectedAt: said('detectedAt'), contact: said('contact') },
+    state: state.state,
+    outcome: state.outcome,
+    startedAt: trigger.at,
+    endedAt,
+    summary: summaryOf(state),
+    clock: { ...clock, sumSeconds: clock.machineSeconds + clock.humanSeconds },
+    timeline,
+    steps: state.steps.map(({ id, title, state: word, attempts, startedAt, endedAt: ended, receipt, failure }) => ({
+      id,
+      title,
+      state: word,
+      attempts,
+      startedAt,
+      endedAt: ended,
+      evidence: failure ? `${failure.type}: ${failure.message}` : evidenceOf(receipt),
+    })),
+    answers: state.answers,
+    refusals: state.refusals,
+    warnings: state.warnings,
+    remains: state.remains,
+    waiting: state.waiting,
+    record: { entries: state.record.entries, head: state.record.head },
+    planHash: state.planHash,
+    verify: [`backout audit ${state.id}`],
+    open: questions(said('impact')),
+    sources,
+    madeAt,
+  };
+}
+
+/** What the start said, as the record has it. */
+function startInput(recorded: readonly Recorded[]): Readonly<Record<string, unknown>> {
+  const input = recorded.find(({ entry }) => entry.type === 'opened' || entry.type === 'refused')?.entry['input'];
+  return typeof input === 'object' && input !== null ? (input as Record<string, unknown>) : {}; // JSON of our own writer.
+}
+
+function summaryOf(state: RollbackState): string {
+  const { trigger, targets, clock, outcome } = state;
+  const what = state.components.length > 0 ? state.components.join(', ') : (state.tenant ?? state.incident ?? 'nothing that could be named');
+  const why = `${trigger.by === '' ? 'Somebody' : trigger.by} asked for a rollback of ${what}${state.environment === '' ? '' : ` in ${state.environment}`} (${trigger.type}${trigger.cause === '' ? '' : `, ${trigger.cause}`})${trigger.reason === '' ? '.' : `, because: ${trigger.reason}.`}`;
+  const where = targets.map((target) => `${target.component} from ${target.from ?? 'an unknown version'} to ${target.to}`).join(', ');
+  const to = where === '' ? 'No plan was made.' : `It went back: ${where}.`;
+  if (outcome === 'refused') return `${why} It was refused and nothing was changed: ${state.refusals.at(-1)?.explanation ?? 'see the refusals'}`;
+  const target =
+    clock.targetSeconds === null
+      ? ''
+      : clock.breached
+        ? `, and missed the target of ${duration(clock.targetSeconds)}`
+        : `, within the target of ${duration(clock.targetSeconds)}`;
+  const took = `${duration(clock.machineSeconds)} of machine time and ${duration(clock.humanSeconds)} in which only people were awaited${target}`;
+  if (state.state !== 'closed')
+    return `${why} ${where === '' ? to : `The plan is to go back: ${where}.`} It is not closed: it is ${state.state}${state.stopped === null ? '' : ` (${state.stopped})`}. So far it took ${took}.`;
+  return `${why} ${outcome === 'rolled-back' || outcome === 'rolled-back-late' ? to : `The plan was to go back: ${where}.`} It ended ${outcome ?? 'without an outcome'} after ${took}.`;
+}
+
+/** What the platform answered, in a few words: from which version to which, and its own ids. */
+function evidenceOf(receipt: Receipt | null): string {
+  if (receipt === null) return '';
+  const version = (seen: unknown): string | null =>
+    typeof seen === 'object' && seen !== null && 'version' in seen && typeof seen.version === 'string' ? seen.version : null;
+  const [before, after] = [version(receipt.before), version(receipt.after)];
+  const moved = after === null ? null : before === null || before === after ? `at ${after}` : `${before} → ${after}`;
+  const ids = Object.entries(receipt.ids ?? {})
+    .map(([name, id]) => `${name} ${id}`)
+    .join(', ');
+  return [moved, receipt.detail ?? null, ids === '' ? null : ids].filter((one) => one !== null).join('; ');
+}
+
+const questions = (impact: string | null): Question[] => [
+  { question: 'Impact: who was affected, how, and for how long?', answer: impact },
+  { question: 'Root cause: why did the release behave as it did?', answer: null },
+  { question: 'Detection: why did no check stop it before it was released?', answer: null },
+  { question: 'Resolution: what was done beside the rollback, and what is still to be done before it is released again?', answer: null },
+  { question: 'Lessons learned', answer: null },
+  { question: 'Prevention: what will keep it from happening again, who owns it, and by when?', answer: null },
+];

@@ -1,0 +1,123 @@
+/** What happened, in order, from the entries of the record; without them, from the state. */
+import type { RecordEntry } from '../../model/record.ts';
+import type { Answer, Failure, RollbackState } from '../../model/state.ts';
+import type { Refusal } from '../../model/refusal.ts';
+
+export interface Moment {
+  /** ISO time, by the clock of whoever made it happen. */
+  readonly at: string;
+  readonly who: string;
+  readonly what: string;
+}
+
+export interface Recorded {
+  readonly seq: number;
+  readonly entry: RecordEntry;
+}
+
+const BACKOUT = 'Backout';
+/** Of no interest to a reader of what happened: the sweep saves histories afterwards. */
+const SILENT: ReadonlySet<string> = new Set(['history']);
+
+const text = (value: unknown): string => (typeof value === 'string' ? value : '');
+const secondsOf = (ms: unknown): string => `${(Number(ms ?? 0) / 1000).toFixed(1)} s`;
+
+export function timelineOf(state: RollbackState, recorded: readonly Recorded[]): Moment[] {
+  const moments = recorded.length > 0 ? recorded.filter(({ entry }) => !SILENT.has(entry.type)).map(({ entry }) => momentOf(entry)) : momentsOf(state);
+  // Answers ride with the next entry; the time is when they were given.
+  return moments.toSorted((one, other) => one.at.localeCompare(other.at));
+}
+
+function momentOf(entry: RecordEntry): Moment {
+  const { at, type } = entry;
+  const moment = (who: string, what: string): Moment => ({ at, who, what });
+  switch (type) {
+    case 'opened':
+    case 'resumed': {
+      return opened(entry, moment);
+    }
+    case 'refused': {
+      const refusal = entry['refusal'] as Refusal; // Written by openRollback.
+      return moment(BACKOUT, `refused the start of ${refusal.by}: ${refusal.explanation} ${refusal.source}`);
+    }
+    case 'step':
+    case 'late-attempt': {
+      const failure = entry['failure'] as Failure | null | undefined; // Written by runStep.
+      const late = type === 'late-attempt' ? ', by an attempt that came late' : '';
+      return moment(BACKOUT, `${text(entry['step'])}: ${text(entry['state'])}${late}${failure ? `, ${failure.message}` : ''}`);
+    }
+    case 'answer': {
+      const answer = entry['answer'] as Answer; // Written by the workflow.
+      return { at: answer.at, who: answer.by, what: saidBy(answer) };
+    }
+    case 'refusal': {
+      const refusal = entry['refusal'] as Refusal; // Written by the workflow.
+      return { at: refusal.at, who: refusal.by, what: `was refused (${refusal.message ?? 'start'}): ${refusal.explanation}` };
+    }
+    case 'breach':
+      return moment(
+        BACKOUT,
+        `the time target of ${String(entry['targetSeconds'])} s was missed after ${secondsOf(entry['machineMs'])} of machine time; an investigation was opened`,
+      );
+    case 'drift':
+      return moment(BACKOUT, `${text(entry['component'])} no longer served its target: ${(entry['failure'] as Failure | undefined)?.message ?? ''}`);
+    case 'flood':
+      return moment(BACKOUT, `${String(entry['refusedBeyondCount'])} more messages were refused`);
+    case 'notice':
+      return moment(
+        BACKOUT,
+        `told the incident channel (${text(entry['notice'])}): ${text(entry['text'])}${Array.isArray(entry['undelivered']) && entry['undelivered'].length > 0 ? '; not every channel took it' : ''}`,
+      );
+    case 'closed':
+      return moment(BACKOUT, `closed it: ${text(entry['outcome'])}`);
+    default:
+      return moment(BACKOUT, `${type}: ${text(entry['text'])}`);
+  }
+}
+
+function opened(entry: RecordEntry, moment: (who: string, what: string) => Moment): Moment {
+  const input = entry['input'] as { by?: string; trigger?: string; cause?: string; reason?: string; resumes?: { by?: string; reason?: string } | null } | null; // As parseStart made it.
+  const plan = entry['plan'] as { targets?: { component: string; from: string | null; to: string }[] } | null; // Written by openRollback.
+  const where = (plan?.targets ?? []).map((target) => `${target.component} from ${target.from ?? 'an unknown version'} to ${target.to}`).join(', ');
+  if (input?.resumes) return moment(input.resumes.by ?? '', `went on with it after its execution had been ended: ${input.resumes.reason ?? ''}`);
+  if (entry.type === 'resumed') return moment(BACKOUT, 'went on with the plan it had');
+  return moment(input?.by ?? '', `started it (${input?.trigger ?? ''}, ${input?.cause ?? ''}): ${input?.reason ?? ''}. The plan: ${where}`);
+}
+
+function saidBy(answer: Answer): string {
+  const reason = [answer['reason'], answer['note'], answer['analysis']]
+    .map(text)
+    .filter((one) => one !== '')
+    .join('; ');
+  const more = reason === '' ? '' : `: ${reason}`;
+  const step = answer.step === null ? '' : ` ${answer.step}`;
+  switch (answer.name) {
+    case 'confirm':
+      return `confirmed${step}${more}`;
+    case 'decline':
+      return `declined${step}${more}`;
+    case 'decide':
+      return `decided on${step === '' ? ' the whole' : step}: ${text(answer['action'])}${more}`;
+    case 'stop':
+      return `stopped it${more}`;
+    case 'resume':
+      return `let it go on${more}`;
+    case 'assign':
+      return `gave the role ${text(answer['role'])} to ${text(answer['to'])}${more}`;
+    default:
+      return `${answer.name}${step}${more}`;
+  }
+}
+
+function momentsOf(state: RollbackState): Moment[] {
+  const { trigger, steps, answers, refusals } = state;
+  const automatic = steps.filter((step) => step.mode !== 'manual');
+  return [
+    { at: trigger.at, who: trigger.by, what: `started it (${trigger.type}, ${trigger.cause}): ${trigger.reason}` },
+    ...automatic.flatMap((step) =>
+      step.endedAt === null ? [] : [{ at: step.endedAt, who: BACKOUT, what: `${step.id}: ${step.state}${step.failure ? `, ${step.failure.message}` : ''}` }],
+    ),
+    ...answers.map((answer) => ({ at: answer.at, who: answer.by, what: saidBy(answer) })),
+    ...refusals.map((refusal) => ({ at: refusal.at, who: refusal.by, what: `was refused (${refusal.message ?? 'start'}): ${refusal.explanation}` })),
+  ];
+}
