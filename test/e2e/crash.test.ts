@@ -8,10 +8,9 @@ import { join } from 'node:path';
 import type { ChildProcess } from 'node:child_process';
 import { Client as Postgres } from 'pg';
 import { describe, expect, it, vi } from 'vitest';
-import { environmentOf, processes, readActive } from '../../activities/adapters/releases-front.ts';
 import { verifyChain, type RecordEntry, type StoredEntry } from '../../model/record.ts';
 import { digest } from '../../store/digest.ts';
-import { CRASHING_WORKER, Crashes } from '../support/crashing-worker.ts';
+import { CRASHING_WORKER, Crashes, runningOf, servingOf } from '../support/crashing-worker.ts';
 import { startFakeGithub } from '../fakes/github-process.ts';
 import { BOOTS, World, type WorldOptions } from '../support/world.ts';
 
@@ -66,12 +65,11 @@ describe.concurrent('a worker', () => {
       // Asked of the record: a query may be swallowed by the suspended worker's open polls.
       const event = `${runId}/step/${component}.deploy/0/0`;
       await vi.waitFor(async () => { expect((await world.store.find(event))?.['attempts'], `the other worker puts ${component} back`).toBeGreaterThan(1); }, { timeout: 60_000 });
-      const root = join(world.folder, 'srv', component);
-      const serving = readActive(root);
+      const serving = servingOf(world.folder, component);
       expect(stateOf(pid), 'still suspended').toBe('T');
       process.kill(pid, 'SIGCONT');
       await vi.waitFor(() => { expect(crashes.ended(point), `${point} goes on`).not.toBeNull(); }, { timeout: 20_000 });
-      expect(readActive(root)).toEqual(serving);
+      expect(servingOf(world.folder, component)).toBe(serving);
     }
     // Awake in the middle of its switch, it has found the lease taken.
     expect(crashes.ended(inside)).toBe('superseded');
@@ -83,6 +81,24 @@ describe.concurrent('a worker', () => {
     const entries = await entriesOf(world, state.rollbackId);
     expect(entries.filter((one) => one.type === 'step').map((one) => one['step'])).toEqual(['web', 'api'].flatMap((name) => ['deploy', 'smoke', 'health', 'served'].map((what) => `${name}.${what}`)));
     expect(entries.filter((one) => one.type === 'late-attempt')).toEqual([]);
+  }));
+
+  it('is killed when the end is written, and somebody deploys before another looks: it stays as it was written', { timeout: 90_000 }, () => inWorld({}, async (world) => {
+    await world.badRelease();
+    const crashes = new Crashes(join(world.folder, 'crashes'), ['closeRollback:after-finish']);
+    const first = await world.worker(crashes.env, CRASHING_WORKER);
+    const handle = await world.start();
+    await world.waiting(handle);
+    await world.confirm(handle);
+    await vi.waitFor(() => { expect(first.signalCode).toBe('SIGKILL'); }, { timeout: 15_000 });
+    expect(crashes.fired()).toEqual(crashes.points);
+    await world.release('web', 'v1.1.0', false);
+    await world.worker();
+    const state = await world.closed(handle);
+    expect(state.outcome).toBe('rolled-back');
+    expect(await world.store.rollback(state.rollbackId)).toMatchObject({ outcome: 'rolled-back' });
+    expect(await world.ownEffects()).toHaveLength(1);
+    expect((await entriesOf(world, state.rollbackId)).filter((one) => one.type === 'closed')).toHaveLength(1);
   }));
 
   it('is killed after its dispatch has reached GitHub and before the answer: the run is found again, not dispatched again', { timeout: 90_000 }, async ({ onTestFinished }) => {
@@ -142,7 +158,9 @@ async function expectOneEffectEach(world: World, rollbackId: string, components:
   for (const name of components) {
     expect(await world.ownEffects(name), name).toEqual([expect.objectContaining({ operationId: `${rollbackId}/${name}.deploy/0`, from: 'v1.1.0', to: 'v1.0.0' })]);
     expect(await world.serves(name)).toBe('v1.0.0');
-    expect(runningBesides(world, name), `processes of ${name} besides the one that serves`).toEqual([]);
+    const running = runningOf(world.folder, name);
+    expect(running.filter((one) => one.front)).toHaveLength(1);
+    expect(running.filter((one) => !one.front).map((one) => one.process), `of ${name} there runs what serves, and nothing else`).toEqual([servingOf(world.folder, name)]);
   }
 }
 
@@ -167,17 +185,6 @@ function keepAWorker(world: World, crashes: Crashes): { deaths: (string | null)[
       await keeping;
     },
   };
-}
-
-/** Processes started for a component that neither serve nor stand in front, as the system itself tells. */
-function runningBesides(world: World, component: string): string[] {
-  const root = join(world.folder, 'srv', component);
-  const active = readActive(root);
-  const marked = processes().map((pid) => ({ pid, marks: environmentOf(pid) }));
-  expect(marked.filter(({ marks }) => marks.get('BACKOUT_FRONT') === root)).toHaveLength(1);
-  const serving = marked.filter(({ marks }) => marks.get('BACKOUT_ROOT') === root);
-  expect(serving.map(({ pid }) => pid)).toContain(active?.pid);
-  return serving.filter(({ marks }) => marks.get('BACKOUT_PROCESS') !== active?.id).map(({ pid, marks }) => `${pid}: ${marks.get('BACKOUT_RELEASE') ?? ''}`);
 }
 
 async function chainOf(world: World): Promise<StoredEntry[]> {

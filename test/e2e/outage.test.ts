@@ -2,14 +2,13 @@
 import { join } from 'node:path';
 import type { WorkflowHandle } from '@temporalio/client';
 import { describe, expect, it, vi, type TestContext } from 'vitest';
-import { environmentOf, processes } from '../../activities/adapters/releases-front.ts';
 import { findTemporal } from '../../client/local/find-temporal.ts';
 import { startPostgres } from '../../client/local/postgres.ts';
 import { isAlive } from '../../client/local/processes.ts';
 import { startTemporal } from '../../client/local/temporal.ts';
 import { verifyChain, type RecordEntry, type StoredEntry } from '../../model/record.ts';
 import { digest } from '../../store/digest.ts';
-import { CRASHING_WORKER, Crashes } from '../support/crashing-worker.ts';
+import { CRASHING_WORKER, Crashes, runningOf } from '../support/crashing-worker.ts';
 import { BOOTS, World, type Shop, type WorldOptions } from '../support/world.ts';
 
 /** Its good release takes a while to start, so that a fault meets the deployment in flight. */
@@ -133,10 +132,7 @@ async function worldOf(context: TestContext, options: WorldOptions): Promise<Wor
 
 /** Its new process runs, and traffic has not moved. */
 async function inFlight(world: World, component: string): Promise<void> {
-  const root = join(world.folder, 'srv', component);
-  await vi.waitFor(() => {
-    expect(processes().map(environmentOf).filter((marks) => marks.get('BACKOUT_ROOT') === root && marks.get('BACKOUT_RELEASE') === 'v1.0.0')).toHaveLength(1);
-  }, { timeout: 20_000 });
+  await vi.waitFor(() => { expect(runningOf(world.folder, component).filter((one) => one.release === 'v1.0.0')).toHaveLength(1); }, { timeout: 20_000 });
   expect(await world.ownEffects(component)).toEqual([]);
 }
 

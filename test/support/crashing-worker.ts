@@ -9,7 +9,7 @@
  *   STEP:before-inspect        :before-apply       :after-apply       :before-verify
  *   STEP:word=TEXT             inside apply, where the adapter says a word that begins with TEXT
  */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ApplicationFailure } from '@temporalio/common';
 import { AdapterError, type Adapter, type AdapterCall } from '../../activities/adapters/adapter.ts';
@@ -49,6 +49,30 @@ export class Crashes {
     return join(this.folder, encodeURIComponent(point));
   }
 }
+
+/** What runs of a component of `releases`, asked of the system and not of the adapter: the front counts where `front` is set. */
+export function runningOf(folder: string, component: string): { pid: number; process: string | undefined; release: string | undefined; front: boolean }[] {
+  const root = join(folder, 'srv', component);
+  return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).flatMap((pid) => {
+    const marks = new Map(environmentOf(pid).split('\0').map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]));
+    const front = marks.get('BACKOUT_FRONT') === root;
+    return front || marks.get('BACKOUT_ROOT') === root ? [{ pid: Number(pid), process: marks.get('BACKOUT_PROCESS'), release: marks.get('BACKOUT_RELEASE'), front }] : [];
+  });
+}
+
+function environmentOf(pid: string): string {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, 'utf8');
+  } catch {
+    return ''; // It has ended meanwhile.
+  }
+}
+
+/** The mark of the process that traffic goes to. */
+export const servingOf = (folder: string, component: string): string => {
+  const active: { id: string } = JSON.parse(readFileSync(join(folder, 'srv', component, '.backout', 'active.json'), 'utf8'));
+  return active.id;
+};
 
 class Armed {
   private readonly crashes: Crashes;
