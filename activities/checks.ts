@@ -97,7 +97,8 @@ const nothing = (what: string, section: string): Checked => ({
 
 export async function checkHealth(config: ComponentConfig, signal: AbortSignal): Promise<Checked> {
   if (config.health.length === 0) return nothing('health check', '[002 section 8]');
-  const { ok, value } = await settle(config.settleSeconds ?? SETTLE_SECONDS, signal, async () => {
+  const settled = config.settleSeconds ?? SETTLE_SECONDS;
+  const { ok, value } = await settle(settled, signal, async () => {
     const answers = await Promise.all(
       config.health.map(async (probe) => ({ url: probe.url, answer: await read(probe.url, probe.timeoutSeconds ?? PROBE_SECONDS, signal) })),
     );
@@ -107,7 +108,7 @@ export async function checkHealth(config: ComponentConfig, signal: AbortSignal):
   return {
     state: ok ? 'done' : 'failed',
     receipt: { after: value },
-    failure: ok ? null : failure('Unhealthy', `not healthy after ${config.settleSeconds ?? SETTLE_SECONDS} s: ${bad.join('; ')}`),
+    failure: ok ? null : failure('Unhealthy', `not healthy${settled >= 1 ? ` after ${settled} s` : ''}: ${bad.join('; ')}`),
   };
 }
 
