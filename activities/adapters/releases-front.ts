@@ -1,5 +1,5 @@
 /**
- * The half of `releases` that outlives a worker: the state folder with its lease, what /proc says of processes, and the front.
+ * The half of `releases` that outlives a worker.
  *
  * The front is a small process of its own that listens on the public port and hands every request to the active release. It works on
  * HTTP, not on TCP, because the unit that must not fail at a switch is the request: a client's kept-alive connection stays open across
@@ -10,239 +10,20 @@
  * It also retires the release it has moved away from, because it alone knows when the last request there has ended, and because it is
  * still there when the worker that switched has died.
  */
-import { spawn } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
-import { once } from 'node:events';
-import { closeSync, linkSync, openSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { createServer, request as send, type IncomingMessage, type ServerResponse } from 'node:http';
-import { connect, createServer as createTcpServer, type Socket } from 'node:net';
-import { basename, join } from 'node:path';
+import { connect, type Socket } from 'node:net';
 import { pipeline, type Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { z } from 'zod';
-import { AdapterError } from './adapter.ts';
+import { family, readActive, retire } from './releases-machine.ts';
+
+/** The tests of whole rollbacks in test/e2e import these from here. */
+export { environmentOf, processes, readActive } from './releases-machine.ts';
 
 const CONNECT_ATTEMPTS = 20;
 const CONNECT_PAUSE_MS = 50;
-const PROBE_TIMEOUT_MS = 5_000;
 /** Longer than the 60 s after which common load balancers and clients let go, so that it is never the front that closes first. */
 const KEEP_ALIVE_MS = 75_000;
-/** A holder that has not refreshed its lease for so long has been stopped, or is gone. */
-const LEASE_STALE_MS = 4_000;
-const LEASE_REFRESH_MS = 1_000;
-const LEASE_POLL_MS = 250;
-/** Process numbers and start times begin anew with each boot. */
-const BOOT = orNull(() => readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim()) ?? '';
 const HOP_BY_HOP = new Set(['connection', 'keep-alive', 'proxy-connection', 'upgrade', 'expect', 'te', 'trailer']);
-
-const backendSchema = z.object({ id: z.string(), pid: z.number(), start: z.string(), version: z.string(), port: z.number() });
-const activeSchema = backendSchema.extend({
-  operationId: z.string(),
-  from: z.string().nullable(),
-  at: z.string(),
-  drainMs: z.number(),
-  previous: backendSchema.nullable(),
-});
-
-/** A process of a release; `start` tells it from a later process with the same number, `id` is in the environment of all it starts. */
-export type Backend = z.infer<typeof backendSchema>;
-/** Where traffic goes, and since which operation. The file is only ever replaced by a rename. */
-export type Active = z.infer<typeof activeSchema>;
-export type Identity = Pick<Backend, 'pid' | 'start'>;
-
-export const superseded = (): AdapterError => new AdapterError('superseded', 'another attempt has taken over this platform; this one did nothing more');
-export const stateFolder = (root: string): string => join(root, '.backout');
-export const activeFile = (root: string): string => join(stateFolder(root), 'active.json');
-
-export function orNull<T>(read: () => T): T | null {
-  try {
-    return read();
-  } catch {
-    return null; // A process or a file that is gone, or another user's: it tells us nothing.
-  }
-}
-
-export function readActive(root: string): Active | null {
-  return orNull(() => activeSchema.parse(JSON.parse(readFileSync(activeFile(root), 'utf8'))));
-}
-
-export const processes = (): number[] => readdirSync('/proc').map(Number).filter(Number.isInteger);
-
-/** Null for a process that has ended, also while nobody has yet asked how. */
-export function identify(pid: number): Identity | null {
-  const stat = orNull(() => readFileSync(`/proc/${pid}/stat`, 'utf8'));
-  const [state = 'X', ...fields] = stat?.slice(stat.lastIndexOf(')') + 2).split(' ') ?? [];
-  if (state === 'Z' || state === 'X') return null;
-  return { pid, start: `${BOOT}/${fields[18]}` };
-}
-
-export const isAlive = ({ pid, start }: Identity): boolean => identify(pid)?.start === start;
-
-export function environmentOf(pid: number): ReadonlyMap<string, string> {
-  const block = orNull(() => readFileSync(`/proc/${pid}/environ`, 'utf8')) ?? '';
-  return new Map(block.split('\0').map((entry) => [entry.slice(0, entry.indexOf('=')), entry.slice(entry.indexOf('=') + 1)]));
-}
-
-/** The release's process and whatever it started, told by the mark in their environment. */
-export function family(backend: Identity & { readonly id: string }): Identity[] {
-  return processes().flatMap((pid) => {
-    const found = pid === backend.pid || environmentOf(pid).get('BACKOUT_PROCESS') === backend.id ? identify(pid) : null;
-    return found === null || (pid === backend.pid && found.start !== backend.start) ? [] : [found];
-  });
-}
-
-/** Asks `find` again only when all that it found has ended: to look through /proc takes long where much runs. */
-export function remaining(find: () => Identity[]): () => Identity[] {
-  let known: Identity[] = [];
-  return () => {
-    known = known.filter(isAlive);
-    return known.length > 0 ? known : (known = find());
-  };
-}
-
-/** SIGTERM, then after `patienceMs` SIGKILL. `before` may throw to keep either from being sent. False: something still runs. */
-export async function retire(find: () => Identity[], patienceMs: number, before: () => void = () => undefined): Promise<boolean> {
-  const left = remaining(find);
-  for (const [signal, waitMs] of [
-    ['SIGTERM', patienceMs],
-    ['SIGKILL', 2_000],
-  ] as const) {
-    if (left().length === 0) return true;
-    before();
-    for (const one of left()) if (isAlive(one)) orNull(() => process.kill(one.pid, signal));
-    for (const end = performance.now() + waitMs; performance.now() < end && left().length > 0;) await sleep(50);
-  }
-  return left().length === 0;
-}
-
-/** Starts a process that outlives this one: its own session, no pipe to us, and no more of our environment than is named. */
-export function launch(program: string, args: readonly string[], at: { cwd: string; env: Record<string, string>; log: string }): Identity {
-  const output = openSync(at.log, 'a');
-  const child = spawn(program, args, { cwd: at.cwd, env: at.env, detached: true, stdio: ['ignore', output, output] });
-  child.on('error', () => undefined); // Said by the missing pid already.
-  child.unref();
-  closeSync(output);
-  const identity = child.pid === undefined ? null : identify(child.pid);
-  if (identity === null) throw new AdapterError('failed', `${program} could not be started; traffic was not moved; log: ${at.log}`);
-  return identity;
-}
-
-export async function freePort(): Promise<number> {
-  const server = createTcpServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  return typeof address === 'object' && address !== null ? address.port : 0;
-}
-
-/** 2xx on every path; without a path, a connection. */
-export async function isHealthy(port: number, host: string, paths: readonly string[], signal: AbortSignal): Promise<boolean> {
-  const either = AbortSignal.any([signal, AbortSignal.timeout(PROBE_TIMEOUT_MS)]);
-  const socket = connect({ port, host, signal: either }).on('error', () => undefined);
-  try {
-    await once(socket, 'connect', { signal: either });
-    const answers = await Promise.all(paths.map((path) => fetch(`http://${host}:${port}${path}`, { signal: either, redirect: 'manual' })));
-    for (const answer of answers) await answer.body?.cancel();
-    return answers.every(({ ok }) => ok);
-  } catch {
-    return false; // Not yet; whoever asks knows how long to go on.
-  } finally {
-    socket.destroy();
-  }
-}
-
-/** Who listens on a TCP port, whatever the address. A socket of ours that no process holds belongs to one that is just ending. */
-export function listenersOn(port: number, among?: readonly number[]): { pids: number[]; otherUser: boolean } {
-  const rows = ['tcp', 'tcp6']
-    .flatMap((table) => (orNull(() => readFileSync(`/proc/net/${table}`, 'utf8')) ?? '').split('\n').map((row) => row.trim().split(/\s+/)))
-    .filter(([, local = '', , state]) => state === '0A' && Number.parseInt(local.split(':')[1] ?? '', 16) === port);
-  const sockets = new Set(rows.map((row) => `socket:[${row[9]}]`));
-  const holds = (pid: number): boolean =>
-    (orNull(() => readdirSync(`/proc/${pid}/fd`)) ?? []).some((fd) => sockets.has(orNull(() => readlinkSync(`/proc/${pid}/fd/${fd}`)) ?? ''));
-  const ownUid = process.getuid?.() ?? 0;
-  return { pids: sockets.size > 0 ? (among ?? processes()).filter(holds) : [], otherUser: rows.some((row) => ownUid !== 0 && Number(row[7]) !== ownUid) };
-}
-
-/**
- * Who may change things: the creator of the lease with the highest number, and creating a number is exclusive. A lease is free when its
- * holder is dead or has not refreshed it. A successor first removes what its predecessors had prepared, so that a rename of theirs
- * which comes late finds nothing to rename.
- */
-export class Lease {
-  readonly #folder: string;
-  readonly #operationId: string;
-  #number = 0;
-  #timer: NodeJS.Timeout | undefined;
-
-  private constructor(folder: string, operationId: string) {
-    this.#folder = folder;
-    this.#operationId = operationId;
-  }
-
-  static async acquire(
-    call: { readonly operationId: string; readonly signal: AbortSignal; readonly heartbeat: (progress: string) => void },
-    folder: string,
-  ): Promise<Lease> {
-    const lease = new Lease(folder, call.operationId);
-    for (let newest = lease.#newest(); !(lease.#isFree(newest) && lease.#create(newest + 1)); newest = lease.#newest()) {
-      call.heartbeat('waiting for another attempt on this platform to end');
-      await sleep(LEASE_POLL_MS, undefined, { signal: call.signal });
-    }
-    const old = /^(?:lease|next-\w+(?:\.json)?)\.(\d+)$/;
-    for (const name of readdirSync(folder)) if (Number(old.exec(name)?.[1] ?? 'none') < lease.#number) rmSync(join(folder, name), { force: true });
-    lease.#timer = setInterval(() => {
-      lease.#touch(new Date());
-    }, LEASE_REFRESH_MS);
-    return lease;
-  }
-
-  /** Throws unless the lease is still ours. To be called in the same breath as the change that it guards. */
-  hold(): void {
-    if (this.#newest() !== this.#number || (this.#isStale(this.#number) && !this.#create(this.#number + 1))) throw superseded();
-  }
-
-  /** A name for a file to be renamed into place under this lease. */
-  prepared(target: string): string {
-    return join(this.#folder, `next-${basename(target)}.${this.#number}`);
-  }
-
-  release(): void {
-    clearInterval(this.#timer);
-    this.#touch(new Date(0));
-  }
-
-  #file(number: number): string {
-    return join(this.#folder, `lease.${number}`);
-  }
-  #touch(at: Date): void {
-    orNull(() => utimesSync(this.#file(this.#number), at, at));
-  }
-  #newest(): number {
-    return Math.max(
-      0,
-      ...readdirSync(this.#folder)
-        .filter((name) => name.startsWith('lease.'))
-        .map((name) => Number(name.slice(6))),
-    );
-  }
-  #isStale(number: number): boolean {
-    return Date.now() - (orNull(() => statSync(this.#file(number)).mtimeMs) ?? 0) > LEASE_STALE_MS;
-  }
-
-  #isFree(number: number): boolean {
-    const holder = z.object({ pid: z.number(), start: z.string() }).safeParse(orNull(() => JSON.parse(readFileSync(this.#file(number), 'utf8'))));
-    return this.#isStale(number) || !holder.success || !isAlive(holder.data);
-  }
-
-  #create(number: number): boolean {
-    const claim = join(this.#folder, `claim-${randomUUID()}`);
-    writeFileSync(claim, JSON.stringify({ ...identify(process.pid), operationId: this.#operationId }));
-    const created = orNull(() => linkSync(claim, this.#file(number))) === undefined;
-    rmSync(claim, { force: true });
-    if (created) this.#number = number;
-    return created && this.#newest() === number; // A low number is free again once it has been tidied away: it is no lease.
-  }
-}
 
 class Front {
   readonly #root: string;
