@@ -82,7 +82,16 @@ export interface Adapter<Options = unknown> {
  * `superseded`: another attempt has taken over; this one did nothing more.
  */
 export const ADAPTER_ERROR_KINDS = [
-  'unavailable', 'rate-limited', 'unauthorized', 'not-found', 'conflict', 'configuration', 'unexpected-response', 'failed', 'unknown', 'superseded',
+  'unavailable',
+  'rate-limited',
+  'unauthorized',
+  'not-found',
+  'conflict',
+  'configuration',
+  'unexpected-response',
+  'failed',
+  'unknown',
+  'superseded',
 ] as const;
 export type AdapterErrorKind = (typeof ADAPTER_ERROR_KINDS)[number];
 

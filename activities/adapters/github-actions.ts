@@ -9,11 +9,30 @@
  */
 import { resolve } from 'node:path';
 import { z } from 'zod';
-import { AdapterError, type Adapter, type AdapterCall, type AdapterErrorKind, type Observation } from './adapter.ts';
-import { beating, createHttp, HttpError, orNull, type Beat, type Http, type HttpRequest } from './http.ts';
 import type { Receipt } from '../../model/state.ts';
+import type { Adapter, Observation } from './adapter.ts';
+import {
+  ask,
+  LOOKBACK_DAYS,
+  NAME,
+  names,
+  operationIn,
+  PAGE,
+  PAGES_MAX,
+  runSchema,
+  runsOf,
+  search,
+  TRANSIENT,
+  webHost,
+  webUrl,
+  withGithub,
+  workflowPath,
+  type Call,
+  type Run,
+  type Session,
+} from './github-actions-runs.ts';
+import { HttpError, orNull } from './http.ts';
 
-const NAME = 'github-actions';
 const seconds = z.number().positive().max(86_400);
 const input = z.string().regex(/^[\w-]+$/, 'the name of an input of the workflow');
 
@@ -21,41 +40,38 @@ const optionsSchema = z.strictObject({
   repository: z.string().regex(/^[\w-]+\/(?!\.{1,2}$)[\w.-]+$/, 'owner/name'),
   workflow: z.string().regex(/^(?!\.{1,2}$)[\w.-]+$/, 'the file name without folders, e.g. rollback.yml, or the id'),
   ref: z.string().min(1).default('main').describe('Branch or tag whose workflow file is run'),
-  token: z.string().regex(/^(env:[A-Za-z_]\w*|file:.+)$/, '`env:NAME` or `file:PATH`').default('env:GITHUB_TOKEN').describe('Actions: read and write; Contents: read'),
-  baseUrl: z.url().refine((url) => /^https:|^http:\/\/(localhost|127\.0\.0\.1|\[::1\])([:/]|$)/.test(url), 'https, since the token goes there; http only to this machine')
-    .default('https://api.github.com').describe('GitHub Enterprise Server: https://HOST/api/v3'),
-  inputs: z.strictObject({
-    version: input.default('version'), component: input.default('component'), environment: input.default('environment'), operation: input.default('operation'),
-  }).refine((names) => new Set(Object.values(names)).size === Object.keys(names).length, 'four different inputs').prefault({}),
+  token: z
+    .string()
+    .regex(/^(env:[A-Za-z_]\w*|file:.+)$/, '`env:NAME` or `file:PATH`')
+    .default('env:GITHUB_TOKEN')
+    .describe('Actions: read and write; Contents: read'),
+  baseUrl: z
+    .url()
+    .refine((url) => /^https:|^http:\/\/(localhost|127\.0\.0\.1|\[::1\])([:/]|$)/.test(url), 'https, since the token goes there; http only to this machine')
+    .default('https://api.github.com')
+    .describe('GitHub Enterprise Server: https://HOST/api/v3'),
+  inputs: z
+    .strictObject({
+      version: input.default('version'),
+      component: input.default('component'),
+      environment: input.default('environment'),
+      operation: input.default('operation'),
+    })
+    .refine((names) => new Set(Object.values(names)).size === Object.keys(names).length, 'four different inputs')
+    .prefault({}),
   pollSeconds: seconds.default(2),
   findSeconds: seconds.default(20).describe('How late a dispatched run may appear in the list'),
   followSeconds: seconds.default(900).describe('How long a run may take, waiting for approval included'),
   requestSeconds: seconds.default(10),
 });
 export type GithubActionsOptions = z.infer<typeof optionsSchema>;
-type Call = AdapterCall<GithubActionsOptions>;
 
 const workflowSchema = z.object({ state: z.string(), path: z.string(), html_url: z.string() });
 const fileSchema = z.object({ encoding: z.literal('base64'), content: z.string() });
-const runSchema = z.object({
-  id: z.number(), display_title: z.string(), status: z.string().nullable(), conclusion: z.string().nullable(),
-  html_url: z.string(), created_at: z.string(), head_sha: z.string(), run_attempt: z.number().optional(),
-});
-const runsSchema = z.object({ total_count: z.number(), workflow_runs: z.array(runSchema) });
 /** Null: 204 without a body, where run details are not known or not asked for. */
 const dispatchSchema = z.object({ workflow_run_id: z.number(), html_url: z.string() }).nullable();
-type Run = z.infer<typeof runSchema>;
 
-/** GitHub shows the first 1,000 results of a search; older ones need another search. */
-const [PAGE, PAGES_MAX] = [100, 10];
-const SEARCHES_MAX = 5;
-const LOOKBACK_DAYS = 90;
 const PAUSE_MS_MAX = 15_000;
-const TRANSIENT: ReadonlySet<AdapterErrorKind> = new Set(['unavailable', 'rate-limited', 'unexpected-response']);
-const REMEDIES = {
-  unauthorized: 'give the token Actions: read and write and Contents: read on this repository',
-  'not-found': 'check repository and workflow in the options, and that the token may see them: GitHub answers 404 to both',
-} as const;
 /** What a person should do about a run that ended otherwise than in success. The list is open. */
 const ADVICE: Readonly<Record<string, string>> = {
   failure: 'read the failed job there, and check what is served before you retry',
@@ -68,89 +84,11 @@ const ADVICE: Readonly<Record<string, string>> = {
 };
 const NO_ADVICE = 'this is not a success, and nothing more is known of it; check what is served';
 
-interface Session extends Beat { readonly call: Call; readonly http: Http }
-
-function withGithub<T>(call: Call, work: (session: Session) => Promise<T>): Promise<T> {
-  const { options } = call;
-  return beating(call, NAME, async (beat) => {
-    const token = (await call.secret(options.token)).trim();
-    if (token === '') throw new AdapterError('configuration', `[${NAME}] ${options.token} is empty; put the token there`);
-    const http = createHttp({
-      adapter: NAME, baseUrl: options.baseUrl, secrets: [token], timeoutMs: options.requestSeconds * 1000, remedies: REMEDIES,
-      about: { repository: options.repository, workflow: options.workflow },
-      headers: { authorization: `Bearer ${token}`, accept: 'application/vnd.github+json', 'x-github-api-version': '2022-11-28' },
-    });
-    return await work({ ...beat, call, http });
-  });
-}
-
-/** `path` continues `/repos/{owner}/{repo}`; with a body it is a POST. */
-const ask = <T>({ call, http }: Session, action: string, path: string, answer: z.ZodType<T>, more: Pick<HttpRequest<T>, 'query' | 'body'> = {}): Promise<T> =>
-  http.request({ action, method: more.body === undefined ? 'GET' : 'POST', path: `/repos/${call.options.repository}${path}`, answer, signal: call.signal, ...more });
-
-const workflowPath = (options: GithubActionsOptions): string => `/actions/workflows/${options.workflow}`;
-const webHost = (baseUrl: string): string => new URL(baseUrl).host.replace(/^api\.(?=github\.com$|[\w-]+\.ghe\.com$)/, '');
-const webUrl = (options: GithubActionsOptions): string => `${new URL(options.baseUrl).protocol}//${webHost(options.baseUrl)}/${options.repository}${workflowPath(options)}`;
-
-/** A whole word: `…/1` is not in `…/10`, nor `v1` in `v1.2`. */
-const names = (title: string, word: string): boolean => new RegExp(`(?<![\\w./-])${literal(word)}(?![\\w./-])`).test(title);
-const literal = (text: string): string => text.replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&');
-
-/** The operation id in a title, where it is one on this component: `rollbackId/component.operation/generation`. */
-const operationIn = (title: string, component: string): string | null =>
-  new RegExp(`(?<![\\w./-])[\\w-]+/${literal(component)}\\.[\\w.-]+/[\\w-]+(?![\\w./-])`).exec(title)?.[0] ?? null;
-
-/** Every dispatched run of the workflow, newest first; a run may come twice, since new ones move the pages. */
-async function* runsOf(session: Session): AsyncGenerator<Run> {
-  const since = new Date(Date.now() - LOOKBACK_DAYS * 86_400_000).toISOString().slice(0, 10);
-  let created = `>=${since}`;
-  for (let searches = 0; searches < SEARCHES_MAX; searches += 1) {
-    let oldest = '';
-    for (let page = 1; page <= PAGES_MAX; page += 1) {
-      const query = { event: 'workflow_dispatch', created, per_page: PAGE, page };
-      const { total_count: total, workflow_runs: runs } = await ask(session, 'list runs', `${workflowPath(session.call.options)}/runs`, runsSchema, { query });
-      yield* runs;
-      // Both must say that it was the last page, since neither is promised.
-      if (runs.length === 0 || (runs.length < PAGE && page * PAGE >= total)) return;
-      oldest = runs.at(-1)?.created_at ?? '';
-    }
-    created = `${since}..${oldest}`;
-  }
-  throw session.http.error('unknown', 'list runs', `there are too many runs to look through; give Backout a workflow of its own (${webUrl(session.call.options)})`);
-}
-
-/**
- * Looks for the operation's run, for `graceMs` because the list may be stale. What proves nothing begins the grace again: a look that
- * took longer than a later attempt would wait before its own dispatch (this process was suspended, say), and, once there was a dispatch
- * (`sent`), a look that failed. Before one, a failed look is thrown.
- */
-async function search(session: Session, graceMs: number, sent: boolean): Promise<Run | null> {
-  const { call, http, say, pause } = session;
-  const findMs = call.options.findSeconds * 1000;
-  const until = Date.now() + call.options.followSeconds * 1000;
-  for (let [since, grace] = [Date.now(), graceMs]; Date.now() < until;) {
-    const askedAt = Date.now();
-    let pauseMs = call.options.pollSeconds * 1000;
-    let failed = false;
-    try {
-      for await (const run of runsOf(session)) if (names(run.display_title, call.operationId)) return run;
-    } catch (error) {
-      if (!sent || !(error instanceof HttpError) || call.signal.aborted) throw error;
-      if (!TRANSIENT.has(error.kind)) return null;
-      failed = true;
-      pauseMs = Math.max(pauseMs, error.retryAfterMs ?? 0);
-    }
-    if (failed || Date.now() - askedAt > findMs) [since, grace] = [Date.now(), findMs];
-    else if (askedAt - since >= grace) return null;
-    say(`looking for a run named ${call.operationId}`);
-    await pause(Math.max(0, Math.min(pauseMs, until - Date.now())));
-  }
-  if (sent) return null;
-  throw http.error('unavailable', 'list runs', `each look takes longer than ${findMs / 1000} s, so it cannot be trusted; nothing was dispatched`);
-}
-
-const valuesOf = ({ to, component, environment }: Pick<Call, 'to' | 'component' | 'environment'>, inputs: GithubActionsOptions['inputs'], operation: string): Record<string, string> =>
-  ({ [inputs.version]: to, [inputs.component]: component, [inputs.environment]: environment, [inputs.operation]: operation });
+const valuesOf = (
+  { to, component, environment }: Pick<Call, 'to' | 'component' | 'environment'>,
+  inputs: GithubActionsOptions['inputs'],
+  operation: string,
+): Record<string, string> => ({ [inputs.version]: to, [inputs.component]: component, [inputs.environment]: environment, [inputs.operation]: operation });
 
 async function dispatch(session: Session): Promise<Pick<Run, 'id' | 'html_url'>> {
   const { call, http } = session;
@@ -175,8 +113,13 @@ async function dispatch(session: Session): Promise<Pick<Run, 'id' | 'html_url'>>
   const found = await search(session, findSeconds * 1000, true);
   if (found !== null) return found;
   // `unknown` is looked into by another attempt, which may dispatch; what was accepted must not be dispatched again by anybody but a person.
-  throw http.error(lost === null ? 'unexpected-response' : 'unknown', 'dispatch', `${lost?.reason ?? 'GitHub accepted it'}, and no run named ${call.operationId} `
-    + `appeared within ${findSeconds} s; look at ${webUrl(call.options)} before anything is dispatched again`, lost === null ? {} : { cause: lost });
+  throw http.error(
+    lost === null ? 'unexpected-response' : 'unknown',
+    'dispatch',
+    `${lost?.reason ?? 'GitHub accepted it'}, and no run named ${call.operationId} ` +
+      `appeared within ${findSeconds} s; look at ${webUrl(call.options)} before anything is dispatched again`,
+    lost === null ? {} : { cause: lost },
+  );
 }
 
 async function follow(session: Session, reference: Pick<Run, 'id' | 'html_url'>): Promise<Receipt> {
@@ -193,40 +136,55 @@ async function follow(session: Session, reference: Pick<Run, 'id' | 'html_url'>)
     } catch (error) {
       if (!(error instanceof HttpError) || error.kind === 'failed' || call.signal.aborted) throw error;
       const unseen = error.kind === 'not-found' && Date.now() - startedAt < findSeconds * 1000;
-      if (!unseen && !TRANSIENT.has(error.kind)) throw http.error('unknown', 'follow', `${error.reason}; the run goes on at ${reference.html_url}`, { cause: error });
+      if (!unseen && !TRANSIENT.has(error.kind))
+        throw http.error('unknown', 'follow', `${error.reason}; the run goes on at ${reference.html_url}`, { cause: error });
       errors += 1;
       pauseMs = Math.max(Math.min(pauseMs * 2 ** errors, PAUSE_MS_MAX), error.retryAfterMs ?? 0);
       say(`${error.reason}; asking again for ${reference.html_url}`);
     }
     const leftMs = startedAt + followSeconds * 1000 - Date.now();
-    if (leftMs <= 0) throw http.error('unknown', 'follow', `the run had not ended after ${followSeconds} s and goes on at ${reference.html_url}; wait for it or cancel it there, then decide`);
+    if (leftMs <= 0)
+      throw http.error(
+        'unknown',
+        'follow',
+        `the run had not ended after ${followSeconds} s and goes on at ${reference.html_url}; wait for it or cancel it there, then decide`,
+      );
     await pause(Math.min(pauseMs, leftMs));
   }
 }
 
 function concluded({ call, http }: Session, run: Run, conclusion: string): Receipt {
   if (conclusion !== 'success') throw http.error('failed', 'run', `it ended as ${conclusion}: ${run.html_url}; ${ADVICE[conclusion] ?? NO_ADVICE}`);
-  const nameless = names(run.display_title, call.operationId) ? {} : { detail: `its name, ${run.display_title}, lacks the operation id: after a crash it would not be found again` };
+  const nameless = names(run.display_title, call.operationId)
+    ? {}
+    : { detail: `its name, ${run.display_title}, lacks the operation id: after a crash it would not be found again` };
   return { after: { conclusion, headSha: run.head_sha }, ids: { runId: run.id, runUrl: run.html_url, runAttempt: run.run_attempt ?? 1 }, ...nameless };
 }
 
 /** Would a dispatch work, and would its run be found again? */
 async function checkWorkflow(session: Session): Promise<void> {
-  const { http, call: { options } } = session;
+  const {
+    http,
+    call: { options },
+  } = session;
   const workflow = await ask(session, 'inspect', workflowPath(options), workflowSchema);
   if (workflow.state !== 'active') throw http.error('configuration', 'inspect', `the workflow is ${workflow.state}; enable it at ${workflow.html_url}`);
   const path = workflow.path.split('/').map(encodeURIComponent).join('/');
   const file = await ask(session, `reading ${workflow.path} on ${options.ref}`, `/contents/${path}`, fileSchema, { query: { ref: options.ref } });
   const runName = /^run-name:.*(\n[ \t]+.*)*/m.exec(Buffer.from(file.content, 'base64').toString('utf8'))?.[0] ?? '';
   if (new RegExp(`inputs(\\.|\\[['"])${options.inputs.operation}\\b`).test(runName)) return;
-  throw http.error('configuration', 'inspect', `${workflow.path} on ${options.ref} lacks a run-name with the operation id, so a run could not be found again after a crash; `
-    + `add: run-name: Rollback \${{ inputs.${options.inputs.component} }} to \${{ inputs.${options.inputs.version} }} in \${{ inputs.${options.inputs.environment} }} (\${{ inputs.${options.inputs.operation} }})`);
+  throw http.error(
+    'configuration',
+    'inspect',
+    `${workflow.path} on ${options.ref} lacks a run-name with the operation id, so a run could not be found again after a crash; ` +
+      `add: run-name: Rollback \${{ inputs.${options.inputs.component} }} to \${{ inputs.${options.inputs.version} }} in \${{ inputs.${options.inputs.environment} }} (\${{ inputs.${options.inputs.operation} }})`,
+  );
 }
 
 async function targetPresent(session: Session): Promise<true | 'unknown'> {
   const { to } = session.call;
   const paths = [`/git/ref/${encodeURIComponent(`tags/${to}`)}`, ...(/^[0-9a-f]{7,40}$/.test(to) ? [`/commits/${to}`] : [])];
-  for (const path of paths) if (await orNull(ask(session, 'inspect', path, z.unknown())) !== null) return true;
+  for (const path of paths) if ((await orNull(ask(session, 'inspect', path, z.unknown()))) !== null) return true;
   return 'unknown';
 }
 
@@ -250,7 +208,9 @@ async function observe(session: Session, check: boolean): Promise<Observation> {
   // A run that went elsewhere did not put in place what is served now.
   const did = success !== undefined && (current === null || names(success.display_title, current)) ? operationIn(success.display_title, call.component) : null;
   const facts = {
-    lastRunId: runs[0]?.id ?? null, lastRunUrl: runs[0]?.html_url ?? null, lastRunStatus: runs[0]?.conclusion ?? runs[0]?.status ?? null,
+    lastRunId: runs[0]?.id ?? null,
+    lastRunUrl: runs[0]?.html_url ?? null,
+    lastRunStatus: runs[0]?.conclusion ?? runs[0]?.status ?? null,
     runInFlight: runs.find((run) => run.status !== 'completed')?.html_url ?? null,
   };
   return { current, targetPresent: present, operationId: did, parts: [], versions: [], facts };
@@ -262,7 +222,9 @@ function manual(call: Pick<Call, 'environment' | 'component' | 'options' | 'fold
   const { inputs, ref, workflow, baseUrl, repository: name, token: reference } = call.options;
   const repository = `--repo ${`${webHost(baseUrl)}/`.replace(/^github\.com\/$/, '')}${name}`;
   const values = valuesOf(call, inputs, `manual/${call.component}.deploy/1`);
-  const fields = Object.entries(values).map(([field, value]) => `-f ${quoted(`${field}=${value}`)}`).join(' ');
+  const fields = Object.entries(values)
+    .map(([field, value]) => `-f ${quoted(`${field}=${value}`)}`)
+    .join(' ');
   const token = reference.startsWith('env:') ? `"\${${reference.slice(4)}}"` : `"$(cat ${quoted(resolve(call.folder, reference.slice(5)))})"`;
   const api = `${baseUrl.replace(/\/+$/, '')}/repos/${name}${workflowPath(call.options)}/dispatches`;
   return [
@@ -278,9 +240,10 @@ export const githubActions: Adapter<GithubActionsOptions> = {
   options: optionsSchema,
   fence: {
     by: 'operation-id',
-    window: 'Two runs of one operation are possible only if GitHub lists a new run later than findSeconds after its dispatch and the worker was killed in between, '
-      + 'if a worker is suspended in the instant between its look for an earlier run and its dispatch while another attempt acts, '
-      + `or if the earlier run is older than ${LOOKBACK_DAYS} days; the concurrency group of the workflow then still keeps them from running at the same time.`,
+    window:
+      'Two runs of one operation are possible only if GitHub lists a new run later than findSeconds after its dispatch and the worker was killed in between, ' +
+      'if a worker is suspended in the instant between its look for an earlier run and its dispatch while another attempt acts, ' +
+      `or if the earlier run is older than ${LOOKBACK_DAYS} days; the concurrency group of the workflow then still keeps them from running at the same time.`,
   },
   executesInCi: true,
   limits: [
@@ -291,10 +254,11 @@ export const githubActions: Adapter<GithubActionsOptions> = {
   ],
   inspect: (call) => withGithub(call, (session) => observe(session, true)),
   verify: (call) => withGithub(call, (session) => observe(session, false)),
-  apply: (call) => withGithub(call, async (session) => {
-    // An earlier attempt may have dispatched and died before its answer, too short ago for the list to show it.
-    const graceMs = call.attempt > 1 ? call.options.findSeconds * 1000 : 0;
-    return follow(session, await search(session, graceMs, false) ?? await dispatch(session));
-  }),
+  apply: (call) =>
+    withGithub(call, async (session) => {
+      // An earlier attempt may have dispatched and died before its answer, too short ago for the list to show it.
+      const graceMs = call.attempt > 1 ? call.options.findSeconds * 1000 : 0;
+      return follow(session, (await search(session, graceMs, false)) ?? (await dispatch(session)));
+    }),
   manual,
 };

@@ -35,7 +35,12 @@ export interface HttpRequest<T> {
   readonly signal: AbortSignal;
 }
 
-interface Details { readonly status?: number; readonly acted?: 'no' | 'maybe'; readonly retryAfterMs?: number | undefined; readonly cause?: unknown }
+interface Details {
+  readonly status?: number;
+  readonly acted?: 'no' | 'maybe';
+  readonly retryAfterMs?: number | undefined;
+  readonly cause?: unknown;
+}
 
 export interface Http {
   request<T>(request: HttpRequest<T>): Promise<T>;
@@ -84,11 +89,17 @@ const NEVER_CONNECTED = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'UND_
 /** Heartbeats for as long as the work takes, because a single request may take longer than a second. */
 export async function beating<T>(call: Pick<AdapterCall<unknown>, 'heartbeat' | 'signal'>, adapter: string, work: (beat: Beat) => Promise<T>): Promise<T> {
   let progress = `asking ${adapter}`;
-  const timer = setInterval(() => { call.heartbeat(progress); }, BEAT_MS);
-  const say = (now: string): void => { progress = now; call.heartbeat(now); };
-  const pause = (ms: number): Promise<void> => sleep(ms, undefined, { signal: call.signal }).catch(() => {
-    throw new AdapterError('unavailable', `[${adapter}] interrupted while waiting; what was asked of the platform goes on there`);
-  });
+  const timer = setInterval(() => {
+    call.heartbeat(progress);
+  }, BEAT_MS);
+  const say = (now: string): void => {
+    progress = now;
+    call.heartbeat(now);
+  };
+  const pause = (ms: number): Promise<void> =>
+    sleep(ms, undefined, { signal: call.signal }).catch(() => {
+      throw new AdapterError('unavailable', `[${adapter}] interrupted while waiting; what was asked of the platform goes on there`);
+    });
   try {
     return await work({ say, pause });
   } finally {
@@ -98,20 +109,26 @@ export async function beating<T>(call: Pick<AdapterCall<unknown>, 'heartbeat' | 
 
 export function createHttp(options: HttpOptions): Http {
   const hide = redactor(options.secrets);
-  const about = Object.entries(options.about).map(([name, value]) => `${name}=${value}`).join(', ');
+  const about = Object.entries(options.about)
+    .map(([name, value]) => `${name}=${value}`)
+    .join(', ');
   const error: Http['error'] = (kind, action, text, details) => {
     const remedy = options.remedies?.[kind];
     const reason = hide(`${text}${remedy === undefined ? '' : ` (${remedy})`}`);
-    return new HttpError(kind, hide(`[${options.adapter}] ${action} failed [${about}]: ${reason}`), reason, { ...details, ...(details?.cause === undefined ? {} : { cause: withoutSecrets(details.cause, hide) }) });
+    return new HttpError(kind, hide(`[${options.adapter}] ${action} failed [${about}]: ${reason}`), reason, {
+      ...details,
+      ...(details?.cause === undefined ? {} : { cause: withoutSecrets(details.cause, hide) }),
+    });
   };
   return { error, request: (request) => send(options, request, hide, (kind, text, details) => error(kind, request.action, text, details)) };
 }
 
 /** Null for what is not there, or not shown to these credentials: for a reading that is welcome and not needed. */
-export const orNull = <T>(answer: Promise<T>): Promise<T | null> => answer.catch((error: unknown) => {
-  if (error instanceof HttpError && ['not-found', 'unauthorized', 'conflict'].includes(error.kind)) return null;
-  throw error;
-});
+export const orNull = <T>(answer: Promise<T>): Promise<T | null> =>
+  answer.catch((error: unknown) => {
+    if (error instanceof HttpError && ['not-found', 'unauthorized', 'conflict'].includes(error.kind)) return null;
+    throw error;
+  });
 
 async function send<T>(options: HttpOptions, request: HttpRequest<T>, hide: (text: string) => string, fail: Fail): Promise<T> {
   if (request.signal.aborted) throw fail('unavailable', 'interrupted before it was sent', { acted: 'no' });
@@ -143,7 +160,8 @@ async function follow<T>(options: HttpOptions, request: HttpRequest<T>, signal: 
     await response.body?.cancel();
     const next = URL.parse(location, url.href);
     const details = { status: response.status, acted: 'no' } as const;
-    if (next === null || next.origin !== url.origin) throw fail('unexpected-response', `${response.status}: redirected to ${next?.origin ?? 'nowhere'}, which was not followed`, details);
+    if (next === null || next.origin !== url.origin)
+      throw fail('unexpected-response', `${response.status}: redirected to ${next?.origin ?? 'nowhere'}, which was not followed`, details);
     if (request.method !== 'GET') throw fail('not-found', `${response.status}: moved to ${next.pathname}; a write is not sent after it`, details);
     if (redirects >= REDIRECTS_MAX) throw fail('unexpected-response', `more than ${REDIRECTS_MAX} redirects`, details);
     url = next;
@@ -162,8 +180,13 @@ function headersOf<T>(options: HttpOptions, request: HttpRequest<T>, fail: Fail)
   if (request.body !== undefined) headers.set('content-type', 'application/json');
   for (const [name, value] of Object.entries(options.headers ?? {})) {
     let valid = true;
-    try { headers.set(name, value); } catch { valid = false; }
-    if (!valid) throw fail('configuration', `the header ${name} cannot be sent; is there a line break or another odd character in the secret?`, { acted: 'no' });
+    try {
+      headers.set(name, value);
+    } catch {
+      valid = false;
+    }
+    if (!valid)
+      throw fail('configuration', `the header ${name} cannot be sent; is there a line break or another odd character in the secret?`, { acted: 'no' });
   }
   return headers;
 }
@@ -201,8 +224,9 @@ function withoutSecrets(cause: unknown, hide: (text: string) => string): Error {
 function refusal(response: Response, text: string, hide: (text: string) => string, fail: Fail): HttpError {
   const { status } = response;
   const answer = summaryOf(text, hide);
-  const limited = status === 429 || (status === 403
-    && (response.headers.has('retry-after') || response.headers.get('x-ratelimit-remaining') === '0' || /rate limit/i.test(answer)));
+  const limited =
+    status === 429 ||
+    (status === 403 && (response.headers.has('retry-after') || response.headers.get('x-ratelimit-remaining') === '0' || /rate limit/i.test(answer)));
   // 408 comes from something in between that gave up waiting; the platform may have the request all the same.
   const acted = status >= 300 && status < 500 && status !== 408 ? 'no' : 'maybe';
   const message = `${status}: ${answer}`;
@@ -238,7 +262,11 @@ function summaryOf(text: string, hide: (text: string) => string): string {
 
 /** Undefined where it is not JSON: JSON itself has no such value. */
 function jsonOf(text: string): unknown {
-  try { return JSON.parse(text); } catch { return undefined; }
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
 
 /** On one line and without control characters, which would write to an operator's terminal. */
@@ -249,7 +277,8 @@ function short(text: string): string {
 
 function parsed<T>(schema: z.ZodType<T>, text: string, status: number, fail: Fail): T {
   const value = text.trim() === '' ? null : jsonOf(text);
-  if (value === undefined) throw fail('unexpected-response', `${status}: ${/^\s*</.test(text) ? 'an HTML page' : 'something else'} instead of JSON`, { status });
+  if (value === undefined)
+    throw fail('unexpected-response', `${status}: ${/^\s*</.test(text) ? 'an HTML page' : 'something else'} instead of JSON`, { status });
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const [issue] = result.error.issues;
@@ -259,8 +288,8 @@ function parsed<T>(schema: z.ZodType<T>, text: string, status: number, fail: Fai
 /** Secrets also as they look in a URL, in JSON and in basic authentication. */
 function redactor(secrets: readonly string[]): (text: string) => string {
   const escaped = (text: string): string => JSON.stringify(text).slice(1, -1);
-  const forms = secrets.filter((secret) => secret !== '').flatMap((secret) => [
-    secret, encodeURIComponent(secret), escaped(secret), escaped(escaped(secret)), Buffer.from(secret).toString('base64'),
-  ]);
+  const forms = secrets
+    .filter((secret) => secret !== '')
+    .flatMap((secret) => [secret, encodeURIComponent(secret), escaped(secret), escaped(escaped(secret)), Buffer.from(secret).toString('base64')]);
   return (text) => forms.reduce((left, form) => left.replaceAll(form, '[secret]'), text);
 }

@@ -17,22 +17,44 @@ describe('http', () => {
   let base: string;
   const server = createServer((request, response) => {
     let body = '';
-    request.on('data', (chunk: Buffer) => { body += chunk.toString(); });
+    request.on('data', (chunk: Buffer) => {
+      body += chunk.toString();
+    });
     request.on('end', () => {
       asked.push({ method: request.method ?? '', url: request.url ?? '', headers: request.headers, body });
       handler(request, response);
     });
   });
   const answers = (status: number, body: unknown = {}, headers: Record<string, string> = {}): void => {
-    handler = (_, response) => { response.writeHead(status, headers).end(typeof body === 'string' ? body : JSON.stringify(body)); };
+    handler = (_, response) => {
+      response.writeHead(status, headers).end(typeof body === 'string' ? body : JSON.stringify(body));
+    };
   };
-  const http = (options: Partial<HttpOptions> = {}) => createHttp({
-    adapter: 'shop', baseUrl: `${base}/api/`, about: { resource: 'web', target: 'v2' }, secrets: [SECRET], timeoutMs: 500, headers: { authorization: `Bearer ${SECRET}` }, ...options,
+  const http = (options: Partial<HttpOptions> = {}) =>
+    createHttp({
+      adapter: 'shop',
+      baseUrl: `${base}/api/`,
+      about: { resource: 'web', target: 'v2' },
+      secrets: [SECRET],
+      timeoutMs: 500,
+      headers: { authorization: `Bearer ${SECRET}` },
+      ...options,
+    });
+  const request = (more: Partial<HttpRequest<unknown>> = {}): HttpRequest<unknown> => ({
+    action: 'read',
+    method: 'GET',
+    path: '/things',
+    answer: z.unknown(),
+    signal: new AbortController().signal,
+    ...more,
   });
-  const request = (more: Partial<HttpRequest<unknown>> = {}): HttpRequest<unknown> =>
-    ({ action: 'read', method: 'GET', path: '/things', answer: z.unknown(), signal: new AbortController().signal, ...more });
   const failure = async (more: Partial<HttpRequest<unknown>> = {}, options: Partial<HttpOptions> = {}): Promise<HttpError> => {
-    const error: unknown = await http(options).request(request(more)).then((value) => new Error(`answered ${inspect(value)}`), (thrown: unknown) => thrown);
+    const error: unknown = await http(options)
+      .request(request(more))
+      .then(
+        (value) => new Error(`answered ${inspect(value)}`),
+        (thrown: unknown) => thrown,
+      );
     if (!(error instanceof HttpError)) throw new Error('expected an HttpError', { cause: error });
     expect(inspect(error, { depth: null, showHidden: true })).not.toContain('canary');
     return error;
@@ -41,19 +63,33 @@ describe('http', () => {
   beforeEach(async () => {
     asked = [];
     answers(200);
-    await new Promise<void>((resolve) => { server.listen(0, '127.0.0.1', resolve); });
+    await new Promise<void>((resolve) => {
+      server.listen(0, '127.0.0.1', resolve);
+    });
     base = `http://127.0.0.1:${portOf(server)}`;
   });
   afterEach(async () => {
     server.closeAllConnections();
-    await new Promise((resolve) => { server.close(resolve); });
+    await new Promise((resolve) => {
+      server.close(resolve);
+    });
   });
 
   it('sends method, path below the base, query and JSON, and reads only what the schema names', async () => {
     answers(200, { id: 7, more: 'left out' });
-    const answer = await http().request({ ...request({ method: 'POST', query: { page: 2, of: 'a b' }, body: { to: 'v2' } }), answer: z.object({ id: z.number() }) });
+    const answer = await http().request({
+      ...request({ method: 'POST', query: { page: 2, of: 'a b' }, body: { to: 'v2' } }),
+      answer: z.object({ id: z.number() }),
+    });
     expect(answer).toStrictEqual({ id: 7 });
-    expect(asked).toMatchObject([{ method: 'POST', url: '/api/things?page=2&of=a+b', body: '{"to":"v2"}', headers: { authorization: `Bearer ${SECRET}`, 'content-type': 'application/json', 'user-agent': 'backout' } }]);
+    expect(asked).toMatchObject([
+      {
+        method: 'POST',
+        url: '/api/things?page=2&of=a+b',
+        body: '{"to":"v2"}',
+        headers: { authorization: `Bearer ${SECRET}`, 'content-type': 'application/json', 'user-agent': 'backout' },
+      },
+    ]);
   });
 
   it('parses an empty answer as null', async () => {
@@ -62,8 +98,19 @@ describe('http', () => {
   });
 
   it.each([
-    [400, 'unexpected-response', 'no'], [401, 'unauthorized', 'no'], [403, 'unauthorized', 'no'], [404, 'not-found', 'no'], [408, 'unavailable', 'maybe'], [409, 'conflict', 'no'],
-    [410, 'not-found', 'no'], [422, 'conflict', 'no'], [429, 'rate-limited', 'no'], [500, 'unavailable', 'maybe'], [502, 'unavailable', 'maybe'], [503, 'unavailable', 'maybe'], [504, 'unavailable', 'maybe'],
+    [400, 'unexpected-response', 'no'],
+    [401, 'unauthorized', 'no'],
+    [403, 'unauthorized', 'no'],
+    [404, 'not-found', 'no'],
+    [408, 'unavailable', 'maybe'],
+    [409, 'conflict', 'no'],
+    [410, 'not-found', 'no'],
+    [422, 'conflict', 'no'],
+    [429, 'rate-limited', 'no'],
+    [500, 'unavailable', 'maybe'],
+    [502, 'unavailable', 'maybe'],
+    [503, 'unavailable', 'maybe'],
+    [504, 'unavailable', 'maybe'],
   ] as const)('%i is %s, and whether it can have acted: %s', async (status, kind, acted) => {
     answers(status, { message: 'No.' });
     const error = await failure({ method: 'POST', body: {} });
@@ -75,9 +122,14 @@ describe('http', () => {
   const at = Date.parse('2026-11-20T10:00:00Z') / 1000;
   const date = 'Fri, 20 Nov 2026 10:00:00 GMT';
   it.each([
-    [429, { 'retry-after': '7' }, 7000], [429, { 'retry-after': 'Fri, 20 Nov 2026 10:00:30 GMT', date }, 30_000], [429, { 'x-ratelimit-reset': String(at + 90), date }, 90_000],
-    [429, { 'x-ratelimit-reset': String(at - 90), date }, 0], [429, { 'retry-after': 'soon' }, 60_000], [429, {}, 60_000],
-    [403, { 'retry-after': '3' }, 3000], [403, { 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': String(at + 5), date }, 5000],
+    [429, { 'retry-after': '7' }, 7000],
+    [429, { 'retry-after': 'Fri, 20 Nov 2026 10:00:30 GMT', date }, 30_000],
+    [429, { 'x-ratelimit-reset': String(at + 90), date }, 90_000],
+    [429, { 'x-ratelimit-reset': String(at - 90), date }, 0],
+    [429, { 'retry-after': 'soon' }, 60_000],
+    [429, {}, 60_000],
+    [403, { 'retry-after': '3' }, 3000],
+    [403, { 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': String(at + 5), date }, 5000],
   ])('%i with %j asks to wait %i ms', async (status, headers, retryAfterMs) => {
     answers(status, {}, headers);
     expect(await failure()).toMatchObject({ kind: 'rate-limited', retryAfterMs, acted: 'no' });
@@ -92,9 +144,29 @@ describe('http', () => {
 
   it.each([
     ['no answer', () => {}, /no answer within 0.5 s/],
-    ['an answer that never ends', (_: IncomingMessage, response: ServerResponse) => { response.writeHead(200).write('{'); }, /no answer within 0.5 s/],
-    ['a reset', (_: IncomingMessage, response: ServerResponse) => { response.socket?.resetAndDestroy(); }, /ECONNRESET|UND_ERR_SOCKET/],
-    ['an answer that breaks off', (_: IncomingMessage, response: ServerResponse) => { response.writeHead(200, { 'content-length': '99' }).write('{', () => { response.destroy(); }); }, /./],
+    [
+      'an answer that never ends',
+      (_: IncomingMessage, response: ServerResponse) => {
+        response.writeHead(200).write('{');
+      },
+      /no answer within 0.5 s/,
+    ],
+    [
+      'a reset',
+      (_: IncomingMessage, response: ServerResponse) => {
+        response.socket?.resetAndDestroy();
+      },
+      /ECONNRESET|UND_ERR_SOCKET/,
+    ],
+    [
+      'an answer that breaks off',
+      (_: IncomingMessage, response: ServerResponse) => {
+        response.writeHead(200, { 'content-length': '99' }).write('{', () => {
+          response.destroy();
+        });
+      },
+      /./,
+    ],
   ] as const)('%s is unavailable, may have acted, and is asked once', async (_, answer, message) => {
     handler = answer;
     const error = await failure({ method: 'POST', body: {} });
@@ -105,10 +177,19 @@ describe('http', () => {
 
   it('nobody listens: unavailable, and it cannot have acted', async () => {
     const closed = createServer();
-    await new Promise<void>((resolve) => { closed.listen(0, resolve); });
+    await new Promise<void>((resolve) => {
+      closed.listen(0, resolve);
+    });
     const port = portOf(closed);
-    await new Promise((resolve) => { closed.close(resolve); });
-    expect(await failure({}, { baseUrl: `http://127.0.0.1:${port}` })).toMatchObject({ kind: 'unavailable', acted: 'no', message: expect.stringContaining('ECONNREFUSED'), cause: { code: 'ECONNREFUSED' } });
+    await new Promise((resolve) => {
+      closed.close(resolve);
+    });
+    expect(await failure({}, { baseUrl: `http://127.0.0.1:${port}` })).toMatchObject({
+      kind: 'unavailable',
+      acted: 'no',
+      message: expect.stringContaining('ECONNREFUSED'),
+      cause: { code: 'ECONNREFUSED' },
+    });
     expect(await failure({}, { baseUrl: `http://localhost:${port}` })).toMatchObject({ kind: 'unavailable', acted: 'no' });
   });
 
@@ -116,11 +197,19 @@ describe('http', () => {
     expect(await failure({ signal: AbortSignal.abort() })).toMatchObject({ kind: 'unavailable', acted: 'no', reason: 'interrupted before it was sent' });
     expect(asked).toHaveLength(0);
     handler = () => {};
-    expect(await failure({ signal: AbortSignal.timeout(100) })).toMatchObject({ kind: 'unavailable', acted: 'maybe', reason: 'interrupted while it waited for the answer' });
+    expect(await failure({ signal: AbortSignal.timeout(100) })).toMatchObject({
+      kind: 'unavailable',
+      acted: 'maybe',
+      reason: 'interrupted while it waited for the answer',
+    });
   });
 
   it.each([
-    ['<!doctype html><title>Login</title>', /200: an HTML page instead of JSON/], ['so it is', /200: something else instead of JSON/], ['{"id":"7"}', /200: id: .*number/], ['{', /instead of JSON/], ['', /the answer: /],
+    ['<!doctype html><title>Login</title>', /200: an HTML page instead of JSON/],
+    ['so it is', /200: something else instead of JSON/],
+    ['{"id":"7"}', /200: id: .*number/],
+    ['{', /instead of JSON/],
+    ['', /the answer: /],
   ])('200 with %j is an unexpected response', async (body, message) => {
     answers(200, body);
     const error = await failure({ answer: z.object({ id: z.number() }) });
@@ -150,21 +239,36 @@ describe('http', () => {
     answers(302, '', { location: 'http://localhost:1/login?next=x' });
     expect(await failure()).toMatchObject({ kind: 'unexpected-response', reason: '302: redirected to http://localhost:1, which was not followed' });
     answers(307, '', { location: '/api/moved' });
-    expect(await failure({ method: 'POST', body: {} })).toMatchObject({ kind: 'not-found', acted: 'no', reason: '307: moved to /api/moved; a write is not sent after it' });
+    expect(await failure({ method: 'POST', body: {} })).toMatchObject({
+      kind: 'not-found',
+      acted: 'no',
+      reason: '307: moved to /api/moved; a write is not sent after it',
+    });
     expect(asked).toHaveLength(2);
   });
 
-  it.each([SECRET, encodeURIComponent(SECRET), JSON.stringify(SECRET).slice(1, -1), Buffer.from(SECRET).toString('base64')])('hides a secret that comes back as %s, even where the text is cut', async (form) => {
-    for (const body of [{ message: `no ${form} here` }, `{"detail":"${'x'.repeat(280)} ${[...form].map((character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`).join('')}"}`, `${'x'.repeat(295)}${form}`, { errors: [form], message: 'no' }]) {
-      answers(401, body);
-      const error = await failure();
-      expect(error.message).not.toContain(form);
-      expect(error.message).not.toContain(form.slice(0, 5));
-    }
-  });
+  it.each([SECRET, encodeURIComponent(SECRET), JSON.stringify(SECRET).slice(1, -1), Buffer.from(SECRET).toString('base64')])(
+    'hides a secret that comes back as %s, even where the text is cut',
+    async (form) => {
+      for (const body of [
+        { message: `no ${form} here` },
+        `{"detail":"${'x'.repeat(280)} ${form.replaceAll(/./gs, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`)}"}`,
+        `${'x'.repeat(295)}${form}`,
+        { errors: [form], message: 'no' },
+      ]) {
+        answers(401, body);
+        const error = await failure();
+        expect(error.message).not.toContain(form);
+        expect(error.message).not.toContain(form.slice(0, 5));
+      }
+    },
+  );
 
   it('a secret that makes no header is not shown', async () => {
-    expect(await failure({}, { headers: { authorization: 'Bearer canary\nmore' }, secrets: ['canary\nmore'] })).toMatchObject({ kind: 'configuration', acted: 'no' });
+    expect(await failure({}, { headers: { authorization: 'Bearer canary\nmore' }, secrets: ['canary\nmore'] })).toMatchObject({
+      kind: 'configuration',
+      acted: 'no',
+    });
     expect(asked).toHaveLength(0);
   });
 
@@ -184,8 +288,19 @@ describe('http', () => {
 
   it('beats while the work takes its time, with the last word, and no longer', async () => {
     const beats: string[] = [];
-    const call = { heartbeat: (progress: string) => { beats.push(progress); }, signal: new AbortController().signal };
-    expect(await beating(call, 'shop', async ({ say, pause }) => { say('looking'); await pause(1600); return 7; })).toBe(7);
+    const call = {
+      heartbeat: (progress: string) => {
+        beats.push(progress);
+      },
+      signal: new AbortController().signal,
+    };
+    expect(
+      await beating(call, 'shop', async ({ say, pause }) => {
+        say('looking');
+        await pause(1600);
+        return 7;
+      }),
+    ).toBe(7);
     expect(beats).toStrictEqual(['looking', 'looking', 'looking']);
     await expect(beating({ ...call, signal: AbortSignal.timeout(50) }, 'shop', ({ pause }) => pause(60_000))).rejects.toMatchObject({ kind: 'unavailable' });
   });

@@ -25,7 +25,8 @@ adapterContract({
       snapshot: () => Promise.resolve(platform.snapshot()),
       stall: () => Promise.resolve(platform.call({ to: 'silent' })),
       teardown: async () => {
-        expect(await platform.teardown()).toEqual([]);
+        const left = await platform.teardown();
+        if (left.length > 0) throw new Error(`still ran: ${left.join(', ')}`);
       },
     };
   },
