@@ -163,9 +163,9 @@ async function run(name: string, argv: readonly string[]): Promise<void> {
   }
 }
 
-async function load(file: string): Promise<{ register(program: Command): void }> {
+async function load(file: string): Promise<{ readonly register: (program: Command) => void }> {
   try {
-    return (await import(`./commands/${file}.ts`)) as { register(program: Command): void }; // The convention of client/commands.
+    return (await import(`./commands/${file}.ts`)) as { readonly register: (program: Command) => void }; // The convention of client/commands.
   } catch (error) {
     if (error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND' && error.message.includes(`/commands/${file}.ts'`)) {
       throw new Problem(EXIT.usage, 'unknown-name', `${file} is not part of this version yet`, 'see `backout --help`', {}, error);

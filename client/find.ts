@@ -1,11 +1,12 @@
 /** Which rollbacks there are, by Temporal and by the record, and which of them a person means. */
-import type { WorkflowExecutionInfo } from '@temporalio/client';
+import type { Engine } from './engine.ts';
+import type { Run } from './payloads.ts';
 import { KINDS, isKind, type Kind } from '../model/policy.ts';
 import { OUTCOMES, type Outcome, type RollbackStateName } from '../model/state.ts';
 import type { Claim, RollbackEvent, Store } from '../store/store.ts';
 import { note } from './output.ts';
 import { EXIT, Problem, said } from './problem.ts';
-import { ANSWER_MS, type Server, type Session } from './session.ts';
+import type { Session } from './session.ts';
 
 /** A line of `backout list`. */
 export interface Listed {
@@ -43,18 +44,18 @@ export const isOpen = (one: Listed): boolean => one.state !== 'closed';
 
 /** Newest first. Without Temporal, what the record says. */
 export async function listRollbacks(session: Session, filter: Filter = {}): Promise<Listing> {
-  let server: Server;
   try {
-    server = await session.temporal();
+    const [runs, claims] = await Promise.all([session.engine().then((engine) => ofTemporal(engine, filter)), heldClaims(session)]);
+    return { source: 'temporal', rollbacks: withAbandoned(runs, claims, filter), claims };
   } catch (error) {
     const store = await session.store();
-    const problem = said(error);
-    if (!store) throw error;
-    note(`${problem.message}; this is what the record says`);
-    return { source: 'record', rollbacks: await ofRecord(store, filter), claims: await store.claims({}) };
+    if (!store || !(error instanceof Problem) || error.exitCode !== EXIT.unreachable) throw error;
+    const [rollbacks, claims] = await Promise.all([ofRecord(store, filter), store.claims({})]).catch(() => {
+      throw error;
+    });
+    note(`${error.message}; this is what the record says`);
+    return { source: 'record', rollbacks, claims };
   }
-  const [runs, claims] = await Promise.all([ofTemporal(server, filter), heldClaims(session)]);
-  return { source: 'temporal', rollbacks: withAbandoned(runs, claims, filter), claims };
 }
 
 /** Null where the record cannot be read; said on stderr, once. */
@@ -67,56 +68,44 @@ export async function heldClaims(session: Session): Promise<Claim[] | null> {
   }
 }
 
-async function ofTemporal(server: Server, { openOnly = false, limit = 100 }: Filter): Promise<Listed[]> {
+async function ofTemporal(engine: Engine, { openOnly = false, limit = 100 }: Filter): Promise<Listed[]> {
   const types = `WorkflowType IN (${KINDS.map((kind) => `'${kind}'`).join(', ')})`;
   // An open one may be older than the newest: it waits for weeks if need be.
-  const [running, newest] = await Promise.all([runsOf(server, `${types} AND ExecutionStatus = 'Running'`, RUNNING_MAX), runsOf(server, types, limit)]);
-  const runs = [...new Map([...running, ...newest].map((run) => [run.runId, run])).values()].toSorted(
-    (one, other) => other.startTime.getTime() - one.startTime.getTime(),
+  const [running, newest] = await Promise.all([engine.list(`${types} AND ExecutionStatus = 'Running'`, RUNNING_MAX), engine.list(types, limit)]);
+  const runs = [...new Map([...running, ...newest].map((run) => [run.runId, run])).values()].toSorted((one, other) =>
+    other.startedAt.localeCompare(one.startedAt),
   );
   // A run that was reset or resumed lives on in the next one.
-  const last = runs.filter((run, index) => run.status.name !== 'TERMINATED' || !runs.slice(0, index).some((later) => later.workflowId === run.workflowId));
+  const last = runs.filter((run, index) => run.status !== 'TERMINATED' || !runs.slice(0, index).some((later) => later.id === run.id));
   return last
     .map(listedOf)
     .filter((one) => one !== null)
     .filter((one) => !openOnly || isOpen(one));
 }
 
-const runsOf = ({ client, within }: Server, query: string, limit: number): Promise<WorkflowExecutionInfo[]> =>
-  within(ANSWER_MS, async () => {
-    const runs: WorkflowExecutionInfo[] = [];
-    for await (const run of client.workflow.list({ query, pageSize: Math.min(limit, 1000) })) if (runs.push(run) >= limit) break;
-    return runs;
-  });
-
-function listedOf(run: WorkflowExecutionInfo): Listed | null {
+function listedOf(run: Run): Listed | null {
   if (!isKind(run.type)) return null;
-  const attributes = run.searchAttributes as Readonly<Record<string, readonly unknown[] | undefined>>; // The SDK's type says unknown[] of dates and texts.
-  const texts = (name: string): string[] => (attributes[name] ?? []).filter((one) => typeof one === 'string');
+  const texts = (name: string): string[] => [run.attributes[name] ?? []].flat().filter((one) => typeof one === 'string');
   const shown = texts('RollbackState')[0] ?? null;
   const outcome = OUTCOMES.find((one) => one === shown) ?? null;
-  const ended = run.status.name === 'TERMINATED' || run.status.name === 'TIMED_OUT';
-  const [, environment = '', subject = ''] = run.workflowId.split('/');
+  const ended = run.status === 'TERMINATED' || run.status === 'TIMED_OUT';
+  const [, environment = '', subject = ''] = run.id.split('/');
   return {
-    id: run.workflowId,
+    id: run.id,
     rollbackId: null,
     runId: run.runId,
     kind: run.type,
     environment: texts('RollbackEnvironment')[0] ?? environment,
-    components: attributes['RollbackComponents'] ? texts('RollbackComponents') : subject.split('+'),
+    components: run.attributes['RollbackComponents'] ? texts('RollbackComponents') : subject.split('+'),
     state:
-      outcome || run.status.name === 'COMPLETED' || run.status.name === 'FAILED'
-        ? 'closed'
-        : ended
-          ? 'abandoned'
-          : ((shown as RollbackStateName | null) ?? 'planning'), // Written by movingAttributes.
-    outcome: outcome ?? (run.status.name === 'FAILED' ? 'failed' : null),
+      outcome || run.status === 'COMPLETED' || run.status === 'FAILED' ? 'closed' : ended ? 'abandoned' : ((shown as RollbackStateName | null) ?? 'planning'), // Written by movingAttributes.
+    outcome: outcome ?? (run.status === 'FAILED' ? 'failed' : null),
     targets: texts('RollbackTarget'),
     waitingFor: ended || outcome ? [] : texts('RollbackWaitingFor'),
     trigger: texts('RollbackTrigger')[0] ?? null,
     incident: texts('RollbackIncident')[0] ?? null,
-    startedAt: run.startTime.toISOString(),
-    closedAt: run.closeTime?.toISOString() ?? null,
+    startedAt: run.startedAt,
+    closedAt: run.closedAt,
   };
 }
 
@@ -188,9 +177,11 @@ export interface Meant {
 export async function findRollback(session: Session, text: string, reading = false): Promise<Meant> {
   if (text.includes('/')) return { id: text };
   if (UUID.test(text)) return byRollbackId(session, text.toLowerCase());
-  const { rollbacks } = await listRollbacks(session);
   const matches = (one: Listed): boolean =>
     one.components.includes(text) || one.id.split('/').at(-1) === text || (one.rollbackId ?? one.runId ?? '').startsWith(text) || one.incident === text;
+  const sure = await quickly(session, matches);
+  if (sure) return { id: sure.id };
+  const { rollbacks } = await listRollbacks(session);
   const open = rollbacks.filter(isOpen);
   const found = open.filter(matches);
   const [only, another] = found;
@@ -203,16 +194,22 @@ export async function findRollback(session: Session, text: string, reading = fal
   return { id: last.id, ...(last.runId === null ? {} : { runId: last.runId }), ...(last.rollbackId === null ? {} : { rollbackId: last.rollbackId }) };
 }
 
+/** Where nothing can be abandoned, the record need not be asked: its driver alone costs a Node. Null: it has to be looked at closely. */
+async function quickly(session: Session, matches: (one: Listed) => boolean): Promise<Listed | null> {
+  const open = await session
+    .engine()
+    .then((engine) => ofTemporal(engine, { openOnly: true }))
+    .catch(() => null); // The closer look says why.
+  const [only, another] = open?.filter(matches) ?? [];
+  return only && !another && only.state !== 'abandoned' ? only : null;
+}
+
 async function byRollbackId(session: Session, rollbackId: string): Promise<Meant> {
   const store = await session.store();
   const event = await store?.rollback(rollbackId).catch(() => null);
   if (event) return { id: event.workflowId, rollbackId };
-  const { client, within } = await session.temporal();
-  const run = await within(ANSWER_MS, async () => {
-    for await (const one of client.workflow.list({ query: `RunId = '${rollbackId}'`, pageSize: 1 })) return one;
-    return null;
-  });
-  if (run && isKind(run.type)) return { id: run.workflowId, runId: run.runId };
+  const [run] = await (await session.engine()).list(`RunId = '${rollbackId}'`, 1);
+  if (run && isKind(run.type)) return { id: run.id, runId: run.runId };
   throw unknown(rollbackId, (await listRollbacks(session, { openOnly: true })).rollbacks);
 }
 

@@ -6,7 +6,7 @@ import type { Kind } from '../model/policy.ts';
 import { commandName, note, print, width } from './output.ts';
 import { EXIT, Problem } from './problem.ts';
 import { exitOf, readRollback } from './read.ts';
-import { query, type Session } from './session.ts';
+import { NO_WORKER, query, type Session } from './session.ts';
 import type { Started } from './start.ts';
 import { aheadOf, render, stateWord } from './view.ts';
 import { duration } from './words.ts';
@@ -46,14 +46,13 @@ export async function follow(session: Session, following: Following): Promise<vo
 
 /** Null: no worker has taken it up. */
 async function untilPlanned(session: Session, { id, runId, attached }: Started): Promise<RollbackState | null> {
-  const server = await session.temporal();
-  const handle = server.client.workflow.getHandle(id, attached ? undefined : runId);
+  const engine = await session.engine();
   const until = Date.now() + PLANNED_WITHIN_MS;
   let last: RollbackState | null = null;
   for (let left = PLANNED_WITHIN_MS; left > 0; left = until - Date.now()) {
-    const heard = await query<RollbackState>(server, handle, 'state', left);
+    const heard = await query<RollbackState>(engine, id, attached ? undefined : runId, 'state', left);
     if ('value' in heard) last = heard.value;
-    else if (heard.silence === 'no worker runs') return null;
+    else if (heard.silence === NO_WORKER) return null;
     if (last && last.state !== 'planning') break;
     await sleep(LOOK_EVERY_MS);
   }
@@ -92,7 +91,7 @@ function kept({ started, kind, input }: Following): Problem {
   return new Problem(
     EXIT.unreachable,
     'no-worker',
-    `kept, no worker runs: ${started.id} begins as soon as one does; nothing has been changed`,
+    `kept, no worker runs: ${started.id} begins as soon as one does; until then nothing is changed`,
     `start a worker (\`backout dev\` brings one along), then \`${commandName()} watch ${started.id}\`. By hand instead: \`${commandName()} now ${input.components[0] ?? 'COMPONENT'} --print\``,
     { kept: true, id: started.id, runId: started.runId, attached: started.attached, kind, request: input },
   );

@@ -34,6 +34,22 @@ export class Problem extends Error {
   }
 }
 
+/** Codes of gRPC. */
+export const GRPC = { deadline: 4, notFound: 5, alreadyExists: 6, denied: 7, unavailable: 14, unauthenticated: 16 } as const;
+
+/** What Temporal, or the way to it, said instead of an answer. */
+export class CallError extends Error {
+  override readonly name = 'CallError';
+  readonly code: number;
+
+  constructor(code: number, message: string, cause?: unknown) {
+    super(message, cause === undefined ? undefined : { cause });
+    this.code = code;
+  }
+}
+
+export const isNotFound = (error: unknown): boolean => error instanceof CallError && error.code === GRPC.notFound;
+
 export interface Said {
   readonly type: string;
   readonly message: string;
@@ -45,12 +61,11 @@ export interface Said {
 /** Local services that are not there; everything else of `client/local` is an error like any other. */
 const AWAY = new Set(['database-unreachable', 'postgres-failed', 'postgres-missing', 'temporal-failed', 'temporal-missing', 'temporal-unreachable']);
 
-/** gRPC: deadline exceeded, unavailable, unauthenticated, permission denied. */
-const GRPC_AWAY = new Map([
-  [4, 'did not answer in time'],
-  [14, 'cannot be reached'],
-  [16, 'does not accept these credentials'],
-  [7, 'does not allow this'],
+const GRPC_AWAY = new Map<number, string>([
+  [GRPC.deadline, 'did not answer in time'],
+  [GRPC.unavailable, 'cannot be reached'],
+  [GRPC.unauthenticated, 'does not accept these credentials'],
+  [GRPC.denied, 'does not allow this'],
 ]);
 
 /** Anything thrown, in words a person can act on. Told by name and fields: importing the classes would cost every command their modules. */
@@ -100,7 +115,7 @@ const unexpected = (message: string, error?: Error): Said => ({
 const mistakesOf = (error: Error): Record<string, unknown> => ('mistakes' in error ? { mistakes: error.mistakes } : {});
 
 /** The SDK wraps what gRPC says; the code is on the innermost. */
-export function grpcCode(error: unknown): number | null {
+function grpcCode(error: unknown): number | null {
   for (let inner: unknown = error; inner instanceof Error; inner = inner.cause) {
     if ('code' in inner && typeof inner.code === 'number') return inner.code;
   }

@@ -1,21 +1,24 @@
 /** The state of one rollback: from its worker, else from the record [product.md 7]. */
-import type { WorkflowExecutionDescription } from '@temporalio/client';
-import type { RollbackState } from '../model/state.ts';
+import type { Engine } from './engine.ts';
+import type { Run, RunStatus } from './payloads.ts';
+import type { Outcome, RollbackState } from '../model/state.ts';
 import { listRollbacks, unknown, type Meant } from './find.ts';
 import { stateFrom } from './recorded.ts';
-import { EXIT, Problem, said, type ExitCode } from './problem.ts';
-import { ANSWER_MS, isNotFound, query, type Heard, type Server, type Session } from './session.ts';
+import { EXIT, isNotFound, Problem, said, type ExitCode } from './problem.ts';
+import { query, type Heard, type Session } from './session.ts';
 
 export interface Reading {
   readonly state: RollbackState;
   readonly source: 'worker' | 'record';
+  /** Why no worker has said it; null: one has. */
+  readonly silence: string | null;
   /** What the reader has to know about it; null: nothing. */
   readonly remark: string | null;
 }
 
 /** Throws where neither a worker nor the record can say. */
 export async function readRollback(session: Session, meant: Meant): Promise<Reading> {
-  let heard: Heard<Reading>;
+  let heard: Silent | { readonly value: Reading };
   let cause: unknown = null;
   try {
     heard = await fromWorker(session, meant);
@@ -24,8 +27,7 @@ export async function readRollback(session: Session, meant: Meant): Promise<Read
     heard = { silence: isNotFound(error) ? 'Temporal does not know it (any more)' : said(error).message };
   }
   if ('value' in heard) return heard.value;
-  const { silence } = heard;
-  const recorded = await fromRecord(session, meant, silence).catch((error: unknown) => {
+  const recorded = await fromRecord(session, meant, heard).catch((error: unknown) => {
     throw cause instanceof Error && !isNotFound(cause) ? cause : error;
   });
   if (recorded) return recorded;
@@ -34,7 +36,7 @@ export async function readRollback(session: Session, meant: Meant): Promise<Read
   throw new Problem(
     EXIT.unreachable,
     'no-worker',
-    `${silence}, and the record has nothing of ${meant.id} yet`,
+    `${heard.silence}, and the record has nothing of ${meant.id} yet`,
     'start a worker (`backout dev` brings one along); it goes on when one runs',
   );
 }
@@ -43,58 +45,61 @@ export async function readRollback(session: Session, meant: Meant): Promise<Read
 export function exitOf(state: RollbackState): ExitCode {
   if (state.state === 'stopped' || state.state === 'abandoned') return EXIT.unfinished;
   if (state.state !== 'closed') return EXIT.ok;
-  switch (state.outcome) {
-    case 'rolled-back':
-      return EXIT.ok;
-    case 'rolled-back-late':
-      return EXIT.late;
-    case 'refused':
-      return EXIT.refused;
-    case 'partial':
-    case 'failed':
-    case null:
-      return EXIT.unfinished;
-  }
+  return state.outcome === null ? EXIT.unfinished : EXIT_OF[state.outcome];
+}
+
+const EXIT_OF: Readonly<Record<Outcome, ExitCode>> = {
+  'rolled-back': EXIT.ok,
+  'rolled-back-late': EXIT.late,
+  refused: EXIT.refused,
+  partial: EXIT.unfinished,
+  failed: EXIT.unfinished,
+};
+
+/** No worker says it; but how the execution ended, the server knows. */
+interface Silent {
+  readonly silence: string;
+  readonly ended?: RunStatus;
 }
 
 interface Asked {
-  readonly description: WorkflowExecutionDescription;
+  readonly run: Run;
   readonly heard: Heard<RollbackState>;
 }
 
-async function fromWorker(session: Session, meant: Meant): Promise<Heard<Reading>> {
-  const server = await session.temporal();
-  const asked = await askRun(server, meant.id, meant.runId);
-  if ('silence' in asked.heard) return asked.heard;
+async function fromWorker(session: Session, meant: Meant): Promise<Silent | { readonly value: Reading }> {
+  const engine = await session.engine();
+  const asked = await askRun(engine, meant.id, meant.runId);
+  if ('silence' in asked.heard) return settle(session, asked);
   // An earlier rollback under the same Id: its own execution, which has the same id as the rollback.
   const isOther = meant.rollbackId !== undefined && asked.heard.value.rollbackId !== meant.rollbackId;
-  return settle(session, isOther ? await askRun(server, meant.id, meant.rollbackId) : asked);
+  return settle(session, isOther ? await askRun(engine, meant.id, meant.rollbackId) : asked);
 }
 
-async function askRun(server: Server, id: string, runId?: string): Promise<Asked> {
-  const handle = server.client.workflow.getHandle(id, runId);
-  const [description, heard] = await Promise.all([server.within(ANSWER_MS, () => handle.describe()), query<RollbackState>(server, handle, 'state')]);
-  return { description, heard };
+async function askRun(engine: Engine, id: string, runId?: string): Promise<Asked> {
+  const [run, heard] = await Promise.all([engine.describe(id, runId), query<RollbackState>(engine, id, runId, 'state')]);
+  return { run, heard };
 }
 
 /** What the run says, seen against what became of the run itself. */
-async function settle(session: Session, { description, heard }: Asked): Promise<Heard<Reading>> {
-  if ('silence' in heard) return heard;
+async function settle(session: Session, { run, heard }: Asked): Promise<Silent | { readonly value: Reading }> {
+  if ('silence' in heard) return run.status === 'RUNNING' ? heard : { ...heard, ended: run.status };
   const state = heard.value;
-  const plain = { value: { state, source: 'worker', remark: null } } as const;
-  if (description.status.name === 'RUNNING' || (state.outcome !== null && state.outcome !== 'refused')) return plain;
+  const plain = { value: { state, source: 'worker', silence: null, remark: null } } as const;
+  if (run.status === 'RUNNING' || (state.outcome !== null && state.outcome !== 'refused')) return plain;
   // A successor that was refused closes nothing: the claims tell whether the rollback is still open.
   const store = await session.store();
   const claims = (await store?.claims({ rollbackId: state.rollbackId }).catch(() => null)) ?? null;
-  if (claims === null ? state.outcome === null : claims.length > 0) return { value: { ...plain.value, state: abandoned(state, description.status.name) } };
+  if (claims === null ? state.outcome === null : claims.length > 0) return { value: { ...plain.value, state: abandoned(state, run.status) } };
   if (state.outcome !== null) return plain;
   const event = await store?.rollback(state.rollbackId);
   return event?.outcome
-    ? { silence: `that execution was ${description.status.name.toLowerCase()}` }
+    ? { silence: `that execution was ${run.status.toLowerCase()}` }
     : {
         value: {
           state: { ...state, state: 'closed', waiting: [] },
           source: 'worker',
+          silence: null,
           remark: 'its execution was ended from outside before anything was claimed or changed',
         },
       };
@@ -111,12 +116,14 @@ export function abandoned(state: RollbackState, how: string): RollbackState {
   };
 }
 
-async function fromRecord(session: Session, { id, rollbackId }: Meant, silence: string): Promise<Reading | null> {
+async function fromRecord(session: Session, { id, rollbackId }: Meant, { silence, ended }: Silent): Promise<Reading | null> {
   const store = await session.store();
   if (!store) return null;
   const event = rollbackId === undefined ? (await store.rollbacks({ workflowId: id, limit: 1 }))[0] : await store.rollback(rollbackId);
   if (!event) return null;
   const entries = await store.entriesOf(event.rollbackId);
   const last = entries.at(-1)?.at ?? event.openedAt;
-  return { state: stateFrom(event, entries), source: 'record', remark: `${silence}; this is the record as of ${last}` };
+  const recorded = stateFrom(event, entries);
+  const state = ended === undefined || event.outcome !== null ? recorded : abandoned(recorded, ended);
+  return { state, source: 'record', silence, remark: `${silence}; this is the record as of ${last}` };
 }

@@ -1,5 +1,6 @@
 /** What the record alone says of a rollback, in the shape of its state: for when no worker can be asked. */
 import type { RecordEntry, StoredEntry } from '../model/record.ts';
+import { failure } from '../model/failure.ts';
 import { POLICIES } from '../model/policy.ts';
 import type { Refusal } from '../model/refusal.ts';
 import {
@@ -48,7 +49,7 @@ export function stateFrom(event: RollbackEvent, stored: readonly StoredEntry[]):
   return {
     rollbackId: event.rollbackId,
     id: event.workflowId,
-    runId: String(entries.findLast((one) => typeof one['runId'] === 'string')?.['runId'] ?? event.rollbackId),
+    runId: entries.map((one) => one['runId']).findLast((runId) => typeof runId === 'string') ?? event.rollbackId,
     kind: event.kind,
     environment: event.environment,
     components: event.components,
@@ -92,7 +93,11 @@ function stepsOf(event: RollbackEvent, entries: readonly RecordEntry[], closed: 
       startedAt: end?.startedAt ?? last?.startedAt ?? null,
       endedAt: end?.endedAt ?? last?.at ?? said?.at ?? null,
       receipt: last?.receipt ?? null,
-      failure: last?.failure ?? null,
+      failure:
+        last?.failure ??
+        (said?.name === 'decline'
+          ? failure('Declined', `${said.by} declined ${step.id}: ${typeof said['reason'] === 'string' ? said['reason'] : 'no reason given'}`)
+          : null),
     };
   });
 }
@@ -106,16 +111,21 @@ function nameOf(event: RollbackEvent, steps: readonly StepView[], stopped: strin
 
 function waitingOf(event: RollbackEvent, steps: readonly StepView[]): Waiting[] {
   const next = steps.find((step) => !PASSED.has(step.state));
-  if (next?.mode !== 'manual' || next.state !== 'pending') return [];
-  const json = { step: next.id, by: 'YOU' };
+  if (!next) return [];
+  const common = {
+    step: next.id,
+    for: next.owner ?? 'operator',
+    since: next.endedAt ?? steps.findLast((step) => step.endedAt !== null)?.endedAt ?? event.openedAt,
+  };
+  if (BLOCKED.has(next.state)) {
+    const analysis = POLICIES[event.kind].retryNeedsAnalysis;
+    const json = { step: next.id, by: 'YOU', action: 'retry', reason: 'WHY', ...(analysis ? { analysis: 'WHAT WENT WRONG' } : {}) };
+    const answer = `backout decide ${event.workflowId} --step ${next.id} --action retry --by YOU --reason WHY${analysis ? ' --analysis "WHAT WENT WRONG"' : ''}`;
+    return [{ ...common, answer, json: `decide ${JSON.stringify(json)}` }];
+  }
+  if (next.mode !== 'manual' || next.state !== 'pending') return [];
   return [
-    {
-      step: next.id,
-      for: next.owner ?? 'operator',
-      since: steps.at(-2)?.endedAt ?? event.openedAt,
-      answer: `backout confirm ${event.workflowId} --step ${next.id} --by YOU`,
-      json: `confirm ${JSON.stringify(json)}`,
-    },
+    { ...common, answer: `backout confirm ${event.workflowId} --step ${next.id} --by YOU`, json: `confirm ${JSON.stringify({ step: next.id, by: 'YOU' })}` },
   ];
 }
 

@@ -1,30 +1,28 @@
 /** Sends a message: as an update, which answers; with no worker there as a signal, which is kept [product.md 6, 7]. */
 import { randomUUID } from 'node:crypto';
-import type { WorkflowHandle } from '@temporalio/client';
+import { UpdateFailed, type Engine } from './engine.ts';
 import { parseMessage, type MessageName } from '../model/input.ts';
 import type { MessageReply } from '../workflows/messages.ts';
 import { listRollbacks, unknown, type Meant } from './find.ts';
 import { commandName } from './output.ts';
-import { EXIT, Problem, grpcCode } from './problem.ts';
+import { CallError, EXIT, GRPC, isNotFound, Problem } from './problem.ts';
 import { readRollback } from './read.ts';
-import { isNotFound, isPolled, type Server, type Session } from './session.ts';
+import { isPolled, type Session } from './session.ts';
 
 const TRY_MS = 2_500;
 const TRIES = 2;
-const UNAVAILABLE = 14;
 
 /** Resolves when it was accepted. A refusal, and everything that kept it from being answered, is thrown. */
 export async function send(session: Session, { id }: Meant, name: MessageName, message: Readonly<Record<string, unknown>>): Promise<MessageReply> {
   const parsed = parseMessage(name, message);
   if ('error' in parsed) throw new Problem(EXIT.usage, 'usage', parsed.error, `see \`${commandName()} ${name} --help\``);
-  const server = await session.temporal();
-  const handle = server.client.workflow.getHandle(id);
+  const engine = await session.engine();
   try {
     // A signal after an update that is still on its way would say it twice: so first see whether anybody listens.
-    const reply = (await isPolled(server)) ? await update(server, handle, name, message) : null;
+    const reply = (await isPolled(engine)) ? await update(engine, id, name, message) : null;
     if (reply?.accepted === false) throw refusedMessage(id, reply);
     if (reply) return reply;
-    await handle.signal(name, message);
+    await engine.signal(id, name, message);
   } catch (error) {
     if (!isNotFound(error)) throw error;
     throw await goneProblem(session, id, name);
@@ -39,30 +37,27 @@ export async function send(session: Session, { id }: Meant, name: MessageName, m
 }
 
 /** Null: no worker has answered. The same update id again is the same message. */
-async function update(server: Server, handle: WorkflowHandle, name: MessageName, message: Readonly<Record<string, unknown>>): Promise<MessageReply | null> {
+async function update(engine: Engine, id: string, name: MessageName, message: Readonly<Record<string, unknown>>): Promise<MessageReply | null> {
   const updateId = randomUUID();
   for (let attempt = 1; attempt <= TRIES; attempt += 1) {
     try {
-      return await server.within(TRY_MS, () => handle.executeUpdate<MessageReply, [unknown]>(name, { args: [message], updateId }));
+      const reply = await engine.update<MessageReply>(id, name, message, updateId, TRY_MS);
+      if (reply) return reply;
     } catch (error) {
-      if (error instanceof Error && error.name === 'WorkflowUpdateFailedError') throw rejected(name, error);
-      const isSilence = error instanceof Error && error.name === 'WorkflowUpdateRPCTimeoutOrCancelledError';
-      if (!isSilence && grpcCode(error) !== UNAVAILABLE) throw error;
-      if (!isSilence && attempt === TRIES) throw error;
+      if (error instanceof UpdateFailed) throw rejected(name, error);
+      if (!(error instanceof CallError) || error.code !== GRPC.deadline) throw error;
     }
   }
   return null;
 }
 
 /** The worker's validator found it malformed, or the rollback ended while it was being answered. */
-function rejected(name: MessageName, error: Error): Problem {
-  const cause = error.cause instanceof Error ? error.cause : error;
-  const isMalformed = 'type' in cause && cause.type === 'Malformed';
-  if (isMalformed) return new Problem(EXIT.usage, 'usage', cause.message, `see \`${commandName()} ${name} --help\``, {}, error);
+function rejected(name: MessageName, error: UpdateFailed): Problem {
+  if (error.type === 'Malformed') return new Problem(EXIT.usage, 'usage', error.message, `see \`${commandName()} ${name} --help\``, {}, error);
   return new Problem(
     EXIT.failed,
     'unexpected',
-    `the rollback did not answer ${name}: ${cause.message}`,
+    `the rollback did not answer ${name}: ${error.message}`,
     `see what became of it: \`${commandName()} show\``,
     {},
     error,

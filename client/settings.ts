@@ -1,6 +1,8 @@
 /** Where Temporal, Postgres and the configuration are: flags, then environment, then `backout.yaml`, then a running `backout dev`, then the defaults [product.md 7]. */
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { homedir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
 import type { ConnectionOptions } from '@temporalio/client';
 import type { Command } from 'commander';
 import type { LoadedConfig } from '../model/config-file.ts';
@@ -149,8 +151,17 @@ export class Settings {
   }
 }
 
-/** TLS, API key and profiles by the ecosystem's own rules. */
+/** The file of the ecosystem's profiles, where it lies unless TEMPORAL_CONFIG_FILE says otherwise. */
+function profileFile(): string {
+  const home = process.platform === 'darwin' ? join(homedir(), 'Library/Application Support') : join(homedir(), '.config');
+  return join((process.platform === 'win32' ? env('APPDATA') : env('XDG_CONFIG_HOME')) ?? home, 'temporalio', 'temporal.toml');
+}
+
+/** TLS, API key and profiles by the ecosystem's own rules. Where there can be none, its reader is not loaded: it costs twice a Node. */
 async function fromEnvironment(): Promise<{ readonly options: ConnectionOptions; readonly namespace?: string | undefined }> {
+  const isPlain = Object.keys(process.env).every((name) => !name.startsWith('TEMPORAL_') || name === 'TEMPORAL_ADDRESS' || name === 'TEMPORAL_NAMESPACE');
+  if (isPlain && !existsSync(profileFile()))
+    return { options: env('TEMPORAL_ADDRESS') === null ? {} : { address: env('TEMPORAL_ADDRESS') ?? '' }, namespace: env('TEMPORAL_NAMESPACE') ?? undefined };
   const { loadClientConnectConfig } = await import('@temporalio/envconfig');
   try {
     const { connectionOptions, namespace } = loadClientConnectConfig();

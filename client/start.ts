@@ -1,13 +1,12 @@
 /** Starts executions: a rollback, its successor, and what there is to know about those that have the Id already. */
-import type { Client } from '@temporalio/client';
 import { parseStart, type StartInput } from '../model/input.ts';
 import { workflowIdOf } from '../model/plan.ts';
 import type { Kind } from '../model/policy.ts';
 import type { RollbackState } from '../model/state.ts';
-import { TASK_QUEUE } from '../model/task-queue.ts';
 import { commandName, note } from './output.ts';
-import { EXIT, Problem, said } from './problem.ts';
-import { ANSWER_MS, isNotFound, query, type Server, type Session } from './session.ts';
+import type { Engine, First } from './engine.ts';
+import { EXIT, isNotFound, Problem, said } from './problem.ts';
+import { query, type Session } from './session.ts';
 
 export interface Started {
   readonly id: string;
@@ -15,26 +14,19 @@ export interface Started {
   readonly attached: boolean;
 }
 
-/** Null: no such execution, or its history is gone. */
-export interface First {
-  readonly kind: string;
-  readonly runId: string;
-  readonly input: unknown;
-}
-
 /** Starts, or attaches to the same request that runs already; anything else that is in the way is thrown. */
 export async function startRollback(session: Session, kind: Kind, input: StartInput): Promise<Started> {
-  const server = await session.temporal();
+  const engine = await session.engine();
   const id = workflowIdOf({ kind, ...input });
-  await refuseAbandoned(session, server, id);
-  const started = await start(server.client, kind, id, input);
+  await refuseAbandoned(session, engine, id);
+  const started = await start(engine, kind, id, input);
   if (started !== null) return { id, runId: started, attached: false };
-  const running = await firstOf(server, id);
+  const running = await engine.first(id);
   if (!running)
     throw new Problem(EXIT.refused, 'refused', `${id} runs already, and its request cannot be read`, `follow it: \`${commandName()} watch ${id}\``, {
       holder: { id },
     });
-  const differs = await difference(session, server, id, { kind, input }, running);
+  const differs = await difference(session, engine, id, { kind, input }, running);
   if (differs === null) return { id, runId: running.runId, attached: true };
   throw new Problem(
     EXIT.refused,
@@ -45,54 +37,17 @@ export async function startRollback(session: Session, kind: Kind, input: StartIn
   );
 }
 
-/** Null: one runs under this Id already. */
-export async function start(client: Client, kind: Kind, id: string, input: StartInput): Promise<string | null> {
+/** The new run's id; null: one runs under this Id already. */
+export function start(engine: Engine, kind: Kind, id: string, input: StartInput): Promise<string | null> {
   const what =
     Object.entries(input.targets)
       .map(([component, target]) => `${component} to ${target}`)
       .join(', ') || input.components.join(', ');
-  try {
-    const handle = await client.workflow.start(kind, {
-      workflowId: id,
-      taskQueue: TASK_QUEUE,
-      args: [input],
-      workflowIdConflictPolicy: 'FAIL',
-      workflowIdReusePolicy: 'ALLOW_DUPLICATE',
-      staticSummary: `Take back ${what} (${input.environment}): ${input.reason}`.slice(0, 200),
-    });
-    return handle.firstExecutionRunId;
-  } catch (error) {
-    if (error instanceof Error && error.name === 'WorkflowExecutionAlreadyStartedError') return null;
-    throw error;
-  }
-}
-
-/** The request an execution was started with, from its first event: needs no worker. */
-export async function firstOf({ client, connection, namespace, within }: Server, workflowId: string, runId?: string): Promise<First | null> {
-  try {
-    const { history } = await within(ANSWER_MS, () =>
-      connection.workflowService.getWorkflowExecutionHistory({
-        namespace,
-        execution: { workflowId, ...(runId === undefined ? {} : { runId }) },
-        maximumPageSize: 1,
-      }),
-    );
-    const begun = history?.events?.[0]?.workflowExecutionStartedEventAttributes;
-    const [payload] = begun?.input?.payloads ?? [];
-    if (!begun || !payload) return null;
-    return {
-      kind: begun.workflowType?.name ?? '',
-      runId: begun.originalExecutionRunId ?? '',
-      input: client.options.loadedDataConverter.payloadConverter.fromPayload<unknown>(payload),
-    };
-  } catch (error) {
-    if (isNotFound(error)) return null;
-    throw error;
-  }
+  return engine.start({ type: kind, id, input, summary: `Take back ${what} (${input.environment}): ${input.reason}`.slice(0, 200) });
 }
 
 /** Null: the same request. Else in what they differ. */
-async function difference(session: Session, server: Server, id: string, asked: { kind: Kind; input: StartInput }, running: First): Promise<string | null> {
+async function difference(session: Session, engine: Engine, id: string, asked: { kind: Kind; input: StartInput }, running: First): Promise<string | null> {
   const theirs = parseStart(running.input);
   if ('error' in theirs) return `it was started with something else (${theirs.error})`;
   const { input } = asked;
@@ -104,7 +59,7 @@ async function difference(session: Session, server: Server, id: string, asked: {
     return `a ${running.kind} of ${theirs.value.components.join(', ')}`;
   const odd = input.components.filter((component) => theirs.value.targets[component] !== input.targets[component]);
   if (odd.length === 0) return null;
-  const heard = await query<RollbackState>(server, server.client.workflow.getHandle(id), 'state');
+  const heard = await query<RollbackState>(engine, id, undefined, 'state');
   const resolved = 'value' in heard ? heard.value.targets : [];
   for (const component of odd) {
     const target = resolved.find((one) => one.component === component);
@@ -122,8 +77,8 @@ async function lastHealthy(session: Session, environment: string, component: str
 }
 
 /** A rollback whose execution was ended from outside still holds its components: a new one would be refused by the worker; here it is said at once. */
-async function refuseAbandoned(session: Session, server: Server, id: string): Promise<void> {
-  const gone = await lastEnded(server, id);
+async function refuseAbandoned(session: Session, engine: Engine, id: string): Promise<void> {
+  const gone = await lastEnded(engine, id);
   if (gone === null) return;
   const store = await session.store();
   const [, environment = ''] = id.split('/');
@@ -133,9 +88,9 @@ async function refuseAbandoned(session: Session, server: Server, id: string): Pr
       return null;
     })) ?? null;
   const claim = claims?.find((one) => one.workflowId === id);
-  const isOpen = claims ? claim !== undefined : gone.fromOutside && (await isUnfinished(server, id));
+  const isOpen = claims ? claim !== undefined : gone.fromOutside && (await isUnfinished(engine, id));
   // Another start may have been faster between our two looks.
-  if (!isOpen || (await lastEnded(server, id)) === null) return;
+  if (!isOpen || (await lastEnded(engine, id)) === null) return;
   throw new Problem(
     EXIT.refused,
     'abandoned',
@@ -146,17 +101,17 @@ async function refuseAbandoned(session: Session, server: Server, id: string): Pr
 }
 
 /** Null: none, or it runs. */
-async function lastEnded({ client, within }: Server, id: string): Promise<{ readonly fromOutside: boolean } | null> {
+async function lastEnded(engine: Engine, id: string): Promise<{ readonly fromOutside: boolean } | null> {
   try {
-    const { status } = await within(ANSWER_MS, () => client.workflow.getHandle(id).describe());
-    return status.name === 'RUNNING' ? null : { fromOutside: status.name === 'TERMINATED' || status.name === 'TIMED_OUT' };
+    const { status } = await engine.describe(id);
+    return status === 'RUNNING' ? null : { fromOutside: status === 'TERMINATED' || status === 'TIMED_OUT' };
   } catch (error) {
     if (isNotFound(error)) return null;
     throw error;
   }
 }
 
-async function isUnfinished(server: Server, id: string): Promise<boolean> {
-  const heard = await query<RollbackState>(server, server.client.workflow.getHandle(id), 'state');
+async function isUnfinished(engine: Engine, id: string): Promise<boolean> {
+  const heard = await query<RollbackState>(engine, id, undefined, 'state');
   return 'value' in heard && heard.value.outcome === null && heard.value.state !== 'planning';
 }

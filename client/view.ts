@@ -1,7 +1,7 @@
 /** A rollback as a person reads it at three in the morning: what happened, what now, and the exact next command last. */
 import type { Outcome, RollbackState, StepState, StepView } from '../model/state.ts';
 import { commandName, paint } from './output.ts';
-import { at, clock, columns, cut, duration, plain, quoted, wrap } from './words.ts';
+import { at, clock, columns, cut, duration, elapsed, plain, quoted, wrap } from './words.ts';
 
 type Format = Parameters<typeof paint>[0];
 
@@ -65,7 +65,7 @@ function heading(state: RollbackState, look: Look): string[] {
   const where =
     state.targets.length > 0
       ? state.targets.map((target) => `${target.component}  ${plain(target.from ?? '?')} → ${plain(target.to)}`).join(',  ')
-      : `${state.components.join(', ') || (state.tenant ?? state.incident ?? '')}`;
+      : state.components.join(', ') || (state.tenant ?? state.incident ?? '');
   const label = word.toUpperCase();
   const title = cut(where, look.width - label.length - 2);
   const { trigger } = state;
@@ -95,7 +95,7 @@ function timeLines(state: RollbackState, look: Look): string[] {
   if (state.outcome === 'refused') return [];
   const { targetSeconds, breached } = state.clock;
   const { machine, human } = clocks(state, look.aheadSeconds ?? 0);
-  const people = human >= 1 ? `   ${paint('dim', `people ${duration(human)}`)}` : '';
+  const people = human >= 1 ? `   ${paint('dim', `people ${elapsed(human)}`)}` : '';
   if (targetSeconds === null) return [`time  ${duration(machine)}${people}`];
   const share = Math.min(1, machine / targetSeconds);
   const late = breached || machine > targetSeconds;
@@ -108,20 +108,33 @@ function timeLines(state: RollbackState, look: Look): string[] {
 
 function stepLines(state: RollbackState, look: Look): string[] {
   const ids = Math.min(28, Math.max(0, ...state.steps.map((step) => columns(step.id))));
-  return state.steps.flatMap((step) => stepLine(step, ids, look));
+  return state.steps.flatMap((step) => stepLine(step, answererOf(state, step), ids, look));
 }
 
-function stepLine(step: StepView, ids: number, look: Look): string[] {
+function spentOn({ startedAt, endedAt }: StepView, nowMs: number): string {
+  if (startedAt === null) return '';
+  return endedAt === null ? elapsed((nowMs - Date.parse(startedAt)) / 1000) : duration((Date.parse(endedAt) - Date.parse(startedAt)) / 1000);
+}
+
+const ANSWER: Partial<Record<StepState, string>> = { confirmed: 'confirm', declined: 'decline', skipped: 'decide' };
+
+/** Who has answered it, where a person has. */
+function answererOf(state: RollbackState, step: StepView): string | null {
+  const name = ANSWER[step.state];
+  return name === undefined ? null : (state.answers.findLast((one) => one.name === name && one.step === step.id)?.by ?? null);
+}
+
+function stepLine(step: StepView, answerer: string | null, ids: number, look: Look): string[] {
   const [mark, colour] = STEP[step.state];
-  const spent = step.startedAt === null ? '' : duration((Date.parse(step.endedAt ?? new Date(look.nowMs).toISOString()) - Date.parse(step.startedAt)) / 1000);
-  const spoken = SPOKEN[step.state];
+  const spent = spentOn(step, look.nowMs);
+  const spoken = answerer === null ? SPOKEN[step.state] : `${step.state} by ${cut(plain(answerer), 24)}`;
   const tried = step.attempts > 1 ? `${step.attempts} attempts` : '';
   const right = [spoken, tried, spent].filter((part) => part !== undefined && part !== '').join(' · ');
   const wide = Math.min(look.width, 100);
   const title = cut(plain(step.title), Math.max(0, wide - 2 - ids - 2 - columns(right) - 2));
   const line = `${paint(colour, mark)} ${paint(step.state === 'pending' ? 'dim' : 'reset', cut(step.id, ids).padEnd(ids))}  ${paint('dim', title)}`;
   const gap = ' '.repeat(Math.max(1, wide - columns(line) - columns(right)));
-  const isCalm = spoken === undefined || step.state === 'already';
+  const isCalm = spoken === undefined || step.state === 'already' || step.state === 'confirmed';
   const first = right === '' ? line : `${line}${gap}${isCalm ? paint('dim', right) : paint(colour, right)}`;
   if (!step.failure || (step.state !== 'failed' && step.state !== 'unknown' && step.state !== 'declined')) return [first];
   return [first, ...wrap(plain(step.failure.message), wide, '  ').map((text) => paint('red', text))];
@@ -171,27 +184,37 @@ function happened(state: RollbackState, look: Look): string[] {
   if (state.waiting.length === 0) return said('dim', state.state === 'planning' ? 'Being planned; nothing has been changed.' : 'At work; nobody is awaited.');
   return state.waiting.flatMap((one) => {
     const asked = state.steps.find((step) => step.id === one.step);
-    const since = one.since === '' ? '' : ` since ${at(one.since, look.nowMs)} (${duration((look.nowMs - Date.parse(one.since)) / 1000)})`;
+    const since = one.since === '' ? '' : ` since ${at(one.since, look.nowMs)}`;
     return [...said(['yellow', 'bold'], `Waiting for ${one.for}${since}: ${asked?.title ?? one.step}`)];
   });
 }
 
 /** Never wrapped: to be copied as they are. */
 function commands(state: RollbackState, look: Look): string[] {
-  return nextCommands(state, look.by).map((line) => `  ${paint('bold', line)}`);
+  const next = nextCommands(state, look.by);
+  const wide = Math.max(...next.map((one) => one.what.length));
+  return next.map((one) => `  ${paint('dim', one.what.padEnd(wide))}  ${paint('bold', one.line)}`);
 }
 
-/** What the awaited person, or anybody curious, types next. */
-export function nextCommands(state: RollbackState, by: string | null): string[] {
-  const own = (line: string): string => line.replace(/^backout/, commandName()).replace(' --by YOU', by === null ? ' --by YOU' : ` --by ${quoted(by)}`);
-  const id = state.id;
-  if (state.state === 'closed') return [own(`backout report ${state.outcome === 'refused' ? state.rollbackId : id}`)];
-  const asked = state.waiting.flatMap((one) => {
-    const step = state.steps.find((known) => known.id === one.step);
-    const canDecline = one.answer.startsWith('backout confirm') && step?.id !== 'investigation';
-    return canDecline ? [`backout decline ${id} --step ${one.step} --by YOU --reason WHY`, one.answer] : [one.answer];
+export interface NextCommand {
+  readonly what: string;
+  readonly line: string;
+}
+
+/** What the awaited person, or anybody curious, types next; the likeliest last. */
+export function nextCommands(state: RollbackState, by: string | null): NextCommand[] {
+  const command = (what: string, line: string): NextCommand => ({
+    what,
+    line: line.replace(/^backout/, commandName()).replace(' --by YOU', by === null ? ' --by YOU' : ` --by ${quoted(by)}`),
   });
-  if (asked.length === 0) return [own(`backout watch ${id}`)];
-  const close = state.state === 'stopped' ? [`backout decide ${id} --action close --by YOU --reason WHY`] : [];
-  return [...close, ...asked].map(own);
+  const { id } = state;
+  if (state.state === 'closed') return [command('report', `backout report ${state.outcome === 'refused' ? state.rollbackId : id}`)];
+  if (state.waiting.length === 0) return [command('follow', `backout watch ${id}`)];
+  const asked = state.waiting.flatMap((one) => {
+    const [, verb = ''] = one.answer.split(' ');
+    const canDecline = verb === 'confirm' && one.step !== 'investigation';
+    const said = command({ confirm: canDecline ? 'yes' : 'finding', decide: 'again', resume: 'go on' }[verb] ?? verb, one.answer);
+    return canDecline ? [command('no', `backout decline ${id} --step ${one.step} --by YOU --reason WHY`), said] : [said];
+  });
+  return state.state === 'stopped' ? [command('give up', `backout decide ${id} --action close --by YOU --reason WHY`), ...asked] : asked;
 }

@@ -12,10 +12,19 @@ export function duration(seconds: number): string {
   return minutes > 0 ? `${minutes} min ${padded(whole % 60)} s` : `${whole} s`;
 }
 
+/** For what is still going on: tenths would only flicker. */
+export const elapsed = (seconds: number): string => duration(Math.max(0, Math.floor(seconds))).replace('.0 s', ' s');
+
 /** `4:05`: for a clock that runs. */
 export const clock = (seconds: number): string => `${Math.floor(seconds / 60)}:${String(Math.floor(seconds % 60)).padStart(2, '0')}`;
 
-export const ago = (iso: string, nowMs: number): string => `${duration(Math.max(0, Math.round((nowMs - Date.parse(iso)) / 1000))).replace('.0 s', ' s')} ago`;
+/** In the largest unit: nobody needs the seconds of an hour ago. */
+export function ago(iso: string, nowMs: number): string {
+  const seconds = Math.max(0, Math.round((nowMs - Date.parse(iso)) / 1000));
+  if (seconds < 60) return `${seconds} s ago`;
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min ago`;
+  return seconds < 86_400 ? `${Math.floor(seconds / 3600)} h ago` : `${Math.floor(seconds / 86_400)} d ago`;
+}
 
 /** Time of day here; with the date where it is not today. */
 export function at(iso: string, nowMs: number): string {
@@ -26,10 +35,10 @@ export function at(iso: string, nowMs: number): string {
 }
 
 /** Columns on the screen; colours take none. */
-export const columns = (text: string): number => [...stripVTControlCharacters(text)].length;
+export const columns = (text: string): number => Array.from(stripVTControlCharacters(text)).length;
 
 export function cut(text: string, wide: number): string {
-  const letters = [...text];
+  const letters = Array.from(text);
   return letters.length <= wide ? text : `${letters.slice(0, Math.max(0, wide - 1)).join('')}…`;
 }
 

@@ -5,7 +5,7 @@ import { askWorker } from '../ask.ts';
 import { listRollbacks } from '../find.ts';
 import { commandName, paint, print } from '../output.ts';
 import { EXIT, said } from '../problem.ts';
-import { pollersOf, withSession, type Session } from '../session.ts';
+import { withSession, type Session } from '../session.ts';
 import { plain, wrap } from '../words.ts';
 
 interface DoctorFlags {
@@ -44,14 +44,16 @@ async function doctor(session: Session, { environment, component }: DoctorFlags)
   });
   let doctored: Doctored | null = null;
   const reachable = await look('temporal', async () => {
-    const { address, namespace, from } = await session.temporal();
-    return ok('temporal', `${address}, namespace ${namespace}, from ${from}`);
+    const engine = await session.engine();
+    await engine.pollers();
+    const { options, namespace, from } = engine.settings;
+    return ok('temporal', `${options.address}, namespace ${namespace}, from ${from}`);
   });
   if (reachable) {
     await look('abandoned', () => abandoned(session));
     await look('worker', async () => {
       doctored = await askWorker(session, { ask: 'doctor', environment: environment ?? null, component: component ?? null });
-      const pollers = await pollersOf(await session.temporal());
+      const pollers = await (await session.engine()).pollers();
       return ok('worker', `${pollers.length} polling the task queue backout`);
     });
   }
@@ -119,11 +121,11 @@ function lines(findings: readonly Finding[], components: readonly Diagnosis[], i
     (indent: string) =>
     ({ check, verdict, detail, remedy }: Finding): string[] => {
       const [mark, colour] = MARK[verdict];
-      const [first = '', ...rest] = wrap(plain(detail), 84, ' '.repeat(16 + indent.length));
+      const [first = '', ...rest] = wrap(plain(detail), 84, ' '.repeat(17 + indent.length));
       return [
-        `${indent}${paint(colour, mark)} ${check.padEnd(14)}${first.trimStart()}`,
+        `${indent}${paint(colour, mark)} ${check.padEnd(15)}${first.trimStart()}`,
         ...rest,
-        ...(remedy === null || verdict === 'ok' ? [] : wrap(`→ ${remedy}`, 84, ' '.repeat(16 + indent.length)).map((line) => paint(colour, line))),
+        ...(remedy === null || verdict === 'ok' ? [] : wrap(`→ ${remedy}`, 84, ' '.repeat(17 + indent.length)).map((line) => paint(colour, line))),
       ];
     };
   return [

@@ -131,7 +131,7 @@ const answer = (message: MessageCommand, text: string, given: Given, command: Co
     print(
       session.flags.json,
       { accepted: true, id: meant.id, state },
-      () => `${message.done}${what} of ${meant.id} as ${by}; it is ${state}\n  ${commandName()} watch ${meant.id}`,
+      () => `${message.done}${what} of ${meant.id} as ${by}\n  ${commandName()} watch ${meant.id}`,
     );
   });
 

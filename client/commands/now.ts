@@ -1,5 +1,6 @@
 /** `backout now`: the emergency. One component, back to its last healthy version; or the commands to do it by hand. */
 import type { Command } from 'commander';
+import type { Adapter } from '../../activities/adapters/adapter.ts';
 import type { LoadedConfig } from '../../model/config-file.ts';
 import type { StartInput } from '../../model/input.ts';
 import type { Deployment } from '../../store/store.ts';
@@ -106,7 +107,8 @@ async function byHand(session: Session, name: string, flags: NowFlags): Promise<
   const component = loaded.config.environments[environment]?.components[name];
   if (!component) throw new Problem(EXIT.usage, 'unknown-name', `there is no component ${JSON.stringify(name)} in ${environment}`, `see ${loaded.file}`);
   // Here alone the client asks the platforms' own files: everything that could ask them otherwise may be down.
-  const adapters = Object.values(await import('../../activities/adapters/registry.ts'));
+  // oxlint-disable-next-line no-restricted-imports
+  const adapters: readonly Adapter[] = Object.values(await import('../../activities/adapters/registry.ts'));
   const adapter = adapters.find((one) => one.name === component.adapter);
   if (!adapter)
     throw new Problem(
@@ -142,10 +144,9 @@ interface ByHand {
   readonly options: unknown;
   readonly to: string;
 }
-type AnyAdapter = (typeof import('../../activities/adapters/registry.ts'))[keyof typeof import('../../activities/adapters/registry.ts')];
 
-function manualOf(adapter: AnyAdapter, { loaded, environment, name, options, to }: ByHand): string[] {
+/** Each platform has options of its own; its own schema checks them before they are handed to it. */
+function manualOf(adapter: Adapter, { loaded, environment, name, options, to }: ByHand): string[] {
   const path = ['environments', environment, 'components', name, 'options'];
-  const manual = adapter.manual as (call: { environment: string; component: string; options: unknown; folder: string; to: string }) => string[]; // Its own schema has checked the options.
-  return manual({ environment, component: name, options: loaded.check<unknown>(adapter.options, options, path), folder: loaded.folder, to });
+  return adapter.manual({ environment, component: name, options: loaded.check(adapter.options, options, path), folder: loaded.folder, to });
 }

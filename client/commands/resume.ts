@@ -7,11 +7,11 @@ import { findRollback, type Meant } from '../find.ts';
 import { follow } from '../follow.ts';
 import { commandName, note, print } from '../output.ts';
 import { requirePerson } from '../person.ts';
-import { EXIT, Problem } from '../problem.ts';
+import { EXIT, isNotFound, Problem } from '../problem.ts';
 import { readRollback } from '../read.ts';
 import { send } from '../send.ts';
-import { isNotFound, withSession, type Session } from '../session.ts';
-import { firstOf, start, type Started } from '../start.ts';
+import { withSession, type Session } from '../session.ts';
+import { start, type Started } from '../start.ts';
 
 interface ResumeFlags {
   readonly by?: string;
@@ -41,11 +41,7 @@ const resume = (text: string, flags: ResumeFlags, command: Command): Promise<voi
         reason: flags.reason,
         ...(flags.analysis === undefined ? {} : { analysis: flags.analysis }),
       });
-      print(
-        session.flags.json,
-        { accepted: true, id: meant.id, state },
-        () => `resumed ${meant.id} as ${by}; it is ${state}\n  ${commandName()} watch ${meant.id}`,
-      );
+      print(session.flags.json, { accepted: true, id: meant.id, state }, () => `resumed ${meant.id} as ${by}\n  ${commandName()} watch ${meant.id}`);
       return;
     }
     const original = await originalOf(session, meant);
@@ -56,9 +52,9 @@ const resume = (text: string, flags: ResumeFlags, command: Command): Promise<voi
   });
 
 async function isRunning(session: Session, { id }: Meant): Promise<boolean> {
-  const { client } = await session.temporal();
+  const engine = await session.engine();
   try {
-    return (await client.workflow.getHandle(id).describe()).status.name === 'RUNNING';
+    return (await engine.describe(id)).status === 'RUNNING';
   } catch (error) {
     if (isNotFound(error)) return false; // Its history may be gone; the record may still know it.
     throw error;
@@ -74,7 +70,7 @@ interface Original {
 /** The request it was started with: from the lost execution's first event, else from the record. */
 async function originalOf(session: Session, meant: Meant): Promise<Original> {
   const rollbackId = await openRollbackId(session, meant);
-  const first = await firstOf(await session.temporal(), meant.id);
+  const first = await (await session.engine()).first(meant.id);
   const parsed = first ? parseStart(first.input) : null;
   if (first && parsed && 'value' in parsed && isKind(first.kind) && (parsed.value.resumes?.rollbackId ?? first.runId) === rollbackId)
     return { kind: first.kind, rollbackId, input: parsed.value };
@@ -112,8 +108,8 @@ async function openRollbackId(session: Session, meant: Meant): Promise<string> {
 }
 
 async function startSuccessor(session: Session, { id }: Meant, kind: Kind, input: StartInput): Promise<Started> {
-  const { client } = await session.temporal();
-  const runId = await start(client, kind, id, input);
+  const engine = await session.engine();
+  const runId = await start(engine, kind, id, input);
   if (runId !== null) return { id, runId, attached: false };
   note('somebody else has just resumed it');
   return { id, runId: '', attached: true };

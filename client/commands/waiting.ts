@@ -49,10 +49,10 @@ const waiting = (role: string | undefined, command: Command): Promise<void> =>
         const wanted = state.waiting.filter((one) => role === undefined || one.for === role);
         awaited.push(...wanted.map((one) => ({ ...one, id: state.id, rollbackId: state.rollbackId, state: state.state })));
         for (const one of wanted) {
-          const [first = ''] = nextCommands({ ...state, waiting: [one] }, personOf(undefined)).slice(-1);
+          const last = nextCommands({ ...state, waiting: [one] }, personOf(undefined)).at(-1)?.line ?? one.answer;
           lines.push(
             `${paint('yellow', one.for)}  ${one.step === '' ? state.state : one.step}  ${paint('dim', `${state.id}, ${ago(one.since === '' ? state.trigger.at : one.since, Date.now())}`)}`,
-            `  ${paint('bold', first)}`,
+            `  ${paint('bold', last)}`,
             '',
           );
         }

@@ -10,9 +10,11 @@ import { exitOf, readRollback, type Reading } from '../read.ts';
 import { Screen } from '../screen.ts';
 import { withSession, type Session } from '../session.ts';
 import { aheadOf, nextCommands, render, stateWord } from '../view.ts';
-import { cut, duration, plain } from '../words.ts';
+import { cut, elapsed, plain } from '../words.ts';
 
 const LOOK_EVERY_MS = 500;
+/** Questions that no worker answers pile up at the server. */
+const LOOK_AGAIN_MS = 3_000;
 /** Between looks only the clocks move. */
 const DRAW_EVERY_MS = 250;
 const INTERRUPTED = 130;
@@ -57,7 +59,7 @@ async function watch(session: Session, meant: Meant, first: Reading, show: Show)
   try {
     show.draw(seen);
     while (seen.state.state !== 'closed' && !interrupted.signal.aborted) {
-      await sleep(LOOK_EVERY_MS, undefined, { signal: interrupted.signal }).catch(() => undefined);
+      await sleep(seen.trouble === null ? LOOK_EVERY_MS : LOOK_AGAIN_MS, undefined, { signal: interrupted.signal }).catch(() => undefined);
       if (interrupted.signal.aborted) break;
       seen = await readRollback(session, meant).then(
         (reading) => see(seen, reading),
@@ -74,10 +76,12 @@ async function watch(session: Session, meant: Meant, first: Reading, show: Show)
 }
 
 /** While no worker answers, what one said last is better than what the record knows. */
-function see(before: Seen | null, { state, source, remark }: Reading): Seen {
+function see(before: Seen | null, { state, source, silence, remark }: Reading): Seen {
   const now = Date.now();
-  const trouble = remark === null ? null : { text: remark, sinceMs: before?.trouble?.sinceMs ?? now };
-  if (before && source === 'record' && state.state !== 'closed') return { ...before, trouble };
+  const isKept = before !== null && source === 'record' && state.state !== 'closed';
+  const text = isKept ? silence : remark;
+  const trouble = text === null ? null : { text, sinceMs: before?.trouble?.sinceMs ?? now };
+  if (isKept) return { ...before, trouble };
   const moved = before === null || JSON.stringify(before.state) !== JSON.stringify(state);
   return { state, sinceMs: moved ? now : before.sinceMs, trouble };
 }
@@ -89,7 +93,7 @@ function tree(): Show {
     const frame = render(state, { width: width(), nowMs, aheadSeconds: aheadOf(state, nowMs, sinceMs), by: personOf(undefined) });
     return trouble === null
       ? frame
-      : [...frame, '', paint(['yellow', 'bold'], cut(`! ${plain(trouble.text)} (for ${duration((nowMs - trouble.sinceMs) / 1000)}; trying on)`, width()))];
+      : [...frame, '', paint(['yellow', 'bold'], cut(`! ${plain(trouble.text)}, for ${elapsed((nowMs - trouble.sinceMs) / 1000)}; trying on`, width()))];
   };
   return {
     draw: (seen) => {
@@ -126,7 +130,7 @@ function textLines(): Show {
     draw,
     end: (seen) => {
       draw(seen);
-      for (const line of nextCommands(seen.state, personOf(undefined))) process.stdout.write(`  ${line}\n`);
+      for (const { line } of nextCommands(seen.state, personOf(undefined))) process.stdout.write(`  ${line}\n`);
     },
   };
 }
