@@ -112,8 +112,7 @@ const RECEIVERS: { [N in MessageName]: (progress: Progress, message: Messages[N]
   assign(progress, message, now) {
     const no = judgeAssign(progress.desk(), message);
     if (no) return no;
-    progress.assign(message.role, message.to);
-    progress.answered({ name: 'assign', step: null, ...message }, now);
+    if (progress.assign(message.role, message.to)) progress.answered({ name: 'assign', step: null, ...message }, now);
     return null;
   },
 };

@@ -98,10 +98,12 @@ export class Progress {
     if (step?.planned.attests === 'done') Object.assign(step, { state: 'confirmed', endedAt: answer.at });
   }
 
-  /** A property of its own whatever the name is: it comes from outside. */
-  assign(role: string, to: string): void {
+  /** A property of its own whatever the name is: it comes from outside. False: he has it already. */
+  assign(role: string, to: string): boolean {
     const holders = Object.hasOwn(this.assigned, role) ? (this.assigned[role] ?? []) : [];
-    if (!holders.includes(to)) Object.defineProperty(this.assigned, role, { value: [...holders, to], enumerable: true, configurable: true, writable: true });
+    if (holders.includes(to)) return false;
+    Object.defineProperty(this.assigned, role, { value: [...holders, to], enumerable: true, configurable: true, writable: true });
+    return true;
   }
 
   get closed(): boolean {
