@@ -165,6 +165,7 @@ export function dependencies(paper: Paper, recorded: Recorded, yaml = YAML): Dep
     adapters: { paper: paper.adapter },
     isOpen: () => Promise.resolve(false),
     predecessor: () => Promise.resolve(null),
+    stopping: new AbortController().signal,
     startWatch: () => Promise.resolve(),
     checkpoint: () => Promise.resolve(),
   };
