@@ -33,7 +33,7 @@ export class Channel {
 
   async call(path: string, request: Uint8Array, { ms, signal }: CallOptions): Promise<Decoded> {
     const session = this.open();
-    const answer = Promise.withResolvers<Decoded>();
+    const answer = Promise.withResolvers<Buffer>();
     const stream = session.request({
       ':method': 'POST',
       ':path': path,
@@ -80,11 +80,11 @@ export class Channel {
     stream.on('close', () => {
       const code = Number(status ?? GRPC.unavailable);
       if (code !== 0) fail(code, status === null ? 'the connection was closed' : decodeURIComponent(reason));
-      else answer.resolve(decode(Buffer.concat(chunks).subarray(FRAME_HEAD)));
+      else answer.resolve(Buffer.concat(chunks).subarray(FRAME_HEAD));
     });
     stream.end(frame(request));
     try {
-      return await answer.promise;
+      return decode(await answer.promise);
     } finally {
       clearTimeout(timer);
       signal?.removeEventListener('abort', abort);
@@ -110,6 +110,7 @@ const textOf = (header: unknown): string => (typeof header === 'string' || typeo
 /** `localhost` is tried on every address, and the reasons come together. */
 function reasonOf(error: unknown): string {
   if (error instanceof AggregateError) return error.errors.map(reasonOf).join('; ');
+  if (error instanceof Error && error.cause instanceof Error) return reasonOf(error.cause);
   return error instanceof Error ? error.message : String(error);
 }
 

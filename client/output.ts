@@ -37,7 +37,7 @@ export function printProblem(json: boolean, { type, message, remedy, detail }: S
 }
 
 /** The command as this person runs it: for lines to be copied. */
-export const commandName = (): string => (process.env['npm_command'] === 'exec' ? 'npx backout' : 'backout');
+export const commandName = (): string => (process.env['npm_command'] === undefined ? 'backout' : 'npx backout');
 
 /** Columns to fill; a pipe gets whole lines. */
 export const width = (): number => (process.stdout.isTTY ? Math.max(40, process.stdout.columns) : 200);

@@ -85,7 +85,7 @@ export class Settings {
     const at = (address: string, from: string, namespace?: string) => ({ options: { ...around?.options, address }, namespace, from });
     if (this.flags.address !== undefined) return at(this.flags.address, '--address');
     if (around && (env('TEMPORAL_ADDRESS') !== null || env('TEMPORAL_PROFILE') !== null))
-      return at(around.options.address ?? DEFAULT_ADDRESS, 'the environment', around.namespace);
+      return at(around.options.address ?? DEFAULT_ADDRESS, env('TEMPORAL_PROFILE') === null ? 'TEMPORAL_ADDRESS' : 'TEMPORAL_PROFILE', around.namespace);
     const address = (await this.connections())?.temporal?.address;
     if (address !== undefined) return at(address, this.configPath);
     const dev = await this.dev();
