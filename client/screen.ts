@@ -68,5 +68,5 @@ export function fit(lines: readonly string[], rows: number, wide: number): strin
     );
   let head = 0;
   while (high(lines.slice(0, head + 1)) + 1 + high(lines.slice(-foot)) <= rows) head += 1;
-  return [...lines.slice(0, head), `  … ${lines.length - head - foot} lines left out; a higher terminal shows them`, ...lines.slice(-foot)];
+  return [...lines.slice(0, head), `  … ${lines.length - head - foot} lines left out`, ...lines.slice(-foot)];
 }

@@ -100,10 +100,14 @@ function timeLines(state: RollbackState, look: Look): string[] {
   const share = Math.min(1, machine / targetSeconds);
   const late = breached || machine > targetSeconds;
   const colour: Format = late ? 'red' : share >= 0.6 ? 'yellow' : 'green';
-  const wide = Math.max(10, Math.min(32, look.width - 52));
+  const said = `time  ${clock(machine)} of ${clock(targetSeconds)}`;
+  const missed = late ? '  TARGET MISSED' : '';
+  // The bar gives way first: the numbers say the same.
+  const wide = Math.min(32, look.width - columns(said) - columns(missed) - columns(people) - 2);
   const full = machine > 0 ? Math.max(1, Math.floor(share * wide)) : 0;
-  const bar = `${paint(colour, '█'.repeat(full))}${paint('dim', '░'.repeat(wide - full))}`;
-  return [`time  ${paint(colour, `${clock(machine)} of ${clock(targetSeconds)}`)}  ${bar}${late ? paint(['red', 'bold'], '  TARGET MISSED') : ''}${people}`];
+  const bar = wide < 6 ? '' : `  ${paint(colour, '█'.repeat(full))}${paint('dim', '░'.repeat(wide - full))}`;
+  const line = `${paint(colour, said)}${bar}${paint(['red', 'bold'], missed)}`;
+  return columns(line) + columns(people) <= look.width ? [line + people] : [line, people.trim()];
 }
 
 function stepLines(state: RollbackState, look: Look): string[] {
@@ -129,10 +133,12 @@ function stepLine(step: StepView, answerer: string | null, ids: number, look: Lo
   const spent = spentOn(step, look.nowMs);
   const spoken = answerer === null ? SPOKEN[step.state] : `${step.state} by ${cut(plain(answerer), 24)}`;
   const tried = step.attempts > 1 ? `${step.attempts} attempts` : '';
-  const right = [spoken, tried, spent].filter((part) => part !== undefined && part !== '').join(' · ');
   const wide = Math.min(look.width, 100);
-  const title = cut(plain(step.title), Math.max(0, wide - 2 - ids - 2 - columns(right) - 2));
-  const line = `${paint(colour, mark)} ${paint(step.state === 'pending' ? 'dim' : 'reset', cut(step.id, ids).padEnd(ids))}  ${paint('dim', title)}`;
+  const right = cut([spoken, tried, spent].filter((part) => part !== undefined && part !== '').join(' · '), wide - 12);
+  const idWide = Math.min(ids, wide - 4 - columns(right));
+  const room = wide - 6 - idWide - columns(right);
+  const title = room < 6 ? '' : `  ${cut(plain(step.title), room)}`;
+  const line = `${paint(colour, mark)} ${paint(step.state === 'pending' ? 'dim' : 'reset', cut(step.id, idWide).padEnd(idWide))}${paint('dim', title)}`;
   const gap = ' '.repeat(Math.max(1, wide - columns(line) - columns(right)));
   const isCalm = spoken === undefined || step.state === 'already' || step.state === 'confirmed';
   const first = right === '' ? line : `${line}${gap}${isCalm ? paint('dim', right) : paint(colour, right)}`;

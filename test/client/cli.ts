@@ -7,14 +7,22 @@ import { afterEach, expect } from 'vitest';
 
 export const LAUNCHER = resolve(import.meta.dirname, '../../client/backout.mjs');
 
-export interface Ran { readonly code: number; readonly stdout: string; readonly stderr: string }
-export interface Said { readonly error: { readonly type: string; readonly message: string; readonly remedy: string; readonly [detail: string]: unknown } }
+export interface Ran {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+export interface Said {
+  readonly error: { readonly type: string; readonly message: string; readonly remedy: string; readonly [detail: string]: unknown };
+}
 
 /** Nobody listens there. */
 export const NOWHERE = { TEMPORAL_ADDRESS: '127.0.0.1:1', DATABASE_URL: 'postgres://u:secret@127.0.0.1:1/b' } as const;
 
 const folders: string[] = [];
-afterEach(async () => { for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true }); });
+afterEach(async () => {
+  for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true });
+});
 
 export async function emptyFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'backout-cli-'));
@@ -26,9 +34,14 @@ export async function backout(args: readonly string[], { cwd, env = {} }: { read
   const folder = cwd ?? (await emptyFolder());
   const { PATH } = process.env;
   return new Promise((done) => {
-    execFile(process.execPath, [LAUNCHER, ...args], { cwd: folder, env: { PATH, HOME: folder, USER: 'ana', ...env }, timeout: 60_000 }, (error, stdout, stderr) => {
-      done({ code: error === null ? 0 : typeof error.code === 'number' ? error.code : -1, stdout, stderr });
-    });
+    execFile(
+      process.execPath,
+      [LAUNCHER, ...args],
+      { cwd: folder, env: { PATH, HOME: folder, USER: 'ana', ...env }, timeout: 60_000 },
+      (error, stdout, stderr) => {
+        done({ code: error === null ? 0 : typeof error.code === 'number' ? error.code : -1, stdout, stderr });
+      },
+    );
   });
 }
 

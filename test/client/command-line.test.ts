@@ -4,10 +4,50 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { backout, emptyFolder, LAUNCHER, NOWHERE, problemOf } from './cli.ts';
 
-const COMMANDS = ['dev', 'demo', 'init', 'doctor', 'deployment', 'now', 'plan', 'start', 'list', 'show', 'watch', 'waiting', 'why', 'confirm', 'decline', 'decide', 'stop', 'resume', 'escalate', 'assign', 'report', 'audit'];
+const COMMANDS = [
+  'dev',
+  'demo',
+  'init',
+  'doctor',
+  'deployment',
+  'now',
+  'plan',
+  'start',
+  'list',
+  'show',
+  'watch',
+  'waiting',
+  'why',
+  'confirm',
+  'decline',
+  'decide',
+  'stop',
+  'resume',
+  'escalate',
+  'assign',
+  'report',
+  'audit',
+];
 const SUB = ['deployment record', 'deployment verify', 'deployment list'];
 const START = ['start', 'deployRevert', '--environment', 'production', '--component', 'web', '--to', 'v1', '--cause', 'smoke-failed', '--reason', 'r'];
-const RECORD = ['deployment', 'record', '--id', '0192f3a4-5b6c-7d8e-9f00-112233445566', '--environment', 'production', '--component', 'web', '--version', 'v1', '--commit', 'abc', '--branch', 'main', '--status', 'pending'];
+const RECORD = [
+  'deployment',
+  'record',
+  '--id',
+  '0192f3a4-5b6c-7d8e-9f00-112233445566',
+  '--environment',
+  'production',
+  '--component',
+  'web',
+  '--version',
+  'v1',
+  '--commit',
+  'abc',
+  '--branch',
+  'main',
+  '--status',
+  'pending',
+];
 const without = (args: readonly string[], flag: string): string[] => args.toSpliced(args.indexOf(flag), 2);
 const having = (args: readonly string[], flag: string, value: string): string[] => args.with(args.indexOf(flag) + 1, value);
 
@@ -59,7 +99,12 @@ const TABLE: readonly (readonly [args: readonly string[], code: number, type: st
   [['confirm', 'deployRevert/production/web', '--step', 'availability', '--data', '{'], 2, 'usage', /--data is not JSON/],
   [['confirm', 'deployRevert/production/web', '--step', ' '], 2, 'usage', /"step" must be a text/],
   [['decline', 'deployRevert/production/web', '--step', 'availability'], 2, 'usage', /--reason/],
-  [['decide', 'deployRevert/production/web', '--step', 'web.deploy', '--action', 'undo', '--reason', 'r'], 2, 'usage', /"action" must be one of retry, skip, done, close/],
+  [
+    ['decide', 'deployRevert/production/web', '--step', 'web.deploy', '--action', 'undo', '--reason', 'r'],
+    2,
+    'usage',
+    /"action" must be one of retry, skip, done, close/,
+  ],
   [['escalate', 'deployRevert/production/web', '--to', 'l9', '--reason', 'r'], 2, 'usage', /"to" must be one of/],
   [having(RECORD, '--id', 'build-42'), 2, 'usage', /no UUID/],
   [having(RECORD, '--status', 'success'), 2, 'usage', /only the checks set it/],
@@ -139,7 +184,11 @@ test('doctor with nothing there: one finding for each, exit 1', async () => {
   expect(code).toBe(1);
   const { ok, findings } = JSON.parse(stdout) as { ok: boolean; findings: { check: string; verdict: string; remedy: string }[] };
   expect(ok).toBe(false);
-  expect(findings.map((one) => [one.check, one.verdict])).toEqual([['configuration', 'problem'], ['postgres', 'problem'], ['temporal', 'problem']]);
+  expect(findings.map((one) => [one.check, one.verdict])).toEqual([
+    ['configuration', 'problem'],
+    ['postgres', 'problem'],
+    ['temporal', 'problem'],
+  ]);
   for (const one of findings) expect(one.remedy).toMatch(/\S/);
 });
 
