@@ -8,6 +8,8 @@ import { deployRevertSteps, investigationStep, type PlannedStep, type Target } f
 import { POLICIES } from '../../model/policy.ts';
 import type { StepState } from '../../model/state.ts';
 import type { Adapter, AdapterCall, Observation } from '../../activities/adapters/adapter.ts';
+import { findComponent } from '../../activities/components.ts';
+import type { StepWork } from '../../activities/step.ts';
 import type { Attempt, Dependencies } from '../../activities/dependencies.ts';
 import type { Deployment, RollbackEvent, Store } from '../../store/store.ts';
 
@@ -177,5 +179,27 @@ export const firstAttempt = (more: Partial<Attempt> = {}): Attempt => ({
   firstScheduledMs: Date.now() - 3_600_000,
   signal: new AbortController().signal,
   heartbeat: () => undefined,
+  ...more,
+});
+
+/** Of the configuration of web. */
+export const hashOf = (yaml = YAML): string => findComponent(load(yaml), { paper: new Paper().adapter }, 'production', 'web').hash;
+
+/** What the workflow hands to the deployment of web. */
+export const stepWork = (more: Partial<StepWork> = {}): StepWork => ({
+  rollbackId: 'r',
+  environment: 'production',
+  step: { id: 'web.deploy', operation: 'deploy', component: 'web', effect: 'deploy' },
+  from: 'v1.1.0',
+  to: 'v1.0.0',
+  config: hashOf(),
+  generation: 0,
+  ordinal: 0,
+  mode: 'run',
+  mayHaveActed: false,
+  deadlineAt: null,
+  machineMs: 0,
+  humanMs: 0,
+  entries: [],
   ...more,
 });

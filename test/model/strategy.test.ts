@@ -4,8 +4,7 @@
  */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { draft } from '../../activities/draft.ts';
-import { runStep, type StepWork } from '../../activities/step.ts';
-import { findComponent } from '../../activities/components.ts';
+import { runStep } from '../../activities/step.ts';
 import { judgeConfirm, judgeDecide } from '../../model/answers.ts';
 import { failure } from '../../model/failure.ts';
 import type { StartInput } from '../../model/input.ts';
@@ -16,7 +15,7 @@ import { BLOCKED, PASSED } from '../../model/state.ts';
 import { whyOf } from '../../workflows/details.ts';
 import { Progress } from '../../workflows/progress.ts';
 import { viewOf, waitingOf } from '../../workflows/view.ts';
-import { dependencies, deployment, desk, firstAttempt, load, Paper, START, WEB, YAML, type Recorded } from './given.ts';
+import { dependencies, deployment, desk, firstAttempt, load, Paper, START, stepWork, hashOf, WEB, YAML, type Recorded } from './given.ts';
 
 const KNOWN: Recorded = { deployments: [deployment('v1.1.0', { status: 'in_progress', healthCheckPassed: false }), deployment('v1.0.0')] };
 const asked = (more: Partial<StartInput> = {}, recorded = KNOWN, paper = new Paper(), yaml = YAML) =>
@@ -46,29 +45,10 @@ function running(): Progress {
   progress.adopt(plan, 'sha256:plan', { people: null, remindAfterSeconds: 300, handOverAfterSeconds: 1800, handOverTo: 'on-call-lead' }, null);
   return progress;
 }
-const hash = (yaml = YAML): string => findComponent(load(yaml), { paper: new Paper().adapter }, 'production', 'web').hash;
-const work = (more: Partial<StepWork> = {}): StepWork => ({
-  rollbackId: 'r',
-  environment: 'production',
-  step: { id: 'web.deploy', operation: 'deploy', component: 'web', effect: 'deploy' },
-  from: 'v1.1.0',
-  to: 'v1.0.0',
-  config: hash(),
-  generation: 0,
-  ordinal: 0,
-  mode: 'run',
-  mayHaveActed: false,
-  deadlineAt: null,
-  machineMs: 0,
-  humanMs: 0,
-  entries: [],
-  ...more,
-});
-
 describe('[002 section 2] definition', () => {
   it('[002 section 2] a rollback goes from the version in place to a previously known, healthy version', async () => {
     const { plan: made } = await asked();
-    expect(made.targets).toEqual([{ component: 'web', from: 'v1.1.0', to: 'v1.0.0', config: hash() }]);
+    expect(made.targets).toEqual([{ component: 'web', from: 'v1.1.0', to: 'v1.0.0', config: hashOf() }]);
   });
   it('[002 section 2] manual intervention is none: no step that changes anything is left to a person', () => {
     expect(deployRevertSteps([WEB], false).filter((step) => step.mode !== 'automatic' && changes(step.effect))).toEqual([]);
@@ -174,14 +154,14 @@ describe('[002 section 6] execution guarantees', () => {
   it('[002 section 6] deterministic: a plan acts only on the configuration it was made for, until a person decides', async () => {
     const paper = new Paper();
     const changed = YAML.replace('targetSeconds: 120', 'targetSeconds: 60');
-    const outcome = await runStep(work(), dependencies(paper, KNOWN, changed), firstAttempt());
+    const outcome = await runStep(stepWork(), dependencies(paper, KNOWN, changed), firstAttempt());
     expect(outcome).toMatchObject({ state: 'failed', failure: { type: 'ConfigurationChanged' } });
     expect(paper.applied).toEqual([]);
-    expect(await runStep(work({ generation: 1 }), dependencies(paper, KNOWN, changed), firstAttempt())).toMatchObject({ state: 'done' });
+    expect(await runStep(stepWork({ generation: 1 }), dependencies(paper, KNOWN, changed), firstAttempt())).toMatchObject({ state: 'done' });
   });
   it('[002 section 6] idempotent: what is at its target is left alone', async () => {
     const paper = new Paper({ web: 'v1.0.0' });
-    expect(await runStep(work(), dependencies(paper, KNOWN), firstAttempt())).toMatchObject({ state: 'already', failure: null });
+    expect(await runStep(stepWork(), dependencies(paper, KNOWN), firstAttempt())).toMatchObject({ state: 'already', failure: null });
     expect(paper.applied).toEqual([]);
   });
   it('[002 section 6] idempotent: one operation id over attempts, another only by a decision', async () => {
@@ -189,25 +169,25 @@ describe('[002 section 6] execution guarantees', () => {
     const deps = dependencies(paper, KNOWN);
     for (const number of [1, 2]) {
       paper.current['web'] = 'v1.1.0';
-      await runStep(work({ ordinal: number }), deps, firstAttempt({ number }));
+      await runStep(stepWork({ ordinal: number }), deps, firstAttempt({ number }));
     }
     paper.current['web'] = 'v1.1.0';
-    await runStep(work({ generation: 1 }), deps, firstAttempt());
+    await runStep(stepWork({ generation: 1 }), deps, firstAttempt());
     expect(paper.applied.map((call) => call.operationId)).toEqual(['r/web.deploy/0', 'r/web.deploy/0', 'r/web.deploy/1']);
   });
   it('[002 section 6] idempotent: an attempt that finds its predecessor’s entry says the same and touches nothing', async () => {
     const paper = new Paper();
     const deps = dependencies(paper, KNOWN);
-    const first = await runStep(work(), deps, firstAttempt());
+    const first = await runStep(stepWork(), deps, firstAttempt());
     paper.current['web'] = 'v1.1.0';
-    const second = await runStep(work(), deps, firstAttempt({ number: 2 }));
+    const second = await runStep(stepWork(), deps, firstAttempt({ number: 2 }));
     expect([first.state, second.state]).toEqual(['done', 'done']);
     expect(paper.applied).toHaveLength(1);
   });
   it('[002 section 6] idempotent: an attempt after a crash knows its own effect', async () => {
     const paper = new Paper({ web: 'v1.0.0' });
     paper.operationId = 'r/web.deploy/0';
-    expect(await runStep(work(), dependencies(paper, KNOWN), firstAttempt({ number: 2 }))).toMatchObject({ state: 'done' });
+    expect(await runStep(stepWork(), dependencies(paper, KNOWN), firstAttempt({ number: 2 }))).toMatchObject({ state: 'done' });
     expect(paper.applied).toEqual([]);
   });
 });
@@ -220,7 +200,7 @@ describe('[002 section 7] time', () => {
   });
   it('[002 section 7] after the deadline an attempt only inspects', async () => {
     const paper = new Paper();
-    const late = work({ deadlineAt: new Date(Date.now() - 1).toISOString() });
+    const late = stepWork({ deadlineAt: new Date(Date.now() - 1).toISOString() });
     expect(await runStep(late, dependencies(paper, KNOWN), firstAttempt())).toMatchObject({ state: 'failed', failure: { type: 'DeadlinePassed' } });
     expect(paper.applied).toEqual([]);
     paper.current['web'] = 'v1.0.0';
@@ -270,7 +250,7 @@ describe('[002 section 8] verification', () => {
   it('[002 section 8] what the platform answers is not believed: its state is read anew after the write', async () => {
     const paper = new Paper();
     paper.act = () => undefined;
-    const outcome = await runStep(work(), dependencies(paper, KNOWN), firstAttempt());
+    const outcome = await runStep(stepWork(), dependencies(paper, KNOWN), firstAttempt());
     expect(paper.applied).toHaveLength(1);
     expect(outcome).toMatchObject({
       state: 'failed',
@@ -310,7 +290,7 @@ describe('[002 section 9] prohibited actions', () => {
         { name: 'www.shop.example', version: 'v1.1.0' },
       ];
     };
-    expect(await runStep(work(), dependencies(paper, KNOWN), firstAttempt())).toMatchObject({
+    expect(await runStep(stepWork(), dependencies(paper, KNOWN), firstAttempt())).toMatchObject({
       state: 'failed',
       failure: { type: 'HalfMoved' },
       remains: [{ artifact: 'www.shop.example', reason: 'at v1.1.0, not at v1.0.0', owner: 'operator' }],
@@ -326,7 +306,7 @@ describe('[002 section 9] prohibited actions', () => {
     paper.act = () => {
       paper.parts = [];
     };
-    expect(await runStep(work(), dependencies(paper, KNOWN), firstAttempt())).toMatchObject({ state: 'done' });
+    expect(await runStep(stepWork(), dependencies(paper, KNOWN), firstAttempt())).toMatchObject({ state: 'done' });
     expect(paper.applied).toHaveLength(1);
   });
 });
@@ -346,7 +326,7 @@ describe('[002 section 10] visibility', () => {
   });
   it('[002 section 10] each step leaves its entry: what, when, under which operation, before and after', async () => {
     const deps = dependencies(new Paper(), KNOWN);
-    await runStep(work(), deps, firstAttempt());
+    await runStep(stepWork(), deps, firstAttempt());
     expect(deps.appended).toEqual([
       expect.objectContaining({
         event: 'r/step/web.deploy/0/0',
@@ -379,13 +359,13 @@ describe('[002 section 11] failure', () => {
   });
   it('[002 section 11] manual intervention is explicit: "done" is inspected, and an inspection changes nothing', async () => {
     const paper = new Paper();
-    expect(await runStep(work({ mode: 'inspect' }), dependencies(paper, KNOWN), firstAttempt())).toMatchObject({
+    expect(await runStep(stepWork({ mode: 'inspect' }), dependencies(paper, KNOWN), firstAttempt())).toMatchObject({
       state: 'failed',
       failure: { type: 'NotAtTarget' },
     });
     expect(paper.applied).toEqual([]);
     paper.current['web'] = 'v1.0.0';
-    expect(await runStep(work({ mode: 'inspect', ordinal: 1 }), dependencies(paper, KNOWN), firstAttempt())).toMatchObject({ state: 'already' });
+    expect(await runStep(stepWork({ mode: 'inspect', ordinal: 1 }), dependencies(paper, KNOWN), firstAttempt())).toMatchObject({ state: 'already' });
     expect(paper.applied).toEqual([]);
   });
   it('[002 section 11] no repeated attempt without analysis: retry within a rollback', () => {
@@ -405,7 +385,7 @@ describe('[002 section 11] failure', () => {
   it('[002 section 11] a rollback that no longer holds its component changes nothing', async () => {
     const paper = new Paper();
     const deps = dependencies(paper, KNOWN);
-    const outcome = await runStep(work(), { ...deps, store: { ...deps.store, claims: () => Promise.resolve([]) } }, firstAttempt());
+    const outcome = await runStep(stepWork(), { ...deps, store: { ...deps.store, claims: () => Promise.resolve([]) } }, firstAttempt());
     expect(outcome).toMatchObject({ state: 'failed', failure: { type: 'ClaimLost' } });
     expect(paper.applied).toEqual([]);
   });
