@@ -1,57 +1,63 @@
 /**
- * One rollback in which the worker is killed at every boundary there is (I1, I2, I4 of `reliability.md`). A component's deployment can be met by few
- * of them, since from the switch on a later attempt finds it in place: so the boundaries inside it are spread over four components.
+ * The worker is killed or suspended (I1, I2, I4 of `reliability.md`): at every boundary of a rollback from its opening to its end. From the switch on a
+ * later attempt finds a deployment in place, so few boundaries can meet one component: those inside a deployment are spread over four.
  */
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ChildProcess } from 'node:child_process';
 import { Client as Postgres } from 'pg';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, vi, type TestContext } from 'vitest';
 import { verifyChain, type RecordEntry, type StoredEntry } from '../../model/record.ts';
+import type { RollbackState } from '../../model/state.ts';
 import { digest } from '../../store/digest.ts';
 import { CRASHING_WORKER, Crashes, runningOf, servingOf } from '../support/crashing-worker.ts';
 import { startFakeGithub } from '../fakes/github-process.ts';
 import { BOOTS, World, type WorldOptions } from '../support/world.ts';
 
-const COMPONENTS = ['web', 'api', 'cart', 'pay'];
-
-const BOUNDARIES = [
+/** In the order in which one rollback meets them. */
+const FROM_OPEN_TO_CLOSE = [
   'openRollback:before-open', 'openRollback:after-open',
   // Nothing has happened; inspected; the lease is taken and nothing started.
   'web.deploy:before-inspect', 'web.deploy:before-apply', 'web.deploy:word=starting', 'web.deploy:after-append',
   'web.smoke:before-append', 'web.smoke:after-append', 'web.health:before-append', 'web.health:after-append', 'web.served:before-append', 'web.served:after-append',
-  // The new process runs and nobody knows of it; the switch is prepared; switched, and not in the platform's ledger.
+  // The new process runs and nobody knows of it; the switch is prepared; switched, and not in the platform's ledger; verified.
   'api.deploy:word=waiting for v1.0.0 to be healthy', 'api.deploy:word=switching', 'api.deploy:word=recording', 'api.deploy:before-append',
-  // Switched, and the link says otherwise; all is done, and the old release still ends.
+  'closeRollback:before-finish', 'closeRollback:after-finish',
+];
+const BEHIND_THE_SWITCH = [
+  // Switched, and the link says otherwise; all is done, and the old release still ends; done, and not verified.
   'cart.deploy:word=pointing', 'cart.deploy:after-find', 'cart.deploy:word=waiting for the old release',
   'pay.deploy:after-apply', 'pay.deploy:before-find',
-  'closeRollback:before-finish', 'closeRollback:after-finish',
 ];
 
 /** Each in a world of its own, and at the same time: most of it is waiting for heartbeats that do not come. */
 describe.concurrent('a worker', () => {
-  it('is killed at every boundary, and one rollback comes to its end with one effect a component', { timeout: 240_000 }, () => inWorld({ shops: COMPONENTS.map((name) => ({ ...BOOTS, name })) }, async (world) => {
-    await Promise.all(COMPONENTS.map((name) => world.badRelease(name)));
-    const crashes = new Crashes(join(world.folder, 'crashes'), BOUNDARIES);
-    const workers = keepAWorker(world, crashes);
-    const handle = await world.start({ components: COMPONENTS, targets: targetsOf(COMPONENTS) });
+  it.for([
+    ['at every boundary from the opening to the end', ['web', 'api'], FROM_OPEN_TO_CLOSE],
+    ['at every boundary behind the switch', ['cart', 'pay'], BEHIND_THE_SWITCH],
+  ] as const)('is killed %s: one rollback, one effect a component', { timeout: 240_000 }, async ([, components, boundaries], context) => {
+    const world = await worldOf(context, { shops: components.map((name) => ({ ...BOOTS, name })) });
+    await Promise.all(components.map((name) => world.badRelease(name)));
+    const crashes = new Crashes(join(world.folder, 'crashes'), boundaries);
+    const workers = keepAWorker(context, world, crashes);
+    const handle = await world.start({ components, targets: targetsOf(components) });
     await world.until(handle, 'waiting for availability', (state) => state.steps.some((one) => one.id === 'availability' && one.state === 'waiting'), 200_000);
     // Killed while only a person is awaited, too; what he says meanwhile is kept.
     workers.current()?.kill('SIGKILL');
     await world.confirm(handle);
     const state = await world.until(handle, 'closed', (seen) => seen.state === 'closed', 60_000);
-    await workers.stop();
 
-    expect(crashes.fired()).toEqual(BOUNDARIES);
-    expect(workers.deaths).toEqual([...BOUNDARIES, 'while waiting'].map(() => 'SIGKILL'));
+    expect(crashes.fired()).toEqual(boundaries);
+    expect(workers.deaths).toEqual([...boundaries, 'while waiting'].map(() => 'SIGKILL'));
     expect(state).toMatchObject({ outcome: 'rolled-back', record: { behind: false }, clock: { breached: false }, remains: [] });
-    expect(state.steps.map((step) => [step.id, step.state])).toEqual([...COMPONENTS.flatMap((name) => ['deploy', 'smoke', 'health', 'served'].map((what) => [`${name}.${what}`, 'done'])), ['availability', 'confirmed']]);
-    await expectOneEffectEach(world, state.rollbackId, COMPONENTS);
-    await expectRecord(world, state.rollbackId, state.record.entries);
-  }));
+    expect(state.steps.map((step) => [step.id, step.state])).toEqual([...stepsOf(components).map((step) => [step, 'done']), ['availability', 'confirmed']]);
+    await expectOneEffectEach(world, state.rollbackId, components);
+    await expectRecord(world, state, components);
+  });
 
-  it('is suspended before and inside apply beyond its heartbeat: another takes over, and it does nothing more when it wakes', { timeout: 90_000 }, () => inWorld({ shops: ['web', 'api'].map((name) => ({ ...BOOTS, name })) }, async (world) => {
+  it('is suspended before and inside apply beyond its heartbeat: another takes over, and it does nothing more when it wakes', { timeout: 120_000 }, async (context) => {
+    const world = await worldOf(context, { shops: ['web', 'api'].map((name) => ({ ...BOOTS, name })) });
     await Promise.all(['web', 'api'].map((name) => world.badRelease(name)));
     const [before, inside] = ['stop@web.deploy:before-apply', 'stop@api.deploy:word=switching'];
     const crashes = new Crashes(join(world.folder, 'crashes'), [before, inside]);
@@ -79,11 +85,12 @@ describe.concurrent('a worker', () => {
     expect(state.outcome).toBe('rolled-back');
     await expectOneEffectEach(world, state.rollbackId, ['web', 'api']);
     const entries = await entriesOf(world, state.rollbackId);
-    expect(entries.filter((one) => one.type === 'step').map((one) => one['step'])).toEqual(['web', 'api'].flatMap((name) => ['deploy', 'smoke', 'health', 'served'].map((what) => `${name}.${what}`)));
+    expect(entries.filter((one) => one.type === 'step').map((one) => one['step'])).toEqual(stepsOf(['web', 'api']));
     expect(entries.filter((one) => one.type === 'late-attempt')).toEqual([]);
-  }));
+  });
 
-  it('is killed when the end is written, and somebody deploys before another looks: it stays as it was written', { timeout: 90_000 }, () => inWorld({}, async (world) => {
+  it('is killed when the end is written, and somebody deploys before another looks: it stays as it was written', { timeout: 90_000 }, async (context) => {
+    const world = await worldOf(context);
     await world.badRelease();
     const crashes = new Crashes(join(world.folder, 'crashes'), ['closeRollback:after-finish']);
     const first = await world.worker(crashes.env, CRASHING_WORKER);
@@ -99,50 +106,50 @@ describe.concurrent('a worker', () => {
     expect(await world.store.rollback(state.rollbackId)).toMatchObject({ outcome: 'rolled-back' });
     expect(await world.ownEffects()).toHaveLength(1);
     expect((await entriesOf(world, state.rollbackId)).filter((one) => one.type === 'closed')).toHaveLength(1);
-  }));
+  });
 
-  it('is killed after its dispatch has reached GitHub and before the answer: the run is found again, not dispatched again', { timeout: 90_000 }, async ({ onTestFinished }) => {
-    const github = await startFakeGithub({ served: { docs: 'v2' }, plans: [{ states: [{ status: 'in_progress', ms: 6_000 }] }], faults: [{ method: 'POST', path: '/dispatches$', after: true, delayMs: 30_000 }] });
+  it('is killed after its dispatch has reached GitHub and before the answer: the run is found again, not dispatched again', { timeout: 90_000 }, async (context) => {
+    const github = await startFakeGithub({ served: { docs: 'v2' }, plans: [{ states: [{ status: 'waiting', ms: null }] }], faults: [{ method: 'POST', path: '/dispatches$', after: true, delayMs: 30_000 }] });
     const yaml = [
       '      docs:', '        type: storefront', '        adapter: github-actions',
       `        options: { repository: acme/shop, workflow: rollback.yml, baseUrl: "${github.url}", pollSeconds: 0.1, findSeconds: 1, followSeconds: 30 }`,
       `        served: { url: "${github.url}/_served/docs", json: version }`, 'channels: { incident: [{ file: ./incidents.log }] }',
     ];
-    onTestFinished(() => github.stop());
-    await inWorld({ shops: [], yaml, env: { GITHUB_TOKEN: 'fake-token' } }, async (world) => {
-      await world.recorded('docs', 'v1', true);
-      await world.recorded('docs', 'v2', false);
-      const first = await world.worker();
-      const handle = await world.start({ components: ['docs'], targets: { docs: 'v1' } });
-      await vi.waitFor(async () => { expect(await github.dispatches()).toBe(1); }, { timeout: 20_000 });
-      expect((await world.state(handle)).steps[0]).toMatchObject({ id: 'docs.deploy', state: 'running' });
-      await world.end(first);
-      expect(first.signalCode).toBe('SIGKILL');
-      await world.worker();
-      await world.waiting(handle);
-      await world.confirm(handle);
-      const state = await world.closed(handle);
-      expect(state).toMatchObject({ outcome: 'rolled-back', record: { behind: false } });
-      const [deploy] = state.steps;
-      expect(deploy).toMatchObject({ state: 'done', attempts: 2 });
-      const ledger = await github.ledger();
-      expect(ledger.filter((one) => one.event === 'dispatch')).toEqual([expect.objectContaining({ operation: `${state.rollbackId}/docs.deploy/0`, run: deploy?.receipt?.ids?.['runId'] })]);
-      expect((await github.requests()).filter((one) => one.startsWith('POST'))).toHaveLength(1);
-      expect(await github.served('docs')).toBe('v1');
-      expect(verifyChain(await chainOf(world), digest)).toEqual([]);
-    });
+    context.onTestFinished(() => github.stop());
+    const world = await worldOf(context, { shops: [], yaml, env: { GITHUB_TOKEN: 'fake-token' } });
+    await world.recorded('docs', 'v1', true);
+    await world.recorded('docs', 'v2', false);
+    const first = await world.worker();
+    const handle = await world.start({ components: ['docs'], targets: { docs: 'v1' } });
+    await vi.waitFor(async () => { expect(await github.dispatches()).toBe(1); }, { timeout: 20_000 });
+    expect((await world.state(handle)).steps[0]).toMatchObject({ id: 'docs.deploy', state: 'running' });
+    await world.end(first);
+    expect(first.signalCode).toBe('SIGKILL');
+    await world.worker();
+    // Only the second attempt has an id to follow.
+    await vi.waitFor(async () => { expect((await github.requests()).filter((one) => /\/actions\/runs\/\d+$/.test(one))).not.toEqual([]); }, { timeout: 20_000 });
+    await github.control({ approve: true });
+    await world.waiting(handle);
+    await world.confirm(handle);
+    const state = await world.closed(handle);
+    expect(state).toMatchObject({ outcome: 'rolled-back', record: { behind: false } });
+    const [deploy] = state.steps;
+    expect(deploy).toMatchObject({ state: 'done', attempts: 2 });
+    const ledger = await github.ledger();
+    expect(ledger.filter((one) => one.event === 'dispatch')).toEqual([expect.objectContaining({ operation: `${state.rollbackId}/docs.deploy/0`, run: deploy?.receipt?.ids?.['runId'] })]);
+    expect((await github.requests()).filter((one) => one.startsWith('POST'))).toHaveLength(1);
+    expect(await github.served('docs')).toBe('v1');
+    expect(verifyChain(await chainOf(world), digest)).toEqual([]);
   });
 });
 
-async function inWorld(options: WorldOptions, test: (world: World) => Promise<void>): Promise<void> {
+async function worldOf(context: TestContext, options: WorldOptions = {}): Promise<World> {
   const world = await World.create(options);
-  try {
-    await test(world);
-  } finally {
-    await world.close();
-  }
+  context.onTestFinished(() => world.close());
+  return world;
 }
 
+const stepsOf = (components: readonly string[]): string[] => components.flatMap((name) => ['deploy', 'smoke', 'health', 'served'].map((what) => `${name}.${what}`));
 const targetsOf = (components: readonly string[]): Record<string, string> => Object.fromEntries(components.map((name) => [name, 'v1.0.0']));
 
 /** The kernel's letter for what a process does; T: suspended by a signal. */
@@ -164,27 +171,25 @@ async function expectOneEffectEach(world: World, rollbackId: string, components:
   }
 }
 
-/** Starts another worker whenever one has died. */
-function keepAWorker(world: World, crashes: Crashes): { deaths: (string | null)[]; current: () => ChildProcess | undefined; stop: () => Promise<void> } {
+/** Starts another worker whenever one has died, until the test has ended. */
+function keepAWorker(context: TestContext, world: World, crashes: Crashes): { deaths: (string | null)[]; current: () => ChildProcess | undefined } {
   const deaths: (string | null)[] = [];
   let child: ChildProcess | undefined;
-  const stopping = new AbortController();
+  const ended = new AbortController();
   const keeping = (async () => {
-    while (!stopping.signal.aborted) {
+    while (!ended.signal.aborted) {
       child = await world.worker(crashes.env, CRASHING_WORKER);
+      if (ended.signal.aborted) await world.end(child);
       if (child.signalCode === null && child.exitCode === null) await once(child, 'exit');
-      if (!stopping.signal.aborted) deaths.push(child.signalCode);
+      if (!ended.signal.aborted) deaths.push(child.signalCode);
     }
   })();
-  return {
-    deaths,
-    current: () => child,
-    stop: async () => {
-      stopping.abort();
-      if (child) await world.end(child);
-      await keeping;
-    },
-  };
+  context.onTestFinished(async () => {
+    ended.abort();
+    if (child) await world.end(child);
+    await keeping;
+  });
+  return { deaths, current: () => child };
 }
 
 async function chainOf(world: World): Promise<StoredEntry[]> {
@@ -195,15 +200,14 @@ async function chainOf(world: World): Promise<StoredEntry[]> {
 
 const entriesOf = async (world: World, rollbackId: string): Promise<RecordEntry[]> => (await world.store.entriesOf(rollbackId)).map((one) => JSON.parse(one.body) as RecordEntry); // Our own writer's.
 
-async function expectRecord(world: World, rollbackId: string, entries: number): Promise<void> {
-  const chain = await chainOf(world);
-  expect(verifyChain(chain, digest)).toEqual([]);
+async function expectRecord(world: World, { rollbackId, record }: RollbackState, components: readonly string[]): Promise<void> {
+  expect(verifyChain(await chainOf(world), digest)).toEqual([]);
   const own = await entriesOf(world, rollbackId);
-  expect(entries).toBe(own.filter((one) => one.type !== 'history').length);
-  const steps = own.filter((one) => one.type === 'step').map((one) => `${String(one['step'])}/${String(one['generation'])}`);
-  expect(steps.toSorted()).toEqual(COMPONENTS.flatMap((name) => ['deploy', 'smoke', 'health', 'served'].map((what) => `${name}.${what}/0`)).toSorted());
+  expect(record.entries).toBe(own.filter((one) => one.type !== 'history').length);
+  expect(own.filter((one) => one.type === 'step').map((one) => `${String(one['step'])}/${String(one['generation'])}`)).toEqual(stepsOf(components).map((step) => `${step}/0`));
   expect(own.map((one) => one.type).filter((type) => type !== 'step' && type !== 'history')).toEqual(['opened', 'answer', 'closed']);
-  await expect(rowOf(world, rollbackId)).resolves.toMatchObject({ status: 'success', outcome: 'rolled-back', held: '0', restored: String(COMPONENTS.length), taken_back: String(COMPONENTS.length) });
+  const each = String(components.length);
+  await expect(rowOf(world, rollbackId)).resolves.toEqual({ status: 'success', outcome: 'rolled-back', held: '0', restored: each, taken_back: each });
 }
 
 async function rowOf(world: World, rollbackId: string): Promise<unknown> {
