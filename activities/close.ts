@@ -41,8 +41,11 @@ export interface Closed {
 
 export async function closeRollback(work: CloseWork, deps: Dependencies, attempt: Attempt): Promise<Closed> {
   const { rollbackId, outcome, at, steps, machineMs, humanMs, breached, closing } = work;
-  // A successor, or a run reset to its start, that could not even begin gives up nothing of what it was to go on with.
-  if (outcome === 'refused' && attempt.runId !== rollbackId) return { drifted: [], warnings: [], record: (await appendOrKeep(deps, attempt, rollbackId, work.entries)).record };
+  // A successor, or a run reset to its start, that could not even begin gives up nothing of what it was to go on with; and what was never opened has no end.
+  if (outcome === 'refused' && (attempt.runId !== rollbackId || (await deps.store.rollback(rollbackId)) === null)) {
+    const { record } = await appendOrKeep(deps, attempt, rollbackId, work.entries);
+    return { record, warnings: [], drifted: [] };
+  }
   // An earlier attempt has written the end and died before it could say so: what has changed since is no longer this rollback's.
   const written = await deps.store.find(`${attempt.runId}/closed`).catch(() => null);
   const drifted = written ? [] : await drift(work, deps, attempt);

@@ -91,7 +91,7 @@ async function open(progress: Progress, malformed: string | null): Promise<Opene
     progress.refuse('platform-unavailable', `the plan could not be made: ${rootCause(error) ?? error.message}`, input?.by ?? 'unknown', Date.now());
     // It may have claimed before it fell silent: what it holds is given up.
     const entries = progress.takeUnrecorded(Date.now());
-    progress.outcome = 'refused';
+    progress.ending = true;
     await closeSoon({ ...closingOf(progress, 'refused'), entries }).then(
       (closed) => {
         recorded(progress, closed.record, []);

@@ -289,8 +289,8 @@ describe('from outside', () => {
 describe('from outside, with no worker to see it', () => {
   let alone: World;
   beforeAll(async () => {
-    alone = await World.create({ shops: ['unseen', 'unheard', 'unlucky', 'stuck'].map((name) => ({ ...BOOTS, name })), yaml: YAML });
-    await Promise.all(['unseen', 'unheard', 'unlucky', 'stuck'].map((name) => bad(name, alone)));
+    alone = await World.create({ shops: ['unseen', 'unheard', 'unlucky', 'luckless', 'stuck'].map((name) => ({ ...BOOTS, name })), yaml: YAML });
+    await Promise.all(['unseen', 'unheard', 'unlucky', 'luckless', 'stuck'].map((name) => bad(name, alone)));
   });
   afterAll(() => alone.close());
 
@@ -310,7 +310,7 @@ describe('from outside, with no worker to see it', () => {
     await unheard?.signal('assign', { role: 'operator', to: 'zoe', by: 'ana', reason: 'end of shift' });
     await terminated(unheard as WorkflowHandle, unheardId, alone);
 
-    const crashes = new Crashes(join(alone.folder, 'crashes'), ['fail@openRollback:before-open']);
+    const crashes = new Crashes(join(alone.folder, 'crashes'), ['fail@openRollback:before-open', 'fail@openRollback:before-open#2', 'fail@openRollback:after-open']);
     await alone.worker(crashes.env, CRASHING_WORKER);
     for (const name of ['unseen', 'unheard', 'unlucky']) expect(await told(name, 'abandoned', alone), name).toHaveLength(1);
     const [loop] = await told('stuck', 'stuck', alone);
@@ -319,11 +319,19 @@ describe('from outside, with no worker to see it', () => {
     expect(await alone.ownEffects('stuck')).toEqual([]);
 
     // A successor that cannot be opened must not end what it wanted to resume.
-    const failed: RollbackState = await (await resume('unlucky', unluckyId, {}, alone)).result();
-    expect(crashes.fired()).toEqual(crashes.points);
-    expect(failed).toMatchObject({ outcome: 'refused', refusals: [{ rule: 'platform-unavailable', explanation: expect.stringContaining('armed to fail') }] });
+    const unopened = { outcome: 'refused', record: { behind: false }, refusals: [{ rule: 'platform-unavailable', explanation: expect.stringContaining('armed to fail') }] };
+    expect(await alone.closed(await resume('unlucky', unluckyId, {}, alone))).toMatchObject(unopened);
     expect(await alone.store.rollback(unluckyId)).toMatchObject({ outcome: null });
     expect(await alone.store.claims({ rollbackId: unluckyId })).toHaveLength(1);
+
+    // A first start that cannot be opened holds nothing, whether it failed before or after it had taken its claim.
+    for (const _ of ['before', 'after']) {
+      const { rollbackId } = await alone.closed(await start('luckless', {}, alone)).then((state) => { expect(state).toMatchObject(unopened); return state; });
+      expect((await recordOf(rollbackId, alone)).map((one) => one.type)).toContain('refusal');
+    }
+    expect(crashes.fired()).toEqual(crashes.points);
+    expect(await alone.store.claims({ components: ['luckless'] })).toEqual([]);
+    expect(await alone.ownEffects('luckless')).toEqual([]);
 
     for (const [name, rollbackId] of [['unlucky', unluckyId], ['unseen', unseenId], ['unheard', unheardId]] as const) {
       const successor = await resume(name, rollbackId, {}, alone);

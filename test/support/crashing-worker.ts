@@ -1,7 +1,7 @@
 /**
  * A worker that meets its end at a named boundary, once each: BACKOUT_CRASH_AT lists the points, separated by commas, and a file per point under
  * BACKOUT_CRASH_DIR remembers that it fired, over all workers that share the folder. A point is killed at (SIGKILL); `stop@` before it suspends
- * (SIGSTOP), `fail@` throws what no retry helps against.
+ * (SIGSTOP), `fail@` throws what no retry helps against; `#2` behind it is the same point once more.
  *
  *   openRollback:before-open   :after-open         closeRollback:before-finish   :after-finish
  *   STEP:before-find           :after-find         what a later attempt asks the record
@@ -85,7 +85,7 @@ class Armed {
 
   reach(step: string, boundary: string): void {
     for (const point of this.crashes.points) {
-      const [act, where] = point.includes('@') ? [point.slice(0, point.indexOf('@')), point.slice(point.indexOf('@') + 1)] : ['kill', point];
+      const [, act = 'kill', where = ''] = /^(?:(\w+)@)?(.*?)(?:#\d+)?$/.exec(point) ?? [];
       if (matches(where, step, boundary)) this.fire(point, act, step);
     }
   }
