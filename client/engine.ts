@@ -1,17 +1,38 @@
-/** The few things Backout's commands ask of Temporal. Field numbers are those of temporal.api 1.62; they never change their meaning. */
-import { randomUUID } from 'node:crypto';
+/** The few things Backout's commands ask of Temporal, over the SDK's client; every call has a deadline and fails in our words. */
+import {
+  Client,
+  Connection,
+  WorkflowExecutionAlreadyStartedError,
+  WorkflowFailedError,
+  WorkflowUpdateFailedError,
+  type WorkflowExecutionDescription,
+  type WorkflowExecutionInfo,
+} from '@temporalio/client';
+import { ApplicationFailure, defaultPayloadConverter, type Payload } from '@temporalio/common';
 import { TASK_QUEUE } from '../model/task-queue.ts';
-import { Channel, encode, type Decoded, type Fields } from './grpc.ts';
-import { failureOf, payload, payloads, runOf, valueOf, type Run } from './payloads.ts';
-import { CallError, EXIT, GRPC, isNotFound, Problem } from './problem.ts';
+import { CallError, EXIT, GRPC, grpcCode, isNotFound, Problem, reasonOf } from './problem.ts';
 import type { TemporalSettings } from './settings.ts';
 
 /** A worker that lives answers within milliseconds; one that was just killed is noticed by the server within this. */
 const ANSWER_MS = 4_000;
-const LONG_POLL_MS = 60_000;
 /** A worker's long poll lasts a minute. */
 const POLLED_SECONDS = 75;
-const SERVICE = '/temporal.api.workflowservice.v1.WorkflowService/';
+/** The API's number for the queue of workflow tasks. */
+const WORKFLOW_TASKS = 1;
+
+export type RunStatus = WorkflowExecutionInfo['status']['name'];
+
+export interface Run {
+  readonly id: string;
+  readonly runId: string;
+  readonly type: string;
+  readonly status: RunStatus;
+  readonly startedAt: string;
+  readonly closedAt: string | null;
+  readonly historyLength: number;
+  readonly attributes: Readonly<Record<string, unknown>>;
+}
+
 /** The request an execution was started with. */
 export interface First {
   readonly kind: string;
@@ -37,74 +58,55 @@ export class UpdateFailed extends Error {
   }
 }
 
-/** Enumerations of the API, by number. */
-const [REUSE_ALWAYS, CONFLICT_FAIL, CLOSE_EVENT, STAGE_COMPLETED, WORKFLOW_TASKS, QUERY_ALWAYS] = [1, 1, 2, 3, 1, 1];
-
-const execution = (id: string, runId?: string): Fields => [
-  [1, id],
-  [2, runId],
-];
-
 export class Engine {
   readonly settings: TemporalSettings;
-  private readonly channel: Channel;
-  private readonly identity = `backout-cli@${process.pid}`;
+  readonly client: Client;
+  readonly connection: Connection;
 
   constructor(settings: TemporalSettings) {
     this.settings = settings;
-    const { options, namespace } = settings;
-    this.channel = new Channel({
-      address: /:\d+$/.test(options.address) ? options.address : `${options.address}:7233`,
-      tls: tlsOf(options),
-      headers: { 'temporal-namespace': namespace, ...headersOf(options) },
-    });
+    // Without the SDK's retries: who is away is said at once, and the commands that wait try again by themselves.
+    this.connection = Connection.lazy({ ...settings.options, interceptors: [] });
+    this.client = new Client({ connection: this.connection, namespace: settings.namespace, identity: `backout-cli@${process.pid}` });
   }
 
-  close(): void {
-    this.channel.close();
+  close(): Promise<void> {
+    return this.connection.close();
   }
 
-  async describe(id: string, runId?: string): Promise<Run> {
-    const answer = await this.call('DescribeWorkflowExecution', [[2, execution(id, runId)]]);
-    const info = answer.message(2);
-    if (!info) throw new CallError(GRPC.notFound, `workflow not found for ID: ${id}`);
-    return runOf(info);
+  describe(id: string, runId?: string): Promise<Run> {
+    return this.call(async () => runOf(await this.handle(id, runId).describe()));
   }
 
   /** Newest first, as the server lists them. */
-  async list(query: string, limit: number): Promise<Run[]> {
-    const runs: Run[] = [];
-    let token: Buffer | null = null;
-    do {
-      const answer: Decoded = await this.call('ListWorkflowExecutions', [
-        [2, Math.min(limit, 1000)],
-        [3, token],
-        [4, query],
-      ]);
-      runs.push(...answer.messages(1).map(runOf));
-      token = answer.bytes(2);
-    } while (token !== null && token.length > 0 && runs.length < limit);
-    return runs.slice(0, limit);
+  list(query: string, limit: number): Promise<Run[]> {
+    return this.call(async () => {
+      const runs: Run[] = [];
+      for await (const info of this.client.workflow.list({ query, pageSize: Math.min(limit, 1000) })) {
+        runs.push(runOf(info));
+        if (runs.length >= limit) break;
+      }
+      return runs;
+    });
   }
 
   /** The new run's id; null: one runs under this Id already. */
   async start({ type, id, input, summary, timeoutSeconds }: NewRun): Promise<string | null> {
     try {
-      const answer = await this.call('StartWorkflowExecution', [
-        [2, id],
-        [3, [[1, type]]],
-        [4, [[1, TASK_QUEUE]]],
-        [5, payloads(input)],
-        [6, timeoutSeconds === undefined ? null : [[1, timeoutSeconds]]],
-        [9, this.identity],
-        [10, randomUUID()],
-        [11, REUSE_ALWAYS],
-        [22, CONFLICT_FAIL],
-        [23, [[1, payload(summary)]]],
-      ]);
-      return answer.text(1);
+      const handle = await this.call(() =>
+        this.client.workflow.start(type, {
+          workflowId: id,
+          taskQueue: TASK_QUEUE,
+          args: [input],
+          staticSummary: summary,
+          workflowIdReusePolicy: 'ALLOW_DUPLICATE',
+          workflowIdConflictPolicy: 'FAIL',
+          ...(timeoutSeconds === undefined ? {} : { workflowExecutionTimeout: `${timeoutSeconds}s` }),
+        }),
+      );
+      return handle.firstExecutionRunId;
     } catch (error) {
-      if (error instanceof CallError && error.code === GRPC.alreadyExists) return null;
+      if (error instanceof WorkflowExecutionAlreadyStartedError) return null;
       throw error;
     }
   }
@@ -112,168 +114,138 @@ export class Engine {
   /** From the first event: needs no worker. Null where the history is gone. */
   async first(id: string, runId?: string): Promise<First | null> {
     try {
-      const answer = await this.call('GetWorkflowExecutionHistory', [
-        [2, execution(id, runId)],
-        [3, 1],
-      ]);
-      const begun = answer.message(1)?.messages(1)[0]?.message(6);
-      return begun ? { kind: begun.message(1)?.text(1) ?? '', runId: begun.text(14), input: valueOf(begun.message(6)) } : null;
+      const { namespace } = this.settings;
+      const execution = { workflowId: id, ...(runId === undefined ? {} : { runId }) };
+      const { history } = await this.call(() => this.connection.workflowService.getWorkflowExecutionHistory({ namespace, execution, maximumPageSize: 1 }));
+      const begun = history?.events?.[0]?.workflowExecutionStartedEventAttributes;
+      return begun ? { kind: begun.workflowType?.name ?? '', runId: begun.originalExecutionRunId ?? '', input: jsonOf(begun.input?.payloads?.[0]) } : null;
     } catch (error) {
       if (isNotFound(error)) return null;
       throw error;
     }
   }
 
-  async query<T>(id: string, runId: string | undefined, name: string, ms = ANSWER_MS): Promise<T> {
-    const answer = await this.call(
-      'QueryWorkflow',
-      [
-        [2, execution(id, runId)],
-        [3, [[1, name]]],
-        [4, QUERY_ALWAYS],
-      ],
-      ms,
-    );
-    return valueOf(answer.message(1)) as T; // Our own workflow's answer.
+  query<T>(id: string, runId: string | undefined, name: string, ms = ANSWER_MS): Promise<T> {
+    return this.call(() => this.handle(id, runId).query<T>(name), ms);
   }
 
-  /** Null: taken in, and not answered yet. The same update id again is the same update. Throws UpdateFailed. */
-  async update<T>(id: string, name: string, message: unknown, updateId: string, ms: number): Promise<T | null> {
-    const answer = await this.call(
-      'UpdateWorkflowExecution',
-      [
-        [2, execution(id)],
-        [4, [[1, STAGE_COMPLETED]]],
-        [
-          5,
-          [
-            [
-              1,
-              [
-                [1, updateId],
-                [2, this.identity],
-              ],
-            ],
-            [
-              2,
-              [
-                [2, name],
-                [3, payloads(message)],
-              ],
-            ],
-          ],
-        ],
-      ],
-      ms,
-    );
-    const outcome = answer.message(2);
-    const failure = outcome?.message(2);
-    if (failure) throw new UpdateFailed(failure.message(5)?.text(1) ?? '', failure.text(1));
-    return outcome ? (valueOf(outcome.message(1)) as T) : null; // Our own workflow's answer.
+  /** The same update id again is the same update. Throws UpdateFailed. */
+  async update<T>(id: string, name: string, message: unknown, updateId: string, ms: number): Promise<T> {
+    try {
+      return await this.call(() => this.handle(id).executeUpdate<T, [unknown]>(name, { args: [message], updateId }), ms);
+    } catch (error) {
+      if (!(error instanceof WorkflowUpdateFailedError)) throw error;
+      const type = error.cause instanceof ApplicationFailure ? (error.cause.type ?? '') : '';
+      throw new UpdateFailed(type, error.cause?.message ?? error.message);
+    }
   }
 
-  async signal(id: string, name: string, message: unknown): Promise<void> {
-    await this.call('SignalWorkflowExecution', [
-      [2, execution(id)],
-      [3, name],
-      [4, payloads(message)],
-      [5, this.identity],
-      [6, randomUUID()],
-    ]);
+  signal(id: string, name: string, message: unknown): Promise<void> {
+    return this.call(() => this.handle(id).signal(name, message));
   }
 
   async terminate(id: string, reason: string): Promise<void> {
-    await this.call('TerminateWorkflowExecution', [
-      [2, execution(id)],
-      [3, reason],
-      [5, this.identity],
-    ]);
+    await this.call(() => this.handle(id).terminate(reason));
   }
 
   /** Waits for the end. Throws where it failed. */
   async result(id: string, runId: string, signal: AbortSignal): Promise<unknown> {
-    let token: Buffer | null = null;
-    for (;;) {
-      const answer: Decoded = await this.call(
-        'GetWorkflowExecutionHistory',
-        [
-          [2, execution(id, runId)],
-          [4, token],
-          [5, true],
-          [6, CLOSE_EVENT],
-        ],
-        LONG_POLL_MS,
-        signal,
-      );
-      const event = answer.message(1)?.messages(1)[0];
-      token = answer.bytes(3);
-      if (!event) continue;
-      const completed = event.message(7);
-      if (completed) return valueOf(completed.message(1));
+    try {
+      return (await this.connection.withAbortSignal(signal, () => this.handle(id, runId).result())) as unknown; // Whatever the workflow returns.
+    } catch (error) {
+      if (!(error instanceof WorkflowFailedError)) throw this.inWords(error);
       throw new Problem(
         EXIT.failed,
         'unexpected',
-        `${id} did not complete: ${failureOf(event.message(8)?.message(1) ?? null)}`,
+        `${id} did not complete: ${reasonOf(error.cause ?? error)}`,
         'see its execution in the Temporal UI',
+        {},
+        error,
       );
     }
   }
 
   /** Workers that have polled lately. One that was killed since is still among them. */
   async pollers(): Promise<string[]> {
-    const answer = await this.call('DescribeTaskQueue', [
-      [2, [[1, TASK_QUEUE]]],
-      [3, WORKFLOW_TASKS],
-    ]);
-    return answer
-      .messages(1)
-      .filter((one) => Date.now() / 1000 - (one.message(1)?.number(1) ?? 0) < POLLED_SECONDS)
-      .map((one) => one.text(2));
+    const { namespace } = this.settings;
+    const { pollers } = await this.call(() =>
+      this.connection.workflowService.describeTaskQueue({ namespace, taskQueue: { name: TASK_QUEUE }, taskQueueType: WORKFLOW_TASKS }),
+    );
+    return (pollers ?? []).filter((one) => Date.now() / 1000 - Number(one.lastAccessTime?.seconds ?? 0) < POLLED_SECONDS).map((one) => one.identity ?? '');
   }
 
-  private async call(method: string, fields: Fields, ms = ANSWER_MS, signal?: AbortSignal): Promise<Decoded> {
-    const { namespace, from } = this.settings;
+  private handle(id: string, runId?: string) {
+    return this.client.workflow.getHandle(id, runId);
+  }
+
+  private async call<T>(work: () => Promise<T>, ms = ANSWER_MS): Promise<T> {
     try {
-      return await this.channel.call(SERVICE + method, encode([[1, namespace], ...fields]), { ms, signal });
+      return await this.connection.withDeadline(Date.now() + ms, work);
     } catch (error) {
-      if (!(error instanceof CallError)) throw error;
-      const remedy =
-        from === 'the default'
-          ? 'start `backout dev`, or give --address or TEMPORAL_ADDRESS'
-          : `see whether it runs, or correct ${from}; \`backout dev\` brings one along`;
-      const away = (what: string, then: string): Problem =>
-        new Problem(EXIT.unreachable, 'temporal-unreachable', `Temporal at ${this.channel.address} (from ${from}) ${what}: ${error.message}`, then, {}, error);
-      if (error.code === GRPC.unavailable) throw away('cannot be reached', remedy);
-      if (error.code === GRPC.unauthenticated || error.code === GRPC.denied)
-        throw away('does not allow this', 'correct the API key or certificate of the environment');
-      if (error.code === GRPC.notFound && /namespace/i.test(error.message))
-        throw new Problem(
-          EXIT.usage,
-          'unknown-name',
-          `Temporal at ${this.channel.address} has no namespace ${namespace}`,
-          'correct --namespace or TEMPORAL_NAMESPACE',
-          {},
-          error,
-        );
-      throw error;
+      throw this.inWords(error);
     }
   }
+
+  /** gRPC's own code where there is one; what is the SDK's own, and ours, stays as it is. */
+  private inWords(error: unknown): unknown {
+    const code = codeOf(error);
+    if (code === null) return error;
+    const { namespace, from, options } = this.settings;
+    const message = reasonOf(error);
+    const remedy =
+      from === 'the default'
+        ? 'start `backout dev`, or give --address or TEMPORAL_ADDRESS'
+        : `see whether it runs, or correct ${from}; \`backout dev\` brings one along`;
+    const away = (what: string, then: string): Problem =>
+      new Problem(EXIT.unreachable, 'temporal-unreachable', `Temporal at ${options.address} (from ${from}) ${what}: ${message}`, then, {}, error);
+    if (code === GRPC.unavailable) return away('cannot be reached', remedy);
+    if (code === GRPC.unauthenticated || code === GRPC.denied) return away('does not allow this', 'correct the API key or certificate of the environment');
+    if (code === GRPC.notFound && /namespace/i.test(message)) {
+      return new Problem(
+        EXIT.usage,
+        'unknown-name',
+        `Temporal at ${options.address} has no namespace ${namespace}`,
+        'correct --namespace or TEMPORAL_NAMESPACE',
+        {},
+        error,
+      );
+    }
+    return new CallError(code, message, error);
+  }
 }
 
-function tlsOf({ tls, apiKey }: TemporalSettings['options']): object | null {
-  if (!tls && (apiKey === undefined || tls === false)) return null;
-  if (typeof tls !== 'object' || tls === null) return {};
-  const { serverNameOverride, serverRootCACertificate, clientCertPair } = tls;
-  const pem = (bytes: Uint8Array): Buffer => Buffer.from(bytes);
-  return {
-    ...(serverNameOverride === undefined ? {} : { servername: serverNameOverride }),
-    ...(serverRootCACertificate ? { ca: pem(serverRootCACertificate) } : {}),
-    ...(clientCertPair ? { cert: pem(clientCertPair.crt), key: pem(clientCertPair.key) } : {}),
-  };
+/** The SDK has classes of its own for two of gRPC's codes. */
+function codeOf(error: unknown): number | null {
+  if (error instanceof WorkflowExecutionAlreadyStartedError || error instanceof WorkflowUpdateFailedError || error instanceof WorkflowFailedError) return null;
+  if (error instanceof Error && error.name === 'WorkflowNotFoundError') return GRPC.notFound;
+  if (error instanceof Error && error.name === 'WorkflowUpdateRPCTimeoutOrCancelledError') return GRPC.deadline;
+  return grpcCode(error);
 }
 
-function headersOf({ apiKey, metadata }: TemporalSettings['options']): Record<string, string> {
-  const plain = Object.entries(metadata ?? {}).filter((entry): entry is [string, string] => typeof entry[1] === 'string');
-  const key = typeof apiKey === 'function' ? apiKey() : apiKey;
-  return { ...Object.fromEntries(plain), ...(key === undefined ? {} : { authorization: `Bearer ${key}` }) };
+type Described = Omit<WorkflowExecutionInfo, 'raw' | 'parentExecution' | 'rootExecution'>;
+
+const runOf = (info: Described & { readonly raw: unknown }): Run => ({
+  id: info.workflowId,
+  runId: info.runId,
+  type: info.type,
+  status: info.status.name,
+  startedAt: info.startTime.toISOString(),
+  closedAt: info.closeTime?.toISOString() ?? null,
+  historyLength: info.historyLength,
+  attributes: Object.fromEntries(Object.entries(attributesOf(info.raw)).map(([name, value]) => [name, jsonOf(value)])),
+});
+
+/** A description wraps what a list gives as it is; both are the API's own message. */
+function attributesOf(raw: unknown): Record<string, Payload> {
+  const { workflowExecutionInfo, searchAttributes } = raw as Partial<WorkflowExecutionDescription['raw']> & Partial<WorkflowExecutionInfo['raw']>;
+  return (workflowExecutionInfo ?? { searchAttributes }).searchAttributes?.indexedFields ?? {};
+}
+
+/** What is not JSON, or encrypted, is nothing that a command could show. */
+function jsonOf(payload: Payload | null | undefined): unknown {
+  try {
+    return payload ? defaultPayloadConverter.fromPayload<unknown>(payload) : null;
+  } catch {
+    return null;
+  }
 }

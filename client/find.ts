@@ -1,6 +1,6 @@
 /** Which rollbacks there are, by Temporal and by the record, and which of them a person means. */
-import type { Engine } from './engine.ts';
-import type { Run } from './payloads.ts';
+import type { Engine, Run } from './engine.ts';
+
 import { KINDS, isKind, type Kind } from '../model/policy.ts';
 import { OUTCOMES, type Outcome, type RollbackStateName } from '../model/state.ts';
 import type { Claim, RollbackEvent, Store } from '../store/store.ts';

@@ -115,7 +115,7 @@ const unexpected = (message: string, error?: Error): Said => ({
 const mistakesOf = (error: Error): Record<string, unknown> => ('mistakes' in error ? { mistakes: error.mistakes } : {});
 
 /** The SDK wraps what gRPC says; the code is on the innermost. */
-function grpcCode(error: unknown): number | null {
+export function grpcCode(error: unknown): number | null {
   for (let inner: unknown = error; inner instanceof Error; inner = inner.cause) {
     if ('code' in inner && typeof inner.code === 'number') return inner.code;
   }

@@ -1,6 +1,5 @@
 /** The state of one rollback: from its worker, else from the record [product.md 7]. */
-import type { Engine } from './engine.ts';
-import type { Run, RunStatus } from './payloads.ts';
+import type { Engine, Run, RunStatus } from './engine.ts';
 import type { Outcome, RollbackState } from '../model/state.ts';
 import { listRollbacks, unknown, type Meant } from './find.ts';
 import { stateFrom } from './recorded.ts';

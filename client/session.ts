@@ -6,13 +6,10 @@ import type { Engine } from './engine.ts';
 import { CallError, EXIT, GRPC, isNotFound, Problem, reasonOf } from './problem.ts';
 import { flagsOf, Settings, type Flags } from './settings.ts';
 
-const CONNECT_MS = 3_000;
-
 export class Session {
   readonly settings: Settings;
   readonly flags: Flags;
   private running: Promise<Engine> | null = null;
-  private sdk: Promise<{ readonly client: Client; readonly connection: Connection }> | null = null;
   private record: Promise<Store | null> | null = null;
 
   constructor(flags: Flags) {
@@ -25,9 +22,11 @@ export class Session {
     return (this.running ??= this.openEngine());
   }
 
-  /** The whole client of the SDK, for work on histories; takes six times a bare Node to load. Throws where Temporal is away. */
-  temporal(): Promise<{ readonly client: Client; readonly connection: Connection }> {
-    return (this.sdk ??= this.connect());
+  /** The SDK's client itself, for work on histories. Throws at once where Temporal is away. */
+  async temporal(): Promise<{ readonly client: Client; readonly connection: Connection }> {
+    const engine = await this.engine();
+    await engine.pollers();
+    return engine;
   }
 
   /** Null where no database is configured. Connects with the first query. */
@@ -47,27 +46,12 @@ export class Session {
   }
 
   async close(): Promise<void> {
-    await Promise.allSettled([
-      this.running?.then((engine) => {
-        engine.close();
-      }),
-      this.sdk?.then(({ connection }) => connection.close()),
-      this.record?.then((store) => store?.close()),
-    ]);
+    await Promise.allSettled([this.running?.then((engine) => engine.close()), this.record?.then((store) => store?.close())]);
   }
 
   private async openEngine(): Promise<Engine> {
     const [settings, { Engine }] = await Promise.all([this.settings.temporal(), import('./engine.ts')]);
     return new Engine(settings);
-  }
-
-  private async connect(): Promise<{ readonly client: Client; readonly connection: Connection }> {
-    // Says at once, and in our words, when nobody listens there: the SDK would try for as long as it may.
-    await (await this.engine()).pollers();
-    const { options, namespace } = await this.settings.temporal();
-    const { Client, Connection } = await import('@temporalio/client');
-    const connection = await Connection.connect({ ...options, connectTimeout: CONNECT_MS });
-    return { connection, client: new Client({ connection, namespace, identity: `backout-cli@${process.pid}` }) };
   }
 
   private async openStore(): Promise<Store | null> {

@@ -16,7 +16,10 @@ const DOWNLOAD_STALL_MS = 20_000;
 const BUILD_MAX_MS = 30 * 60_000;
 const EXECUTABLE = process.platform === 'win32' ? 'temporal.exe' : 'temporal';
 
-export interface FoundTemporal { readonly path: string; readonly from: 'path' | 'cache' | 'download' | 'build' }
+export interface FoundTemporal {
+  readonly path: string;
+  readonly from: 'path' | 'cache' | 'download' | 'build';
+}
 
 export interface FindOptions {
   readonly progress: Progress;
@@ -40,9 +43,12 @@ export async function findTemporal({ progress, env = process.env, signal }: Find
   signal?.throwIfAborted();
   if (await build(built, { progress, env, tried, signal })) return { path: built, from: 'build' };
   signal?.throwIfAborted();
-  throw new LocalProblem('temporal-missing', `No Temporal server was found or could be provided. Tried: ${tried.join('; ')}.`,
-    'Do one of these: install the `temporal` command (https://docs.temporal.io/cli); install Go 1.25 or later, so that it can be built once; '
-    + 'allow a network connection to temporal.download or proxy.golang.org; or set TEMPORAL_ADDRESS to a server that runs.');
+  throw new LocalProblem(
+    'temporal-missing',
+    `No Temporal server was found or could be provided. Tried: ${tried.join('; ')}.`,
+    'Do one of these: install the `temporal` command (https://docs.temporal.io/cli); install Go 1.25 or later, so that it can be built once; ' +
+      'allow a network connection to temporal.download or proxy.golang.org; or set TEMPORAL_ADDRESS to a server that runs.',
+  );
 }
 
 function cacheFolder(env: NodeJS.ProcessEnv): string {
@@ -76,11 +82,16 @@ async function isGood(path: string, tried: string[], isExpected: boolean): Promi
   return isNewEnough;
 }
 
-interface Attempt { readonly progress: Progress; readonly env: NodeJS.ProcessEnv; readonly tried: string[]; readonly signal: AbortSignal | undefined }
+interface Attempt {
+  readonly progress: Progress;
+  readonly env: NodeJS.ProcessEnv;
+  readonly tried: string[];
+  readonly signal: AbortSignal | undefined;
+}
 
 /** Bounded by progress, not by time: a slow line may take minutes, a dead one 20 s. Offline this takes half a second. */
 async function download(target: string, { progress, env, tried, signal }: Attempt): Promise<boolean> {
-  return intoPlace(target, tried, 'the SDK\'s own download', async (folder) => {
+  return intoPlace(target, tried, "the SDK's own download", async (folder) => {
     const script = fileURLToPath(new URL('sdk-download.ts', import.meta.url));
     const ended = new AbortController();
     const child = watch(spawn(process.execPath, [script, folder], { env, stdio: ['ignore', 'ignore', 'pipe'], ...(signal === undefined ? {} : { signal }) }));
@@ -116,9 +127,15 @@ async function build(target: string, { progress, env, tried, signal }: Attempt):
     progress(`building the Temporal server once, about 3 minutes (${SOURCE}, kept in ${target})`);
     const telling = setInterval(() => progress(`building the Temporal server once, about 3 minutes, ${seconds()} s so far`), 10_000);
     try {
-      const child = watch(spawn('go', ['install', SOURCE], {
-        env: { ...env, GOBIN: folder, GOWORK: 'off' }, cwd: folder, stdio: ['ignore', 'ignore', 'pipe'], timeout: BUILD_MAX_MS, ...(signal === undefined ? {} : { signal }),
-      }));
+      const child = watch(
+        spawn('go', ['install', SOURCE], {
+          env: { ...env, GOBIN: folder, GOWORK: 'off' },
+          cwd: folder,
+          stdio: ['ignore', 'ignore', 'pipe'],
+          timeout: BUILD_MAX_MS,
+          ...(signal === undefined ? {} : { signal }),
+        }),
+      );
       const failure = await child.finished;
       if (failure !== null) throw new Error(reasonOf(failure));
       progress(`built the Temporal server in ${seconds()} s`);
@@ -146,21 +163,34 @@ async function intoPlace(target: string, tried: string[], what: string, make: (f
   }
 }
 
-interface Watched { /** null: ended well; else its last words. */ readonly finished: Promise<string | null>; kill(): void }
+interface Watched {
+  /** null: ended well; else its last words. */ readonly finished: Promise<string | null>;
+  kill(): void;
+}
 
 function watch(child: ReturnType<typeof spawn>): Watched {
   let said = '';
-  child.stderr?.on('data', (chunk: Buffer) => { said = (said + chunk.toString('utf8')).slice(-8_000); });
+  child.stderr?.on('data', (chunk: Buffer) => {
+    said = (said + chunk.toString('utf8')).slice(-8_000);
+  });
   const finished = new Promise<string | null>((resolve) => {
     child.once('error', (error) => resolve(error.message));
     child.once('close', (code, signal) => resolve(code === 0 ? null : `${said}\nended with ${signal ?? `code ${code}`}`));
   });
-  return { finished, kill: () => { child.kill('SIGKILL'); } };
+  return {
+    finished,
+    kill: () => {
+      child.kill('SIGKILL');
+    },
+  };
 }
 
 /** One line out of a tool's last words: what is wrong, without the trace. */
 function reasonOf(output: string): string {
-  const lines = output.split('\n').map((line) => line.trim()).filter((line) => line !== '' && !line.startsWith('at ') && !line.startsWith('go: downloading'));
+  const lines = output
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '' && !line.startsWith('at ') && !line.startsWith('go: downloading'));
   const telling = lines.find((line) => /^Error: |dns error|error:|failed/i.test(line)) ?? lines.slice(-2).join(', ');
   const cause = /dns error[^:]*: [^:]*|connection refused|timed out|tls handshake[^:]*/i.exec(telling);
   return (cause?.[0] ?? telling).slice(0, 300);

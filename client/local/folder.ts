@@ -9,16 +9,34 @@ import { LocalProblem } from './problem.ts';
 import { bornAt, endLeftover, isAlive } from './processes.ts';
 
 /** A process, named so that a later one with the same pid is not taken for it. */
-export interface ProcessMark { readonly pid: number; readonly born: string | null }
+export interface ProcessMark {
+  readonly pid: number;
+  readonly born: string | null;
+}
 
-export interface Pids { readonly dev: ProcessMark; readonly temporal?: ProcessMark; readonly postgres?: ProcessMark }
+export interface Pids {
+  readonly dev: ProcessMark;
+  readonly temporal?: ProcessMark;
+  readonly postgres?: ProcessMark;
+}
 
-interface DevFile extends Partial<Services> { readonly startedAt: string; readonly pids: Pids }
+interface DevFile extends Partial<Services> {
+  readonly startedAt: string;
+  readonly pids: Pids;
+}
 
-interface Services { readonly temporalAddress: string; readonly namespace: string; readonly uiUrl: string | null; readonly databaseUrl: string }
+interface Services {
+  readonly temporalAddress: string;
+  readonly namespace: string;
+  readonly uiUrl: string | null;
+  readonly databaseUrl: string;
+}
 
 /** What a running `backout dev` tells the other commands of its folder. */
-export interface Dev extends Services { readonly pids: Pids; readonly startedAt: string }
+export interface Dev extends Services {
+  readonly pids: Pids;
+  readonly startedAt: string;
+}
 
 /** The folder beside the configuration, or in the working directory where there is none. */
 export function stateFolder(configPath: string | null, cwd = process.cwd()): string {
@@ -52,7 +70,9 @@ export async function claimFolder(folder: string): Promise<Claim> {
   return {
     publish: async (services, { temporal, postgres }) => {
       const pids: Pids = {
-        dev: own.pids.dev, ...(temporal === undefined ? {} : { temporal: await markOf(temporal) }), ...(postgres === undefined ? {} : { postgres: await markOf(postgres) }),
+        dev: own.pids.dev,
+        ...(temporal === undefined ? {} : { temporal: await markOf(temporal) }),
+        ...(postgres === undefined ? {} : { postgres: await markOf(postgres) }),
       };
       await rename(await temporaryFile(folder, { ...own, ...services, pids }), devPath(folder));
     },
@@ -67,8 +87,11 @@ export async function claimFolder(folder: string): Promise<Claim> {
 async function takeOver(folder: string): Promise<void> {
   const file = await read(folder);
   if (file !== null && (await isRunning(file.pids.dev))) {
-    throw new LocalProblem('already-running', `Backout already runs in ${folder} (pid ${file.pids.dev.pid}, since ${file.startedAt}).`,
-      `Use it as it is, stop it with Ctrl-C or \`kill ${file.pids.dev.pid}\`, or start from another folder.`);
+    throw new LocalProblem(
+      'already-running',
+      `Backout already runs in ${folder} (pid ${file.pids.dev.pid}, since ${file.startedAt}).`,
+      `Use it as it is, stop it with Ctrl-C or \`kill ${file.pids.dev.pid}\`, or start from another folder.`,
+    );
   }
   const aside = join(folder, `dev.${randomUUID()}.stale`);
   try {

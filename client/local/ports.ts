@@ -20,7 +20,10 @@ export async function isFree(port: number): Promise<boolean> {
 export async function accepts(port: number): Promise<boolean> {
   return new Promise<boolean>((resolve) => {
     const socket = connect({ port, host: LOOPBACK });
-    const answer = (value: boolean): void => { socket.destroy(); resolve(value); };
+    const answer = (value: boolean): void => {
+      socket.destroy();
+      resolve(value);
+    };
     socket.once('connect', () => answer(true));
     socket.once('error', () => answer(false));
     socket.setTimeout(1_000, () => answer(false));
@@ -30,7 +33,10 @@ export async function accepts(port: number): Promise<boolean> {
 /** Any port that is free now. One connection is made and closed from the listening side, which keeps Linux from giving the port out again for a minute. */
 export async function freePort(): Promise<number> {
   return new Promise<number>((resolve, reject) => {
-    const server = createServer((socket) => { socket.on('error', () => undefined); socket.end(); });
+    const server = createServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.end();
+    });
     server.once('error', reject);
     server.listen({ port: 0, host: LOOPBACK }, () => {
       const address = server.address();
@@ -51,7 +57,11 @@ export async function nextFreePort(above: number): Promise<number> {
   return freePort();
 }
 
-export interface WantedPort { readonly what: string; readonly option: PortOption; readonly port: number }
+export interface WantedPort {
+  readonly what: string;
+  readonly option: PortOption;
+  readonly port: number;
+}
 
 /** Throws one problem for all wanted ports that are taken, with the options that would work. */
 export async function requireFree(wanted: readonly WantedPort[]): Promise<void> {

@@ -32,8 +32,11 @@ export async function chooseRunner(binary: string, folder: string, only?: Runner
     if (name === 'user') await chmod(folder, 0o711);
     if (await works(runner, binary, folder)) return runner;
   }
-  throw new LocalProblem('postgres-failed', `Postgres does not run as root, and no other way works here (tried: ${candidates.map(([name]) => name).join(', ')}).`,
-    'Run Backout as an ordinary user who owns the checkout, or set DATABASE_URL.');
+  throw new LocalProblem(
+    'postgres-failed',
+    `Postgres does not run as root, and no other way works here (tried: ${candidates.map(([name]) => name).join(', ')}).`,
+    'Run Backout as an ordinary user who owns the checkout, or set DATABASE_URL.',
+  );
 }
 
 function inNamespace(): Runner {

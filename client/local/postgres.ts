@@ -48,25 +48,47 @@ export async function startPostgres(options: PostgresOptions): Promise<LocalPost
     const child = await spawnPostgres(options, { binaries, runner, data, logPath, port: wanted.port });
     try {
       const url = await untilReady(child, wanted.port, password);
-      const stop = async (): Promise<void> => { await child.stop('SIGINT', STOP_GRACE_MS); };
+      const stop = async (): Promise<void> => {
+        await child.stop('SIGINT', STOP_GRACE_MS);
+      };
       return { url, pid: child.pid, exited: child.exited, stop };
     } catch (error) {
       await child.stop('SIGQUIT', 2_000);
       const said = logTail(logPath, offset);
       // The children of a killed server take a moment to notice.
-      if (attempt < 20 && /still in use|lock file .* already exists/.test(said)) { await sleep(250); continue; }
+      if (attempt < 20 && /still in use|lock file .* already exists/.test(said)) {
+        await sleep(250);
+        continue;
+      }
       if (/Address already in use/i.test(said)) throw await portTaken([wanted]);
-      throw new LocalProblem('postgres-failed', `Postgres did not start: ${textOf(error)}.${said === '' ? '' : `\n${said}`}`, `Its log is ${logPath}. Or set DATABASE_URL.`, error);
+      throw new LocalProblem(
+        'postgres-failed',
+        `Postgres did not start: ${textOf(error)}.${said === '' ? '' : `\n${said}`}`,
+        `Its log is ${logPath}. Or set DATABASE_URL.`,
+        error,
+      );
     }
   }
 }
 
-interface Launch { readonly binaries: PostgresBinaries; readonly runner: Runner; readonly data: string; readonly logPath: string; readonly port: number }
+interface Launch {
+  readonly binaries: PostgresBinaries;
+  readonly runner: Runner;
+  readonly data: string;
+  readonly logPath: string;
+  readonly port: number;
+}
 
 async function spawnPostgres({ fast }: PostgresOptions, { binaries, runner, data, logPath, port }: Launch): Promise<Child> {
-  const settings = ['listen_addresses=127.0.0.1', 'unix_socket_directories=', 'max_connections=100', 'log_timezone=UTC', 'timezone=UTC',
+  const settings = [
+    'listen_addresses=127.0.0.1',
+    'unix_socket_directories=',
+    'max_connections=100',
+    'log_timezone=UTC',
+    'timezone=UTC',
     // Not synchronous_commit: without it a killed server loses what it has confirmed.
-    ...(fast === true ? ['fsync=off', 'full_page_writes=off'] : [])];
+    ...(fast === true ? ['fsync=off', 'full_page_writes=off'] : []),
+  ];
   const server = [binaries.postgres, '-D', data, '-p', String(port), ...settings.flatMap((setting) => ['-c', setting])];
   // Behind the change of user, which would clear it.
   const [command = binaries.postgres, ...args] = [...runner.prefix, ...(await diesWithUs('INT')), ...server];
@@ -79,8 +101,11 @@ async function ensureData(data: string, folder: string, { initdb, major }: Postg
   const there = await readFile(join(data, 'PG_VERSION'), 'utf8').catch(() => null);
   if (there !== null) {
     if (there.trim() !== major) {
-      throw new LocalProblem('postgres-failed', `${data} was made by Postgres ${there.trim()}; this Backout brings Postgres ${major}.`,
-        `Export it with the Backout that made it (pg_dump) and remove the folder, or set DATABASE_URL.`);
+      throw new LocalProblem(
+        'postgres-failed',
+        `${data} was made by Postgres ${there.trim()}; this Backout brings Postgres ${major}.`,
+        `Export it with the Backout that made it (pg_dump) and remove the folder, or set DATABASE_URL.`,
+      );
     }
     await giveTo(data, runner.owner);
     return readPassword(passwordPath, data);
@@ -92,29 +117,64 @@ async function ensureData(data: string, folder: string, { initdb, major }: Postg
   try {
     await mkdir(making, { mode: 0o700 });
     await writeFile(pwfile, password, { mode: 0o600 });
-    if (runner.owner !== null) await Promise.all([making, pwfile].map(async (path) => { await chown(path, runner.owner?.uid ?? 0, runner.owner?.gid ?? 0); }));
-    await initialise([...runner.prefix, initdb, '-D', making, '-U', USER, '--auth=scram-sha-256', `--pwfile=${pwfile}`, '-E', 'UTF8', '--locale=C', '--no-sync', '--no-instructions'],
-      runner, join(folder, 'postgres.log'));
+    if (runner.owner !== null)
+      await Promise.all(
+        [making, pwfile].map(async (path) => {
+          await chown(path, runner.owner?.uid ?? 0, runner.owner?.gid ?? 0);
+        }),
+      );
+    await initialise(
+      [
+        ...runner.prefix,
+        initdb,
+        '-D',
+        making,
+        '-U',
+        USER,
+        '--auth=scram-sha-256',
+        `--pwfile=${pwfile}`,
+        '-E',
+        'UTF8',
+        '--locale=C',
+        '--no-sync',
+        '--no-instructions',
+      ],
+      runner,
+      join(folder, 'postgres.log'),
+    );
     if (runner.owner !== null) await chown(pwfile, process.getuid?.() ?? 0, process.getgid?.() ?? 0);
     await chmod(pwfile, 0o600);
     await rename(pwfile, passwordPath);
     await rename(making, data);
   } finally {
-    await Promise.all([making, pwfile].map(async (path) => { await rm(path, { recursive: true, force: true }); }));
+    await Promise.all(
+      [making, pwfile].map(async (path) => {
+        await rm(path, { recursive: true, force: true });
+      }),
+    );
   }
   return password;
 }
 
 async function removeRemains(folder: string): Promise<void> {
   const remains = (await readdir(folder)).filter((name) => /^postgres\..+\.new(\.password)?$/.test(name));
-  await Promise.all(remains.map(async (name) => { await rm(join(folder, name), { recursive: true, force: true }); }));
+  await Promise.all(
+    remains.map(async (name) => {
+      await rm(join(folder, name), { recursive: true, force: true });
+    }),
+  );
 }
 
 async function readPassword(path: string, data: string): Promise<string> {
   try {
     return (await readFile(path, 'utf8')).trim();
   } catch (error) {
-    throw new LocalProblem('postgres-failed', `The password of the database in ${data} is gone: ${textOf(error)}.`, `Restore ${path}, or remove both to start with an empty database.`, error);
+    throw new LocalProblem(
+      'postgres-failed',
+      `The password of the database in ${data} is gone: ${textOf(error)}.`,
+      `Restore ${path}, or remove both to start with an empty database.`,
+      error,
+    );
   }
 }
 
@@ -124,7 +184,11 @@ async function initialise(words: readonly string[], { identity }: Runner, logPat
   const child = await startChild({ command, args, logPath, env: cleanEnvironment(), ...identity, lastSignal: 'SIGKILL' });
   const { code, signal } = await child.exited;
   if (code !== 0) {
-    throw new LocalProblem('postgres-failed', `The database could not be made: initdb ended with ${signal ?? `code ${code}`}.\n${logTail(logPath, offset)}`, `Its log is ${logPath}. Or set DATABASE_URL.`);
+    throw new LocalProblem(
+      'postgres-failed',
+      `The database could not be made: initdb ended with ${signal ?? `code ${code}`}.\n${logTail(logPath, offset)}`,
+      `Its log is ${logPath}. Or set DATABASE_URL.`,
+    );
   }
 }
 

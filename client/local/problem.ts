@@ -1,7 +1,15 @@
 /** What can be wrong with the services of this machine, in words a person can act on. */
 export type LocalProblemType =
-  | 'already-running' | 'database-unreachable' | 'port-taken' | 'postgres-failed' | 'postgres-missing'
-  | 'search-attributes' | 'stopped' | 'temporal-failed' | 'temporal-missing' | 'temporal-unreachable';
+  | 'already-running'
+  | 'database-unreachable'
+  | 'port-taken'
+  | 'postgres-failed'
+  | 'postgres-missing'
+  | 'search-attributes'
+  | 'stopped'
+  | 'temporal-failed'
+  | 'temporal-missing'
+  | 'temporal-unreachable';
 
 /** Thrown where Temporal or Postgres cannot be provided. `message` says what happened, `remedy` what to do about it. */
 export class LocalProblem extends Error {

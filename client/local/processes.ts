@@ -10,7 +10,10 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 const LOG_BYTES_MAX = 10_000_000;
 
-export interface Exit { readonly code: number | null; readonly signal: NodeJS.Signals | null }
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
 
 export interface Child {
   readonly pid: number;
@@ -35,8 +38,11 @@ export interface ChildOptions {
 export async function startChild(options: ChildOptions): Promise<Child> {
   const log = openLog(options.logPath);
   const child = spawn(options.command, options.args, {
-    detached: true, stdio: ['ignore', log, log], env: options.env ?? process.env,
-    ...(options.uid === undefined ? {} : { uid: options.uid }), ...(options.gid === undefined ? {} : { gid: options.gid }),
+    detached: true,
+    stdio: ['ignore', log, log],
+    env: options.env ?? process.env,
+    ...(options.uid === undefined ? {} : { uid: options.uid }),
+    ...(options.gid === undefined ? {} : { gid: options.gid }),
   });
   closeSync(log);
   let gone = false;
@@ -45,13 +51,24 @@ export async function startChild(options: ChildOptions): Promise<Child> {
     child.once('error', reject);
     child.once('spawn', () => resolve(child.pid ?? 0));
   });
-  const last = (): void => { child.kill(options.lastSignal); };
+  const last = (): void => {
+    child.kill(options.lastSignal);
+  };
   process.once('exit', last);
-  child.once('exit', () => { gone = true; process.removeListener('exit', last); });
+  child.once('exit', () => {
+    gone = true;
+    process.removeListener('exit', last);
+  });
   const stop = async (signal: NodeJS.Signals, graceMs: number): Promise<Exit> => {
     if (!gone) child.kill(signal);
-    const insist = setTimeout(() => { if (!gone) child.kill('SIGKILL'); }, graceMs);
-    try { return await exited; } finally { clearTimeout(insist); }
+    const insist = setTimeout(() => {
+      if (!gone) child.kill('SIGKILL');
+    }, graceMs);
+    try {
+      return await exited;
+    } finally {
+      clearTimeout(insist);
+    }
   };
   return { pid, exited, hasExited: () => gone, stop };
 }
@@ -97,7 +114,11 @@ export function isAlive(pid: number): boolean {
 }
 
 function zombieFree(pid: number): boolean {
-  try { return afterName(pid)[0] !== 'Z'; } catch { return true; }
+  try {
+    return afterName(pid)[0] !== 'Z';
+  } catch {
+    return true;
+  }
 }
 
 /** The fields of /proc/PID/stat behind the name, which may itself hold spaces and brackets. */
@@ -109,7 +130,11 @@ function afterName(pid: number): string[] {
 /** When a process was born, as its system says it: with the pid it names one process for ever, since pids are used again. */
 export async function bornAt(pid: number): Promise<string | null> {
   if (process.platform === 'linux') {
-    try { return afterName(pid)[19] ?? null; } catch { return null; }
+    try {
+      return afterName(pid)[19] ?? null;
+    } catch {
+      return null;
+    }
   }
   return (await outputOf(['ps', '-o', 'lstart=', '-p', String(pid)]))?.trim() ?? null;
 }
@@ -117,7 +142,11 @@ export async function bornAt(pid: number): Promise<string | null> {
 /** The command line of a process, null where it is gone or cannot be read. */
 export async function commandLine(pid: number): Promise<string | null> {
   if (process.platform === 'linux') {
-    try { return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' '); } catch { return null; }
+    try {
+      return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+    } catch {
+      return null;
+    }
   }
   return outputOf(['ps', '-ww', '-o', 'args=', '-p', String(pid)]);
 }
@@ -133,13 +162,19 @@ export async function endLeftover(pid: number, signal: NodeJS.Signals, graceMs: 
 }
 
 function send(pid: number, signal: NodeJS.Signals): boolean {
-  try { return process.kill(pid, signal); } catch { return false; }
+  try {
+    return process.kill(pid, signal);
+  } catch {
+    return false;
+  }
 }
 
 function openLog(path: string): number {
   try {
     if (statSync(path).size > LOG_BYTES_MAX) renameSync(path, `${path}.1`);
-  } catch { /* No log yet. */ }
+  } catch {
+    /* No log yet. */
+  }
   return openSync(path, 'a', 0o600);
 }
 
@@ -153,5 +188,9 @@ export function logTail(path: string, offset: number, lines = 8): string {
 }
 
 export function sizeOf(path: string): number {
-  try { return statSync(path).size; } catch { return 0; }
+  try {
+    return statSync(path).size;
+  } catch {
+    return 0;
+  }
 }

@@ -5,8 +5,15 @@ import { LocalProblem, textOf } from './problem.ts';
 
 /** Three of the three KeywordLists that a dev server has room for. */
 export const SEARCH_ATTRIBUTES = {
-  RollbackKind: 'Keyword', RollbackState: 'Keyword', RollbackEnvironment: 'Keyword', RollbackComponents: 'KeywordList', RollbackTenant: 'Keyword',
-  RollbackWaitingFor: 'KeywordList', RollbackTrigger: 'Keyword', RollbackIncident: 'Keyword', RollbackTarget: 'KeywordList',
+  RollbackKind: 'Keyword',
+  RollbackState: 'Keyword',
+  RollbackEnvironment: 'Keyword',
+  RollbackComponents: 'KeywordList',
+  RollbackTenant: 'Keyword',
+  RollbackWaitingFor: 'KeywordList',
+  RollbackTrigger: 'Keyword',
+  RollbackIncident: 'Keyword',
+  RollbackTarget: 'KeywordList',
 } as const;
 
 /** `temporal.api.enums.v1.IndexedValueType`; @temporalio/proto is 5 MB of import for two numbers. */
@@ -49,6 +56,10 @@ async function missingFrom(connection: Connection, namespace: string): Promise<N
 
 function refused(namespace: string, names: readonly Name[], cause: unknown): LocalProblem {
   const flags = names.map((name) => `--name ${name} --type ${SEARCH_ATTRIBUTES[name]}`).join(' ');
-  return new LocalProblem('search-attributes', `The search attributes ${names.join(', ')} could not be added to the namespace ${namespace}: ${textOf(cause)}.`,
-    `Ask an administrator of that server to run: temporal operator search-attribute create --namespace ${namespace} ${flags}`, cause);
+  return new LocalProblem(
+    'search-attributes',
+    `The search attributes ${names.join(', ')} could not be added to the namespace ${namespace}: ${textOf(cause)}.`,
+    `Ask an administrator of that server to run: temporal operator search-attribute create --namespace ${namespace} ${flags}`,
+    cause,
+  );
 }

@@ -45,16 +45,20 @@ export async function startServices(options: ServicesOptions): Promise<LocalServ
   const claim = await claimFolder(options.folder);
   const started: (() => Promise<void>)[] = [];
   let stopping: Promise<void> | null = null;
-  const stop = (): Promise<void> => (stopping ??= (async () => {
-    await Promise.all(started.map((stopOne) => stopOne()));
-    await claim.release();
-  })());
+  const stop = (): Promise<void> =>
+    (stopping ??= (async () => {
+      await Promise.all(started.map((stopOne) => stopOne()));
+      await claim.release();
+    })());
   try {
     const [temporal, postgres] = await startBoth(options, started);
     const published = { temporalAddress: temporal.address, namespace: temporal.namespace, uiUrl: temporal.uiUrl, databaseUrl: postgres.url };
     const pids = { ...(temporal.pid === undefined ? {} : { temporal: temporal.pid }), ...(postgres.pid === undefined ? {} : { postgres: postgres.pid }) };
     await claim.publish(published, pids);
-    const exits = [temporal.exited?.then((exit) => ({ what: 'Temporal', exit }) as const), postgres.exited?.then((exit) => ({ what: 'Postgres', exit }) as const)];
+    const exits = [
+      temporal.exited?.then((exit) => ({ what: 'Temporal', exit }) as const),
+      postgres.exited?.then((exit) => ({ what: 'Postgres', exit }) as const),
+    ];
     return { ...published, pids, exited: Promise.race(exits.filter((exit) => exit !== undefined)), stop };
   } catch (error) {
     await stop();
@@ -62,8 +66,18 @@ export async function startServices(options: ServicesOptions): Promise<LocalServ
   }
 }
 
-interface ATemporal { readonly address: string; readonly namespace: string; readonly uiUrl: string | null; readonly pid?: number; readonly exited?: Promise<Exit> }
-interface APostgres { readonly url: string; readonly pid?: number; readonly exited?: Promise<Exit> }
+interface ATemporal {
+  readonly address: string;
+  readonly namespace: string;
+  readonly uiUrl: string | null;
+  readonly pid?: number;
+  readonly exited?: Promise<Exit>;
+}
+interface APostgres {
+  readonly url: string;
+  readonly pid?: number;
+  readonly exited?: Promise<Exit>;
+}
 
 /** At once; where one fails, the other is not waited for (it may be building for minutes) but given up. */
 async function startBoth(options: ServicesOptions, started: (() => Promise<void>)[]): Promise<[ATemporal, APostgres]> {
@@ -78,18 +92,33 @@ async function startBoth(options: ServicesOptions, started: (() => Promise<void>
       throw error;
     }
   };
-  const [temporal, postgres] = await Promise.allSettled([giveUp(provideTemporal(options, ports, signal, started)), giveUp(providePostgres(options, ports, started))]);
+  const [temporal, postgres] = await Promise.allSettled([
+    giveUp(provideTemporal(options, ports, signal, started)),
+    giveUp(providePostgres(options, ports, started)),
+  ]);
   if (options.signal?.aborted === true) throw new LocalProblem('stopped', 'Stopped while starting.', 'Start again when you like; nothing is left running.');
   if (temporal.status === 'fulfilled' && postgres.status === 'fulfilled') return [temporal.value, postgres.value];
   const first: unknown = failed.signal.reason;
   throw first instanceof Error ? first : new Error(textOf(first));
 }
 
-async function provideTemporal({ folder, progress, memory, headless }: ServicesOptions, ports: Ports, signal: AbortSignal, started: (() => Promise<void>)[]): Promise<ATemporal> {
+async function provideTemporal(
+  { folder, progress, memory, headless }: ServicesOptions,
+  ports: Ports,
+  signal: AbortSignal,
+  started: (() => Promise<void>)[],
+): Promise<ATemporal> {
   if (isTemporalElsewhere()) return connectTemporal(progress);
   const { path } = await findTemporal({ progress, signal });
   signal.throwIfAborted();
-  const temporal = await startTemporal({ path, folder, port: ports.temporalPort, uiPort: ports.uiPort, ...(memory === undefined ? {} : { memory }), ...(headless === undefined ? {} : { headless }) });
+  const temporal = await startTemporal({
+    path,
+    folder,
+    port: ports.temporalPort,
+    uiPort: ports.uiPort,
+    ...(memory === undefined ? {} : { memory }),
+    ...(headless === undefined ? {} : { headless }),
+  });
   started.push(() => temporal.stop());
   return temporal;
 }
@@ -102,7 +131,11 @@ async function providePostgres({ folder, memory }: ServicesOptions, { postgresPo
   return postgres;
 }
 
-interface Ports { readonly temporalPort: number; readonly uiPort: number; readonly postgresPort: number }
+interface Ports {
+  readonly temporalPort: number;
+  readonly uiPort: number;
+  readonly postgresPort: number;
+}
 
 /** All of them looked at before anything starts, so that one error names every port that is taken. */
 async function choosePorts(options: ServicesOptions): Promise<Ports> {
@@ -140,7 +173,12 @@ async function connectTemporal(progress: Progress): Promise<ATemporal> {
   try {
     connection = await Client.connect({ ...connectionOptions, connectTimeout: CONNECT_MS });
   } catch (error) {
-    throw new LocalProblem('temporal-unreachable', `Temporal at ${address} cannot be reached: ${textOf(error)}.`, 'Start that server or correct TEMPORAL_ADDRESS; unset it to have a server started here.', error);
+    throw new LocalProblem(
+      'temporal-unreachable',
+      `Temporal at ${address} cannot be reached: ${textOf(error)}.`,
+      'Start that server or correct TEMPORAL_ADDRESS; unset it to have a server started here.',
+      error,
+    );
   }
   try {
     const added = await registerSearchAttributes(connection, namespace);
@@ -164,8 +202,12 @@ async function checkDatabase(url: string): Promise<string> {
     await client.end();
     return url;
   } catch (error) {
-    throw new LocalProblem('database-unreachable', `The database of DATABASE_URL (${withoutPassword(url)}) cannot be reached: ${textOf(error)}.`,
-      'Start it or correct DATABASE_URL; unset it to have a Postgres started here.', error);
+    throw new LocalProblem(
+      'database-unreachable',
+      `The database of DATABASE_URL (${withoutPassword(url)}) cannot be reached: ${textOf(error)}.`,
+      'Start it or correct DATABASE_URL; unset it to have a Postgres started here.',
+      error,
+    );
   }
 }
 

@@ -18,8 +18,10 @@ const STOP_GRACE_MS = 10_000;
 const RETENTION_HOURS = 2160;
 /** The defaults poll 20 tasks a second on the one shard and fire timers a second late. */
 const DYNAMIC_CONFIG = [
-  'history.transferProcessorMaxPollRPS=1000', 'history.timerProcessorMaxPollRPS=1000',
-  'history.timerProcessorMaxTimeShift="10ms"', 'system.enableActivityEagerExecution=true',
+  'history.transferProcessorMaxPollRPS=1000',
+  'history.timerProcessorMaxPollRPS=1000',
+  'history.timerProcessorMaxTimeShift="10ms"',
+  'system.enableActivityEagerExecution=true',
 ];
 
 export interface TemporalOptions {
@@ -61,18 +63,28 @@ export async function startTemporal(options: TemporalOptions): Promise<LocalTemp
     const said = logTail(logPath, offset);
     const taken = wantedPorts(ports).filter(({ port }) => said.includes(`:${port}: bind:`));
     if (taken.length > 0) throw await portTaken(taken);
-    throw new LocalProblem('temporal-failed', `The Temporal server did not start: ${textOf(error)}.${said === '' ? '' : `\n${said}`}`, `Its log is ${logPath}.`, error);
+    throw new LocalProblem(
+      'temporal-failed',
+      `The Temporal server did not start: ${textOf(error)}.${said === '' ? '' : `\n${said}`}`,
+      `Its log is ${logPath}.`,
+      error,
+    );
   }
   // In order it takes a second, which a server that keeps nothing can save.
-  const stop = async (): Promise<void> => { await child.stop(options.memory === true ? 'SIGKILL' : 'SIGTERM', STOP_GRACE_MS); };
+  const stop = async (): Promise<void> => {
+    await child.stop(options.memory === true ? 'SIGKILL' : 'SIGTERM', STOP_GRACE_MS);
+  };
   return { address, namespace: NAMESPACE, uiUrl, pid: child.pid, exited: child.exited, stop };
 }
 
-interface Ports { readonly server: WantedPort; readonly ui: WantedPort | null }
+interface Ports {
+  readonly server: WantedPort;
+  readonly ui: WantedPort | null;
+}
 
 async function choosePorts({ port, uiPort, headless }: TemporalOptions): Promise<Ports> {
   const chosen = { what: 'Temporal', option: '--temporal-port', port: port === 0 ? await freePort() : port } as const;
-  const ui = headless === true ? null : { what: 'Temporal UI', option: '--ui-port', port: uiPort === 0 ? await freePort() : uiPort } as const;
+  const ui = headless === true ? null : ({ what: 'Temporal UI', option: '--ui-port', port: uiPort === 0 ? await freePort() : uiPort } as const);
   const ports = { server: chosen, ui };
   await requireFree(wantedPorts(ports));
   return ports;
@@ -86,8 +98,16 @@ function serverArguments({ folder, memory }: TemporalOptions, { server, ui }: Po
   // WAL: 2 fsyncs a rollback instead of 213; survives the death of any process (a power cut may cost the last commits).
   const disk = ['--db-filename', join(folder, 'temporal.db'), '--sqlite-pragma', 'journal_mode=WAL', '--sqlite-pragma', 'synchronous=NORMAL'];
   return [
-    'server', 'start-dev', '--ip', HOST, '--port', String(server.port), ...(ui === null ? ['--headless'] : ['--ui-port', String(ui.port)]),
-    ...(memory === true ? [] : disk), '--log-level', 'error',
+    'server',
+    'start-dev',
+    '--ip',
+    HOST,
+    '--port',
+    String(server.port),
+    ...(ui === null ? ['--headless'] : ['--ui-port', String(ui.port)]),
+    ...(memory === true ? [] : disk),
+    '--log-level',
+    'error',
     ...DYNAMIC_CONFIG.flatMap((value) => ['--dynamic-config-value', value]),
     ...Object.entries(SEARCH_ATTRIBUTES).flatMap(([name, type]) => ['--search-attribute', `${name}=${type}`]),
   ];
@@ -106,7 +126,9 @@ async function untilReady(child: Child, address: string, { server, ui }: Ports):
   if (!isUp) throw await whyNotUp(child);
   const connection = await Client.connect({ address, connectTimeout: '10s' });
   try {
-    await retrying(isOver, async () => { await keepHistories(connection); });
+    await retrying(isOver, async () => {
+      await keepHistories(connection);
+    });
     await registerSearchAttributes(connection, NAMESPACE);
   } finally {
     await connection.close();
