@@ -68,24 +68,40 @@ export function whyOf(progress: Progress): string {
   return `${input.by} started it (${input.trigger}, ${input.cause}): ${input.reason}. ${headline(progress)}.${end}${refused}${stopped ? ` Stopped: ${stopped}.` : ''}${waits.length > 0 ? ` Waiting for ${waits.join('; ')}` : ''}`;
 }
 
-/** Markdown that ends with the exact JSON to send next. */
+/** Foreign text, as it is: outside of code the UI's renderer bends quotes, and JSON copied from it is none. */
+const verbatim = (text: string): string => `\`${text.replaceAll(/[`\s]+/g, ' ')}\``;
+
+/**
+ * Markdown for the Temporal UI: first who is awaited and the exact JSON to send. Its renderer wants a blank line before a list
+ * and four spaces within; its frame cuts off the last line, hence the rule. It calls a refused answer successful, so refusals are told here.
+ */
 export function currentDetails(progress: Progress): string {
+  const waits = waitingOf(progress).map((one) => {
+    const [name = '', ...json] = one.json.split(' ');
+    const title = progress.steps.find((step) => step.planned.id === one.step && step.state === 'waiting')?.planned.title;
+    return [
+      `- **${one.for}**, for \`${one.step}\`${title ? ` (${title})` : ''}. Send the signal or update \`${name}\` with\n`,
+      `    \`\`\`json\n    ${json.join(' ')}\n    \`\`\`\n`,
+      `    or run \`${one.answer}\`${name === 'confirm' && one.step !== 'investigation' ? '. If the answer is no: `decline`, with a `reason`' : ''}`,
+    ].join('\n');
+  });
   const steps = progress.steps.map((step) => `| ${MARK[step.state]} ${step.state} | ${step.planned.id} | ${step.planned.title} |`);
-  const waits = waitingOf(progress).map(
-    (one) =>
-      `- **${one.for}**, for \`${one.step}\`. Send the signal or update \`${one.json.split(' ')[0] ?? ''}\` with\n  \`\`\`json\n  ${one.json.slice(one.json.indexOf(' ') + 1)}\n  \`\`\`\n  or run \`${one.answer}\``,
-  );
+  const refused = progress.refusals
+    .slice(-3)
+    .map((one) => `- ${one.at.slice(11, 19)} UTC, \`${one.message ?? 'start'}\` by ${verbatim(one.by)}: ${verbatim(one.explanation)}`);
   return [
     `**${headline(progress)}** · ${progress.outcome ?? progress.name()}${progress.breached ? ' · time target missed' : ''}`,
-    '',
-    whyOf(progress).split(' Waiting for')[0] ?? '',
+    ...(progress.stopReason() === null ? [] : ['', `**Stopped**: ${progress.stopReason() ?? ''}`]),
+    ...(waits.length === 0 ? [] : ['', '**Awaited** (here: *More Actions*, *Send an Update*; write your name for YOU)', '', waits.join('\n\n')]),
+    ...(refused.length === 0 ? [] : ['', '**Refused**, without effect', '', ...refused]),
+    ...(progress.warnings.length === 0 ? [] : ['', '**Warnings**', '', ...progress.warnings.map((warning) => `- ${warning}`)]),
     '',
     '| state | step | what |',
     '|---|---|---|',
     ...steps,
     '',
-    ...(progress.stopReason() === null ? [] : [`**Stopped**: ${progress.stopReason() ?? ''}`, '']),
-    ...(waits.length === 0 ? [] : ['**Awaited**', ...waits]),
-    ...progress.warnings.map((warning) => `- ⚠ ${warning}`),
+    whyOf(progress).split(' Waiting for')[0] ?? '',
+    '',
+    '---',
   ].join('\n');
 }

@@ -27,6 +27,8 @@ export interface WorldOptions {
   readonly shops?: readonly Shop[];
   readonly yaml?: readonly string[];
   readonly memory?: boolean;
+  /** False for a Temporal server with its UI. */
+  readonly headless?: boolean;
   /** The `watch:` line; without it nothing is watched, so that no watch outlives its test. */
   readonly watch?: string;
   readonly env?: NodeJS.ProcessEnv;
@@ -95,7 +97,7 @@ export class World {
       uiPort: 0,
       postgresPort: 0,
       memory: options.memory ?? true,
-      headless: true,
+      headless: options.headless ?? true,
     });
     const store = openStore(services.databaseUrl);
     await store.migrate();
