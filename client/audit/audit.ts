@@ -5,6 +5,7 @@ import type { Store } from '../../store/store.ts';
 import { checkCheckpoints, checkPosition, parseCheckpoints, readChain, type Chain } from './chain.ts';
 import { compareCopies, readExports, type ReadExport } from './exports.ts';
 import { NoHistory, parseHistory, readRun, type RunHistory } from './history.ts';
+import { isFields } from './payloads.ts';
 import { reconcile, type RecordedEntry } from './reconcile.ts';
 import { replayAll, type Code, type Replayed } from './replay.ts';
 import { Findings, type Audit, type Checked, type CheckedRun } from './result.ts';
@@ -73,6 +74,8 @@ export class Auditor {
     const atServer = temporal ? await temporal.runsOf(workflowId) : [];
     const inRecord = [...(this.chain?.rollbacks ?? [])].filter(([, one]) => one.workflowIds.has(workflowId)).map(([rollbackId]) => rollbackId);
     const entries = new Map(await Promise.all(inRecord.map(async (rollbackId) => [rollbackId, await entriesOf(store, rollbackId)] as const)));
+    // The watch after a success runs under an Id of its own, and tells on behalf of its rollback.
+    if (temporal) for (const [rollbackId, own] of entries) for (const id of watchIds(rollbackId, own)) atServer.push(...(await temporal.runsOf(id)));
     // A list of executions may lag behind, and does not go back for ever: what the record names is asked for by its id.
     const listed = new Set(atServer.map((run) => run.runId));
     const named = [...new Set([...entries.values()].flat().map(({ entry }) => runIdOf(entry)))].filter((runId) => !listed.has(runId));
@@ -215,6 +218,15 @@ const shown = ({ run, from, exported }: Seen, replayed: ReadonlyMap<RunHistory, 
   build: replayed.get(run)?.build ?? null,
   state: run.end === null ? 'open' : run.end.kind === 'ended' ? 'ended' : 'closed',
 });
+
+/** As `worker/watches.ts` names it; nothing was watched that was not put back. */
+function watchIds(rollbackId: string, entries: readonly RecordedEntry[]): string[] {
+  if (!entries.some(({ entry }) => entry.type === 'closed')) return [];
+  const plan = entries.find(({ entry }) => entry.type === 'opened')?.entry['plan'];
+  const targets = isFields(plan) && Array.isArray(plan['targets']) ? plan['targets'].filter(isFields) : [];
+  const components = targets.map((target) => String(target['component'])).toSorted();
+  return isFields(plan) && components.length > 0 ? [`watch/${String(plan['environment'])}/${components.join('+')}/${rollbackId}`] : [];
+}
 
 /** An entry's name begins with its run [activities/recording.ts]. */
 const runIdOf = (entry: RecordEntry): string => entry.event.split('/')[0] ?? '';

@@ -115,15 +115,13 @@ export function readRun(raw: History, known?: { readonly workflowId: string; rea
   const read = new Reader(lineage);
   for (const event of events) read.next(event);
   const runId = known?.runId ?? lineage.at(-1) ?? '';
-  const opened = read.activities.find((one) => one.type === 'openRollback');
-  const work = opened ? valueOf(opened.input[0] ?? null) : null;
-  const resumes = isFields(work) && typeof work['rollbackId'] === 'string' ? work['rollbackId'] : originalRunId;
+  const rollbackId = read.activities.map(({ input }) => valueOf(input[0] ?? null)).find((work) => isFields(work) && typeof work['rollbackId'] === 'string');
   return {
     workflowId: known?.workflowId ?? text(started.workflowId),
     runId,
     originalRunId,
     type: text(started.workflowType?.name),
-    rollbackId: resumes,
+    rollbackId: isFields(rollbackId) ? String(rollbackId['rollbackId']) : originalRunId,
     raw,
     events: events.length,
     lineage,

@@ -94,7 +94,6 @@ class Reconciliation {
     if (outcome === 'refused') return;
     if (closed && outcome !== closed.entry['outcome'])
       this.fault(where, `it ended ${short(outcome)}, and entry ${closed.seq} of the record says ${short(closed.entry['outcome'])}`, ALTERED);
-    if (!closed) this.fault(where, `it ended ${short(outcome)}, and the record has no end of it`, LOST);
   }
 
   /** Every entry belongs to a run, and something that run did explains it. */
@@ -106,11 +105,13 @@ class Reconciliation {
       const [runId = ''] = entry.event.split('/');
       const where = `entry ${seq} of the record (${entry.event})`;
       if (this.story.knownRuns && !this.story.knownRuns.has(runId) && !atHand.has(runId)) {
-        this.fault(
-          where,
-          `it belongs to run ${runId}, which neither Temporal nor the exported histories know`,
-          `${INVENTED} Only a run that is older than what Temporal keeps, and was never exported, may be innocent.`,
-        );
+        if (entry['notice'] === 'degraded') this.findings.skip(`${where}: who told it; the histories of watches are not exported, and Temporal has it no more`);
+        else
+          this.fault(
+            where,
+            `it belongs to run ${runId}, which neither Temporal nor the exported histories know`,
+            `${INVENTED} Only a run that is older than what Temporal keeps, and was never exported, may be innocent.`,
+          );
       } else if (whole.has(runId) && !this.explained.has(entry.event) && !SWEPT.has(entry.type)) {
         this.fault(where, `the history of its run has nothing that wrote it (type ${entry.type})`, INVENTED);
       }

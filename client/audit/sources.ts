@@ -2,6 +2,7 @@
 import type { Client, WorkflowExecutionInfo } from '@temporalio/client';
 import type { History } from '@temporalio/common/lib/proto-utils.js';
 import { KINDS } from '../../model/policy.ts';
+import { GRPC, grpcCode } from '../problem.ts';
 
 export interface RunAtServer {
   readonly workflowId: string;
@@ -18,6 +19,8 @@ export interface TemporalSource {
 }
 
 const TYPES = KINDS.map((kind) => `'${kind}'`).join(', ');
+/** The watch over what a rollback has put back; what it tells belongs to the rollback. */
+const WATCH = 'healthWatch';
 
 export function temporalSource(client: Client): TemporalSource {
   const list = async (query: string): Promise<WorkflowExecutionInfo[]> => {
@@ -28,7 +31,7 @@ export function temporalSource(client: Client): TemporalSource {
   return {
     // A quote would end the query's text; no Workflow Id of ours has one.
     runsOf: async (workflowId) =>
-      (await list(`WorkflowId = '${workflowId.replaceAll("'", '')}' AND WorkflowType IN (${TYPES})`)).map(({ workflowId: id, runId }) => ({
+      (await list(`WorkflowId = '${workflowId.replaceAll("'", '')}' AND WorkflowType IN (${TYPES}, '${WATCH}')`)).map(({ workflowId: id, runId }) => ({
         workflowId: id,
         runId,
       })),
@@ -37,7 +40,7 @@ export function temporalSource(client: Client): TemporalSource {
       try {
         return await client.workflow.getHandle(run.workflowId, run.runId).fetchHistory();
       } catch (error) {
-        if (error instanceof Error && error.name === 'WorkflowNotFoundError') return null;
+        if (grpcCode(error) === GRPC.notFound || (error instanceof Error && error.name === 'WorkflowNotFoundError')) return null;
         throw error;
       }
     },

@@ -193,6 +193,11 @@ describe('the record and the histories, against each other, find', () => {
     expect(faults.join()).toMatch(/the record has no entry .*\/answer\/.*it shows an answer that is not on the record/s);
   });
 
+  test('an end taken out of the record', async () => {
+    const bodies = story.real.entries.map(bodyOf).filter((body) => body.type !== 'history' && body.type !== 'closed');
+    expect(faultsOf(await auditOf(alone({ entries: rechained(bodies) }), ID), 'record').join()).toMatch(/closeRollback: the record has no entry .*\/closed/);
+  });
+
   test('a refusal changed in the record', async () => {
     const bodies = story.real.entries
       .map(bodyOf)
@@ -203,6 +208,7 @@ describe('the record and the histories, against each other, find', () => {
 
   test.each([
     ['plan', 'opened', { plan: null }],
+    ['refusal', 'refused', { refusal: { rule: 'none' } }],
     ['outcome', 'closed', { outcome: 'rolled-back-late' }],
     ['state', 'step', { state: 'already' }],
     ['failure', 'step', { failure: { type: 'None' } }],
@@ -215,6 +221,30 @@ describe('the record and the histories, against each other, find', () => {
     expect(faultsOf(await auditOf(alone({ entries: rechained(bodies) }), ID), 'record').join()).toMatch(
       new RegExp(`entry \\d+ of the record says something else at ${field}`),
     );
+  });
+
+  /** As if Postgres had been away when the last gate was done, and nobody had written it down since. */
+  const unwritten = (name: string): Snapshot => {
+    const isGate = story.stepOf(name, 'web.served');
+    const entry = story.real.entries.map(bodyOf).find(isGate);
+    const json = forged(story.jsonOf(name), 'activityTaskCompleted', (of) => {
+      repay(first(of, 'result'), (value) => {
+        if (JSON.stringify(value['receipt']) !== JSON.stringify(entry?.['receipt'])) return;
+        Object.assign(value, { record: { entries: 0, head: null, behind: true }, entry: { ...entry, event: entry?.event.split('/').slice(1).join('/') } });
+      });
+    });
+    const bodies = story.real.entries.map(bodyOf).filter((body) => body.type !== 'history' && !isGate(body));
+    return alone({ entries: rechained(bodies), runs: replaced(name, json) });
+  };
+
+  test('an entry that the record was owed and never got', async () => {
+    expect(faultsOf(await auditOf(unwritten('rolled back'), ID), 'record').join()).toMatch(/the record never got step\/web\.served\/0\/0/);
+  });
+
+  test('and do not accuse a run that was ended from outside before it could pay', async () => {
+    const audit = await auditOf(unwritten('terminated'), ID);
+    expect(faultsOf(audit, 'record').join()).not.toContain('web.served');
+    expect(audit.notChecked.join()).toContain('Postgres was away and the record has not got it before the run was ended from outside');
   });
 
   test('an entry that nothing in the history wrote', async () => {

@@ -176,3 +176,10 @@ describe('backout report', () => {
     expect((await world.cli(['report', ...args])).code).toBe(code);
   });
 });
+
+test('an entry that somebody appended for a run that never was is found, and stays found', async () => {
+  await world.store.append(rollbackId, [{ event: '00000000-0000-4000-8000-000000000000/opened', rollbackId, at: new Date().toISOString(), type: 'opened' }]);
+  const { code, audit: found } = await audit([ID]);
+  expect(code).toBe(1);
+  expect(found.faults.map((fault) => fault.fault)).toEqual([expect.stringContaining('which neither Temporal nor the exported histories know')]);
+});
