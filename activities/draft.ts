@@ -218,5 +218,5 @@ async function checkStability(component: Component, input: StartInput, attempt: 
       'already-stable',
       `${component.name} answers its health checks; an automatic rollback of a stable component is refused, an operator may start one`,
     );
-  return [`${component.name} answers its health checks right now`];
+  return [`${component.name} answered its health checks when this was planned`];
 }

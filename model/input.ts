@@ -229,7 +229,14 @@ export const parseStart = (value: unknown): Parsed<StartInput> =>
     return input;
   });
 
-const said = (from: Fields): Said => ({ by: label(from, 'by'), role: optional(from, 'role', LABEL_MAX) });
+/** The examples say YOU; whoever sends one unread has not said who he is. */
+function person(from: Fields, name: string): string {
+  const value = label(from, name);
+  if (value === 'YOU') throw new Malformed(`"${name}" is still YOU; put your own name there`);
+  return value;
+}
+
+const said = (from: Fields): Said => ({ by: person(from, 'by'), role: optional(from, 'role', LABEL_MAX) });
 
 const PARSERS: { [N in MessageName]: (from: Fields) => Messages[N] } = {
   confirm: (from) => ({
@@ -254,10 +261,10 @@ const PARSERS: { [N in MessageName]: (from: Fields) => Messages[N] } = {
       evidence: texts(from, 'evidence'),
     };
   },
-  stop: (from) => ({ by: label(from, 'by'), reason: text(from, 'reason') }),
-  resume: (from) => ({ by: label(from, 'by'), reason: text(from, 'reason'), analysis: optional(from, 'analysis') }),
-  escalate: (from) => ({ to: oneOf(from, 'to', ['l2Rollback', 'l3Rollback']), by: label(from, 'by'), reason: text(from, 'reason') }),
-  assign: (from) => ({ role: label(from, 'role'), to: label(from, 'to'), by: label(from, 'by'), reason: text(from, 'reason') }),
+  stop: (from) => ({ by: person(from, 'by'), reason: text(from, 'reason') }),
+  resume: (from) => ({ by: person(from, 'by'), reason: text(from, 'reason'), analysis: optional(from, 'analysis') }),
+  escalate: (from) => ({ to: oneOf(from, 'to', ['l2Rollback', 'l3Rollback']), by: person(from, 'by'), reason: text(from, 'reason') }),
+  assign: (from) => ({ role: label(from, 'role'), to: person(from, 'to'), by: person(from, 'by'), reason: text(from, 'reason') }),
 };
 
 export const parseMessage = <N extends MessageName>(name: N, value: unknown): Parsed<Messages[N]> => attempt(() => PARSERS[name](fields(value)));
