@@ -95,7 +95,7 @@ describe('the workflow bundle', () => {
       workflowExecutionStartedEventAttributes: started,
     };
     const again = historyToJSON(historyFromJSON({ events: [event] }));
-    expect(JSON.stringify(again)).toContain('e30=');
+    expect(again).toContain('e30=');
   });
 });
 

@@ -44,7 +44,7 @@ async function exportClosed(deps: Sweep, known: Set<string>): Promise<void> {
 
 async function exportRun({ client, store, checkpoint }: Sweep, run: WorkflowExecutionInfo): Promise<void> {
   const history = await client.workflow.getHandle(run.workflowId, run.runId).fetchHistory();
-  const json = JSON.stringify(historyToJSON(history));
+  const json = historyToJSON(history);
   const rollbackId = await rollbackOf(history, run, client);
   const at = new Date().toISOString();
   const entry: RecordEntry = {

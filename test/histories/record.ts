@@ -20,7 +20,7 @@ const world = await World.create({
 /** The ids in a history are those of this run; the paths of this machine do not belong into it. */
 async function save(ending: string, handle: WorkflowHandle, runId?: string): Promise<void> {
   const history = await world.client.workflow.getHandle(handle.workflowId, runId).fetchHistory();
-  await writeFile(join(import.meta.dirname, `${release}-${ending}.json`), `${JSON.stringify(historyToJSON(history), null, 1)}\n`);
+  await writeFile(join(import.meta.dirname, `${release}-${ending}.json`), `${historyToJSON(history)}\n`);
   process.stdout.write(`${ending}: ${history.events?.length ?? 0} events\n`);
 }
 
