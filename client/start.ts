@@ -1,12 +1,16 @@
 /** Starts executions: a rollback, its successor, and what there is to know about those that have the Id already. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseStart, type StartInput } from '../model/input.ts';
-import { workflowIdOf } from '../model/plan.ts';
+import { workflowIdOf, type Target } from '../model/plan.ts';
 import type { Kind } from '../model/policy.ts';
 import type { RollbackState } from '../model/state.ts';
 import { commandName, note } from './output.ts';
 import type { Engine, First } from './engine.ts';
 import { EXIT, isNotFound, Problem, said } from './problem.ts';
 import { query, type Session } from './session.ts';
+
+const PLANNED_WITHIN_MS = 5_000;
+const LOOK_EVERY_MS = 150;
 
 export interface Started {
   readonly id: string;
@@ -59,8 +63,7 @@ async function difference(session: Session, engine: Engine, id: string, asked: {
     return `a ${running.kind} of ${theirs.value.components.join(', ')}`;
   const odd = input.components.filter((component) => theirs.value.targets[component] !== input.targets[component]);
   if (odd.length === 0) return null;
-  const heard = await query<RollbackState>(engine, id, undefined, 'state');
-  const resolved = 'value' in heard ? heard.value.targets : [];
+  const resolved = await targetsOf(engine, id);
   for (const component of odd) {
     const target = resolved.find((one) => one.component === component);
     const ours =
@@ -69,6 +72,16 @@ async function difference(session: Session, engine: Engine, id: string, asked: {
       return `${theirs.value.by} takes ${component} to ${target?.to ?? theirs.value.targets[component] ?? 'nothing named'}, not to ${ours ?? 'nothing named'}`;
   }
   return null;
+}
+
+/** What `last-healthy` came to there: known once it is planned. */
+async function targetsOf(engine: Engine, id: string): Promise<readonly Target[]> {
+  for (const until = Date.now() + PLANNED_WITHIN_MS; Date.now() < until; await sleep(LOOK_EVERY_MS)) {
+    const heard = await query<RollbackState>(engine, id, undefined, 'state');
+    if ('silence' in heard) return [];
+    if (heard.value.state !== 'planning') return heard.value.targets;
+  }
+  return [];
 }
 
 async function lastHealthy(session: Session, environment: string, component: string, from: string | null): Promise<string> {
