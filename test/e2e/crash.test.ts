@@ -36,13 +36,13 @@ describe.concurrent('a worker', () => {
   it.for([
     ['at every boundary from the opening to the end', ['web', 'api'], FROM_OPEN_TO_CLOSE],
     ['at every boundary behind the switch', ['cart', 'pay'], BEHIND_THE_SWITCH],
-  ] as const)('is killed %s: one rollback, one effect a component', { timeout: 240_000 }, async ([, components, boundaries], context) => {
+  ] as const)('is killed %s: one rollback, one effect a component', { timeout: 280_000 }, async ([, components, boundaries], context) => {
     const world = await worldOf(context, { shops: components.map((name) => ({ ...BOOTS, name })) });
-    await Promise.all(components.map((name) => world.badRelease(name)));
+    await Promise.all(components.map((name) => bad(world, name)));
     const crashes = new Crashes(join(world.folder, 'crashes'), boundaries);
     const workers = keepAWorker(context, world, crashes);
     const handle = await world.start({ components, targets: targetsOf(components) });
-    await world.until(handle, 'waiting for availability', (state) => state.steps.some((one) => one.id === 'availability' && one.state === 'waiting'), 200_000);
+    await world.until(handle, 'waiting for availability', (state) => state.steps.some((one) => one.id === 'availability' && one.state === 'waiting'), 240_000);
     // Killed while only a person is awaited, too; what he says meanwhile is kept.
     workers.current()?.kill('SIGKILL');
     await world.confirm(handle);
@@ -56,9 +56,9 @@ describe.concurrent('a worker', () => {
     await expectRecord(world, state, components);
   });
 
-  it('is suspended before and inside apply beyond its heartbeat: another takes over, and it does nothing more when it wakes', { timeout: 120_000 }, async (context) => {
+  it('is suspended before and inside apply beyond its heartbeat: another takes over, and it does nothing more when it wakes', { timeout: 180_000 }, async (context) => {
     const world = await worldOf(context, { shops: ['web', 'api'].map((name) => ({ ...BOOTS, name })) });
-    await Promise.all(['web', 'api'].map((name) => world.badRelease(name)));
+    await Promise.all(['web', 'api'].map((name) => bad(world, name)));
     const [before, inside] = ['stop@web.deploy:before-apply', 'stop@api.deploy:word=switching'];
     const crashes = new Crashes(join(world.folder, 'crashes'), [before, inside]);
     await world.worker(crashes.env, CRASHING_WORKER);
@@ -89,9 +89,9 @@ describe.concurrent('a worker', () => {
     expect(entries.filter((one) => one.type === 'late-attempt')).toEqual([]);
   });
 
-  it('is killed when the end is written, and somebody deploys before another looks: it stays as it was written', { timeout: 90_000 }, async (context) => {
+  it('is killed when the end is written, and somebody deploys before another looks: it stays as it was written', { timeout: 180_000 }, async (context) => {
     const world = await worldOf(context);
-    await world.badRelease();
+    await bad(world, 'web');
     const crashes = new Crashes(join(world.folder, 'crashes'), ['closeRollback:after-finish']);
     const first = await world.worker(crashes.env, CRASHING_WORKER);
     const handle = await world.start();
@@ -108,7 +108,7 @@ describe.concurrent('a worker', () => {
     expect((await entriesOf(world, state.rollbackId)).filter((one) => one.type === 'closed')).toHaveLength(1);
   });
 
-  it('is killed after its dispatch has reached GitHub and before the answer: the run is found again, not dispatched again', { timeout: 90_000 }, async (context) => {
+  it('is killed after its dispatch has reached GitHub and before the answer: the run is found again, not dispatched again', { timeout: 180_000 }, async (context) => {
     const github = await startFakeGithub({ served: { docs: 'v2' }, plans: [{ states: [{ status: 'waiting', ms: null }] }], faults: [{ method: 'POST', path: '/dispatches$', after: true, delayMs: 30_000 }] });
     const yaml = [
       '      docs:', '        type: storefront', '        adapter: github-actions',
@@ -147,6 +147,12 @@ async function worldOf(context: TestContext, options: WorldOptions = {}): Promis
   const world = await World.create(options);
   context.onTestFinished(() => world.close());
   return world;
+}
+
+/** The bad release in place, the good one known healthy and never started. */
+async function bad(world: World, component: string): Promise<void> {
+  await world.recorded(component, 'v1.0.0', true);
+  await world.release(component, 'v1.1.0', false);
 }
 
 const stepsOf = (components: readonly string[]): string[] => components.flatMap((name) => ['deploy', 'smoke', 'health', 'served'].map((what) => `${name}.${what}`));

@@ -9,12 +9,12 @@ import { verifyChain, type RecordEntry, type StoredEntry } from '../../model/rec
 import type { RollbackState } from '../../model/state.ts';
 import { TASK_QUEUE } from '../../model/task-queue.ts';
 import { digest } from '../../store/digest.ts';
-import { CRASHING_WORKER, Crashes, runningOf, servingOf } from '../support/crashing-worker.ts';
+import { CRASHING_WORKER, Crashes, runningOf, servingOf, wasLaunched } from '../support/crashing-worker.ts';
 import { BOOTS, World, type Shop } from '../support/world.ts';
 
 type HistoryEvent = temporal.api.history.v1.IHistoryEvent;
 
-const SLOW: Shop['releases'] = [{ version: 'v1.0.0', startMs: 2_000 }, { version: 'v1.1.0', broken: true }];
+const SLOW: Shop['releases'] = [{ version: 'v1.0.0', startMs: 2_500 }, { version: 'v1.1.0', broken: true }];
 const YAML = ['people: { ana: { roles: [operator] }, ben: { roles: [operator] } }', 'confirmations: { fourEyes: true }', 'channels: { incident: [{ file: ./incidents.log }] }'];
 const idOf = (component: string): string => `deployRevert/production/${component}`;
 
@@ -40,7 +40,7 @@ async function terminated(handle: WorkflowHandle, rollbackId: string, at = world
 }
 
 async function inFlight(component: string): Promise<void> {
-  await vi.waitFor(() => { expect(runningOf(world.folder, component).filter((one) => one.release === 'v1.0.0')).toHaveLength(1); }, { timeout: 20_000 });
+  await vi.waitFor(() => { expect(wasLaunched(world.folder, component, 'v1.0.0')).toBe(true); }, { timeout: 20_000 });
   expect(await world.ownEffects(component)).toEqual([]);
 }
 
@@ -89,7 +89,7 @@ async function reset(handle: WorkflowHandle, runId: string, to: (event: HistoryE
   return answer.runId;
 }
 
-describe('from outside', () => {
+describe('from outside', { timeout: 150_000 }, () => {
   const shops: Shop[] = [
     ...['waits', 'drift', 'first', 'middle', 'closed', 'other', 'forged', 'victim'].map((name) => ({ ...BOOTS, name })),
     ...['cancel', 'stops', 'flight'].map((name) => ({ name, releases: SLOW })),
@@ -294,7 +294,7 @@ describe('from outside, with no worker to see it', () => {
   });
   afterAll(() => alone.close());
 
-  it('abandoned and stuck rollbacks are told by the worker that comes, and resumed with what nobody had heard', { timeout: 90_000 }, async () => {
+  it('abandoned and stuck rollbacks are told by the worker that comes, and resumed with what nobody had heard', { timeout: 150_000 }, async () => {
     const stuck = await stuckHistory(alone);
     // Sweeps when it starts, and not again.
     const first = await alone.worker({ BACKOUT_SWEEP_MS: '600000' });

@@ -8,7 +8,7 @@ import { isAlive } from '../../client/local/processes.ts';
 import { startTemporal } from '../../client/local/temporal.ts';
 import { verifyChain, type RecordEntry, type StoredEntry } from '../../model/record.ts';
 import { digest } from '../../store/digest.ts';
-import { CRASHING_WORKER, Crashes, runningOf } from '../support/crashing-worker.ts';
+import { CRASHING_WORKER, Crashes, wasLaunched } from '../support/crashing-worker.ts';
 import { BOOTS, World, type Shop, type WorldOptions } from '../support/world.ts';
 
 /** Its good release takes a while to start, so that a fault meets the deployment in flight. */
@@ -16,9 +16,9 @@ const SLOW: Shop = { name: 'web', releases: [{ version: 'v1.0.0', startMs: 2_000
 
 /** Each in a world of its own, and at the same time: most of it is waiting. */
 describe.concurrent('away', () => {
-  it('Temporal is killed in the midst of the deployment and while a person is awaited: it goes on where it was', { timeout: 90_000 }, async (context) => {
+  it('Temporal is killed in the midst of the deployment and while a person is awaited: it goes on where it was', { timeout: 150_000 }, async (context) => {
     const world = await worldOf(context, { shops: [SLOW], memory: false });
-    await world.badRelease();
+    await bad(world, 'web');
     await world.worker();
     const handle = await world.start();
     await inFlight(world, 'web');
@@ -37,9 +37,9 @@ describe.concurrent('away', () => {
     await expectWholeRecord(world, state.rollbackId, ['opened', 'step web.deploy', 'step web.smoke', 'step web.health', 'step web.served', 'answer confirm', 'closed']);
   });
 
-  it('Postgres is killed midway: the rollback goes on, says that the record is behind, and closes when it has caught up; a start meanwhile is refused', { timeout: 90_000 }, async (context) => {
+  it('Postgres is killed midway: the rollback goes on, says that the record is behind, and closes when it has caught up; a start meanwhile is refused', { timeout: 150_000 }, async (context) => {
     const world = await worldOf(context, { shops: [SLOW, { ...BOOTS, name: 'api' }] });
-    await Promise.all(['web', 'api'].map((name) => world.badRelease(name)));
+    await Promise.all(['web', 'api'].map((name) => bad(world, name)));
     await world.worker();
     const handle = await world.start();
     await inFlight(world, 'web');
@@ -72,10 +72,10 @@ describe.concurrent('away', () => {
     expect(await world.store.claims({})).toEqual([]);
   });
 
-  it('the worker is away, at the start, midway, and over the deadline: nothing is lost, and nothing is changed late without a decision', { timeout: 90_000 }, async (context) => {
+  it('the worker is away, at the start, midway, and over the deadline: nothing is lost, and nothing is changed late without a decision', { timeout: 150_000 }, async (context) => {
     const late = { ...BOOTS, yaml: ['targetSeconds: 3'] };
     const world = await worldOf(context, { shops: [BOOTS, { ...late, name: 'unmade' }, { ...late, name: 'midway' }] });
-    await Promise.all(['web', 'unmade', 'midway'].map((name) => world.badRelease(name)));
+    await Promise.all(['web', 'unmade', 'midway'].map((name) => bad(world, name)));
     const web = await world.start();
     const unmade = await world.start({ components: ['unmade'], targets: { unmade: 'v1.0.0' } });
     await agedBeyond(unmade, 3_000);
@@ -130,9 +130,15 @@ async function worldOf(context: TestContext, options: WorldOptions): Promise<Wor
   return world;
 }
 
+/** The bad release in place, the good one known healthy and never started. */
+async function bad(world: World, component: string): Promise<void> {
+  await world.recorded(component, 'v1.0.0', true);
+  await world.release(component, 'v1.1.0', false);
+}
+
 /** Its new process runs, and traffic has not moved. */
 async function inFlight(world: World, component: string): Promise<void> {
-  await vi.waitFor(() => { expect(runningOf(world.folder, component).filter((one) => one.release === 'v1.0.0')).toHaveLength(1); }, { timeout: 20_000 });
+  await vi.waitFor(() => { expect(wasLaunched(world.folder, component, 'v1.0.0')).toBe(true); }, { timeout: 20_000 });
   expect(await world.ownEffects(component)).toEqual([]);
 }
 

@@ -68,6 +68,9 @@ function environmentOf(pid: string): string {
   }
 }
 
+/** Has its process been started, since the world began? */
+export const wasLaunched = (folder: string, component: string, version: string): boolean => existsSync(join(folder, 'srv', component, 'logs', `${version}.log`));
+
 /** The mark of the process that traffic goes to. */
 export const servingOf = (folder: string, component: string): string => {
   const active: { id: string } = JSON.parse(readFileSync(join(folder, 'srv', component, '.backout', 'active.json'), 'utf8'));
