@@ -1,7 +1,8 @@
 /** The command against a real server, database, worker and shop: from the start to the end, and what happens when parts of it are away. */
 import { randomUUID } from 'node:crypto';
 import { spawn } from 'node:child_process';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { createInterface } from 'node:readline';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import type { RollbackState } from '../../model/state.ts';
 import { World, type Ran } from '../support/world.ts';
 import { LAUNCHER, problemOf } from './cli.ts';
@@ -188,15 +189,16 @@ test('answers: what is refused exits 3 and says why', async () => {
 
 test('stop, resume, and a watch that lives through it to the end', async () => {
   const watching = watch();
+  await watching.seen('waiting');
   expect(await done(['stop', 'web', '--reason', 'wait a moment'])).toMatchObject({ accepted: true });
-  await waitFor('stopped');
+  await watching.seen('stopped');
   expect(await done(['resume', 'web', '--reason', 'go on'])).toMatchObject({ accepted: true });
   await waitFor('waiting');
   expect(await done(['assign', 'web', '--role', 'operator', '--to', 'ben', '--reason', 'end of shift'])).toMatchObject({ accepted: true });
   expect(
     await done(['confirm', 'web', '--step', 'availability', '--by', 'ben', '--note', 'bought boots', '--evidence', 'https://wiki/1', '--data', '{"orders":1}']),
   ).toMatchObject({ accepted: true, id: ID });
-  const { code, lines } = await watching;
+  const { code, lines } = await watching.ended;
   expect(code).toBe(0);
   expect(lines.map((one) => one.state)).toEqual(expect.arrayContaining(['waiting', 'stopped', 'closed']));
   expect(lines.at(-1)).toMatchObject({ outcome: 'rolled-back' });
@@ -205,27 +207,33 @@ test('stop, resume, and a watch that lives through it to the end', async () => {
   expect(await failed(['confirm', 'web', '--step', 'availability'], 2)).toMatchObject({ type: 'unknown-name' });
 });
 
-function watch(): Promise<{ code: number | null; lines: RollbackState[] }> {
+interface Watching {
+  readonly seen: (state: string) => Promise<void>;
+  readonly ended: Promise<{ readonly code: number | null; readonly lines: readonly RollbackState[] }>;
+}
+
+function watch(): Watching {
   const child = spawn(process.execPath, [LAUNCHER, 'watch', ID, '--json'], {
     cwd: world.folder,
     env: world.environment(),
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  let text = '';
-  child.stdout.on('data', (chunk: Buffer) => {
-    text += chunk.toString();
-  });
-  return new Promise((ended) => {
-    child.once('close', (code) => {
-      ended({
-        code,
-        lines: text
-          .trim()
-          .split('\n')
-          .map((line) => JSON.parse(line) as RollbackState),
+  const lines: RollbackState[] = [];
+  createInterface(child.stdout).on('line', (line) => lines.push(JSON.parse(line) as RollbackState)); // One state a line.
+  return {
+    seen: (state) =>
+      vi.waitFor(
+        () => {
+          expect(lines.at(-1)?.state).toBe(state);
+        },
+        { timeout: 20_000 },
+      ),
+    ended: new Promise((ended) => {
+      child.once('close', (code) => {
+        ended({ code, lines });
       });
-    });
-  });
+    }),
+  };
 }
 
 test('terminated from outside: said everywhere, refused at the start, resumed to its end', async () => {
