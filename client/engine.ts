@@ -9,6 +9,7 @@ import {
   type WorkflowExecutionInfo,
 } from '@temporalio/client';
 import { ApplicationFailure, defaultPayloadConverter, type Payload } from '@temporalio/common';
+import proto from '@temporalio/proto';
 import { TASK_QUEUE } from '../model/task-queue.ts';
 import { CallError, EXIT, GRPC, grpcCode, isNotFound, Problem, reasonOf } from './problem.ts';
 import type { TemporalSettings } from './settings.ts';
@@ -17,8 +18,6 @@ import type { TemporalSettings } from './settings.ts';
 const ANSWER_MS = 4_000;
 /** A worker's long poll lasts a minute. */
 const POLLED_SECONDS = 75;
-/** The API's number for the queue of workflow tasks. */
-const WORKFLOW_TASKS = 1;
 
 export type RunStatus = WorkflowExecutionInfo['status']['name'];
 
@@ -169,7 +168,7 @@ export class Engine {
   async pollers(): Promise<string[]> {
     const { namespace } = this.settings;
     const { pollers } = await this.call(() =>
-      this.connection.workflowService.describeTaskQueue({ namespace, taskQueue: { name: TASK_QUEUE }, taskQueueType: WORKFLOW_TASKS }),
+      this.connection.workflowService.describeTaskQueue({ namespace, taskQueue: { name: TASK_QUEUE }, taskQueueType: proto.temporal.api.enums.v1.TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW }),
     );
     return (pollers ?? []).filter((one) => Date.now() / 1000 - Number(one.lastAccessTime?.seconds ?? 0) < POLLED_SECONDS).map((one) => one.identity ?? '');
   }
