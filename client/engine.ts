@@ -168,7 +168,11 @@ export class Engine {
   async pollers(): Promise<string[]> {
     const { namespace } = this.settings;
     const { pollers } = await this.call(() =>
-      this.connection.workflowService.describeTaskQueue({ namespace, taskQueue: { name: TASK_QUEUE }, taskQueueType: proto.temporal.api.enums.v1.TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW }),
+      this.connection.workflowService.describeTaskQueue({
+        namespace,
+        taskQueue: { name: TASK_QUEUE },
+        taskQueueType: proto.temporal.api.enums.v1.TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+      }),
     );
     return (pollers ?? []).filter((one) => Date.now() / 1000 - Number(one.lastAccessTime?.seconds ?? 0) < POLLED_SECONDS).map((one) => one.identity ?? '');
   }

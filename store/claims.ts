@@ -2,13 +2,24 @@
 import type { Claim, Store } from './store.ts';
 import { type Database, type Queries, uuidOrNull } from './database.ts';
 
-interface Row { environment: string; component: string; rollback_id: string; workflow_id: string; claimed_by: string; claimed_at: Date }
+interface Row {
+  environment: string;
+  component: string;
+  rollback_id: string;
+  workflow_id: string;
+  claimed_by: string;
+  claimed_at: Date;
+}
 
 const COLUMNS = 'environment, component, rollback_id, workflow_id, claimed_by, claimed_at';
 
 const claimOf = (row: Row): Claim => ({
-  environment: row.environment, component: row.component, rollbackId: row.rollback_id, workflowId: row.workflow_id,
-  by: row.claimed_by, at: row.claimed_at.toISOString(),
+  environment: row.environment,
+  component: row.component,
+  rollbackId: row.rollback_id,
+  workflowId: row.workflow_id,
+  by: row.claimed_by,
+  at: row.claimed_at.toISOString(),
 });
 
 /**

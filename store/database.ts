@@ -76,7 +76,12 @@ export function connect(url: string, options: StoreOptions = {}): Database {
     try {
       return await work(queries);
     } catch (error) {
-      isBroken = isAway(error) || !(await undo(queries).then(() => true, () => false));
+      isBroken =
+        isAway(error) ||
+        !(await undo(queries).then(
+          () => true,
+          () => false,
+        ));
       throw isAway(error) ? unavailable(place, error) : error;
     } finally {
       client.release(isBroken);
@@ -84,14 +89,24 @@ export function connect(url: string, options: StoreOptions = {}): Database {
   }
 
   return {
-    query: (text, values) => use((queries) => queries.query(text, values), async () => undefined),
-    transaction: (work) => use(async (queries) => {
-      await queries.query('BEGIN');
-      const result = await work(queries);
-      await queries.query('COMMIT');
-      return result;
-    }, (queries) => queries.query('ROLLBACK')),
-    close: async () => { if (!pool.ending) await pool.end(); },
+    query: (text, values) =>
+      use(
+        (queries) => queries.query(text, values),
+        async () => undefined,
+      ),
+    transaction: (work) =>
+      use(
+        async (queries) => {
+          await queries.query('BEGIN');
+          const result = await work(queries);
+          await queries.query('COMMIT');
+          return result;
+        },
+        (queries) => queries.query('ROLLBACK'),
+      ),
+    close: async () => {
+      if (!pool.ending) await pool.end();
+    },
   };
 }
 

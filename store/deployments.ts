@@ -8,9 +8,20 @@ import { insertSnapshot } from './snapshots.ts';
 const LIST_LIMIT = 100;
 
 interface Row {
-  deployment_id: string; environment: string; component: string; version: string; git_commit: string; git_branch: string;
-  status: DeploymentStatus; is_healthy: boolean; platform_ref: string | null; rollback_from: string | null; person: string | null;
-  deployed_at: Date | null; completed_at: Date | null; rolled_back_at: Date | null;
+  deployment_id: string;
+  environment: string;
+  component: string;
+  version: string;
+  git_commit: string;
+  git_branch: string;
+  status: DeploymentStatus;
+  is_healthy: boolean;
+  platform_ref: string | null;
+  rollback_from: string | null;
+  person: string | null;
+  deployed_at: Date | null;
+  completed_at: Date | null;
+  rolled_back_at: Date | null;
 }
 
 /** The column of people takes only users where there are users; then the name is in `metadata`. */
@@ -19,11 +30,21 @@ const COLUMNS = `d.deployment_id, d.environment, d.component, d.version, d.git_c
   coalesce(d.metadata->>'deployed_by', d.deployed_by::text) AS person, d.deployed_at, d.completed_at, d.rolled_back_at`;
 
 const deploymentOf = (row: Row): Deployment => ({
-  deploymentId: row.deployment_id, environment: row.environment, component: row.component, version: row.version,
-  commit: row.git_commit, branch: row.git_branch, status: row.status, healthCheckPassed: row.is_healthy,
-  platformRef: row.platform_ref, rollbackFrom: row.rollback_from, deployedBy: row.person,
+  deploymentId: row.deployment_id,
+  environment: row.environment,
+  component: row.component,
+  version: row.version,
+  commit: row.git_commit,
+  branch: row.git_branch,
+  status: row.status,
+  healthCheckPassed: row.is_healthy,
+  platformRef: row.platform_ref,
+  rollbackFrom: row.rollback_from,
+  deployedBy: row.person,
   // Null only in rows that somebody else wrote.
-  deployedAt: iso(row.deployed_at) ?? new Date(0).toISOString(), completedAt: iso(row.completed_at), rolledBackAt: iso(row.rolled_back_at),
+  deployedAt: iso(row.deployed_at) ?? new Date(0).toISOString(),
+  completedAt: iso(row.completed_at),
+  rolledBackAt: iso(row.rolled_back_at),
 });
 
 async function one(queries: Queries, where: string, values: readonly Value[]): Promise<Deployment | null> {
@@ -107,8 +128,13 @@ export async function lastHealthy(database: Database, environment: string, compo
 }
 
 interface Restoration {
-  readonly environment: string; readonly component: string; readonly rollbackId: string; readonly by: string | null; readonly at: string;
-  readonly from: string | null; readonly to: string;
+  readonly environment: string;
+  readonly component: string;
+  readonly rollbackId: string;
+  readonly by: string | null;
+  readonly at: string;
+  readonly from: string | null;
+  readonly to: string;
   /** The row that is taken back, where the rollback knew it. */
   readonly takenBackId: string | null;
 }

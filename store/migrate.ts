@@ -15,7 +15,10 @@ const LOCK_TIMEOUT_MS = 120_000;
 export async function migrate(url: string): Promise<void> {
   const place = placeOf(url);
   const client = new Client({
-    connectionString: url, application_name: 'backout migrate', connectionTimeoutMillis: CONNECT_TIMEOUT_MS, lock_timeout: LOCK_TIMEOUT_MS,
+    connectionString: url,
+    application_name: 'backout migrate',
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+    lock_timeout: LOCK_TIMEOUT_MS,
   });
   client.on('error', () => undefined); // The query in flight reports it; without a listener it would end the process.
   try {
@@ -25,9 +28,15 @@ export async function migrate(url: string): Promise<void> {
   }
   try {
     await runner({
-      dbClient: client, direction: 'up', dir: fileURLToPath(new URL('./migrations', import.meta.url)),
-      migrationsSchema: 'ops', migrationsTable: 'schema_migrations', createMigrationsSchema: true,
-      advisoryLockMode: 'wait', singleTransaction: true, log: () => undefined,
+      dbClient: client,
+      direction: 'up',
+      dir: fileURLToPath(new URL('./migrations', import.meta.url)),
+      migrationsSchema: 'ops',
+      migrationsTable: 'schema_migrations',
+      createMigrationsSchema: true,
+      advisoryLockMode: 'wait',
+      singleTransaction: true,
+      log: () => undefined,
     });
   } catch (error) {
     throw isAway(error) ? unavailable(place, error) : error;

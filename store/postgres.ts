@@ -13,7 +13,9 @@ export function openStore(url: string, options: StoreOptions = {}): Store {
   const database = connect(url, options);
   return {
     migrate: () => migrate(url),
-    ping: async () => { await database.query('SELECT 1'); },
+    ping: async () => {
+      await database.query('SELECT 1');
+    },
     close: () => database.close(),
 
     append: (rollbackId, entries) => append(database, rollbackId, entries),

@@ -8,7 +8,14 @@ import { canonical, column, digest } from './digest.ts';
 const LOCK_KEY = 0x424b5431;
 const BATCH_ROWS = 500;
 
-interface Row { seq: string; rollback_id: string; at: string; body: string; previous: string; hash: string }
+interface Row {
+  seq: string;
+  rollback_id: string;
+  at: string;
+  body: string;
+  previous: string;
+  hash: string;
+}
 
 /**
  * Every transaction that appends begins with this: `seq` has no gap, the chain no fork, and since it is the first
@@ -41,7 +48,10 @@ async function storedUnder(queries: Queries, events: readonly string[]): Promise
 
 /** Inside a transaction that holds the record's lock. An event that is there already stays as it is. */
 export async function appendEntries(queries: Queries, rollbackId: string, entries: readonly RecordEntry[]): Promise<Appended> {
-  const known = await storedUnder(queries, entries.map((entry) => entry.event));
+  const known = await storedUnder(
+    queries,
+    entries.map((entry) => entry.event),
+  );
   let { seq, head } = await tail(queries);
   const rows: { seq: number; at: string; body: string; previous: string; hash: string; event: string }[] = [];
   const stored = entries.map((entry) => {
@@ -63,8 +73,15 @@ export async function appendEntries(queries: Queries, rollbackId: string, entrie
       `INSERT INTO ops.record (seq, rollback_id, at, body, previous, hash, event)
        SELECT seq, $1, at, body, previous, hash, event
          FROM unnest($2::bigint[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) AS entry (seq, at, body, previous, hash, event)`,
-      [rollbackId, rows.map((row) => row.seq), rows.map((row) => row.at), rows.map((row) => row.body),
-        rows.map((row) => row.previous), rows.map((row) => row.hash), rows.map((row) => row.event)],
+      [
+        rollbackId,
+        rows.map((row) => row.seq),
+        rows.map((row) => row.at),
+        rows.map((row) => row.body),
+        rows.map((row) => row.previous),
+        rows.map((row) => row.hash),
+        rows.map((row) => row.event),
+      ],
     );
   }
   return { position: { entries: await countOf(queries, rollbackId), seq, head }, stored };
@@ -106,8 +123,14 @@ export async function position(queries: Queries, rollbackId: string): Promise<Re
 
 const STORED = 'seq, rollback_id, at, body, previous, hash';
 
-const storedOf = (row: Row): StoredEntry =>
-  ({ seq: Number(row.seq), rollbackId: row.rollback_id, at: row.at, body: row.body, previous: row.previous, hash: row.hash });
+const storedOf = (row: Row): StoredEntry => ({
+  seq: Number(row.seq),
+  rollbackId: row.rollback_id,
+  at: row.at,
+  body: row.body,
+  previous: row.previous,
+  hash: row.hash,
+});
 
 /** `Store.entriesOf`. */
 export async function entriesOf(database: Database, rollbackId: string): Promise<StoredEntry[]> {

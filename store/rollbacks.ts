@@ -15,8 +15,13 @@ const LIST_LIMIT = 100;
 
 /** What [003] has no column for. */
 interface Metadata {
-  readonly workflow_id: string; readonly kind: Kind; readonly environment: string; readonly components: readonly string[];
-  readonly trigger: Trigger; readonly cause: string; readonly plan_hash: string | null;
+  readonly workflow_id: string;
+  readonly kind: Kind;
+  readonly environment: string;
+  readonly components: readonly string[];
+  readonly trigger: Trigger;
+  readonly cause: string;
+  readonly plan_hash: string | null;
   readonly deployment_ids: Readonly<Record<string, string>>;
   readonly outcome?: Outcome;
   /** The entries that ended it. */
@@ -24,8 +29,13 @@ interface Metadata {
 }
 
 interface Row {
-  event_id: string; trigger_reason: string; person: string | null; initiated_at: Date; completed_at: Date | null;
-  rollback_plan: Plan | null; metadata: Metadata;
+  event_id: string;
+  trigger_reason: string;
+  person: string | null;
+  initiated_at: Date;
+  completed_at: Date | null;
+  rollback_plan: Plan | null;
+  metadata: Metadata;
 }
 
 /** Rows of other writers of [003]'s table have no `workflow_id`, and are not ours to read. */
@@ -34,11 +44,20 @@ const SELECT = `SELECT event_id, trigger_reason, coalesce(metadata->>'initiated_
   FROM ops.rollback_events WHERE metadata ? 'workflow_id'`;
 
 const eventOf = (row: Row): RollbackEvent => ({
-  rollbackId: row.event_id, workflowId: row.metadata.workflow_id, kind: row.metadata.kind,
-  environment: row.metadata.environment, components: row.metadata.components,
-  trigger: row.metadata.trigger, cause: row.metadata.cause, reason: row.trigger_reason, by: row.person ?? '',
-  outcome: row.metadata.outcome ?? null, openedAt: row.initiated_at.toISOString(), closedAt: iso(row.completed_at),
-  plan: row.rollback_plan, planHash: row.metadata.plan_hash,
+  rollbackId: row.event_id,
+  workflowId: row.metadata.workflow_id,
+  kind: row.metadata.kind,
+  environment: row.metadata.environment,
+  components: row.metadata.components,
+  trigger: row.metadata.trigger,
+  cause: row.metadata.cause,
+  reason: row.trigger_reason,
+  by: row.person ?? '',
+  outcome: row.metadata.outcome ?? null,
+  openedAt: row.initiated_at.toISOString(),
+  closedAt: iso(row.completed_at),
+  plan: row.rollback_plan,
+  planHash: row.metadata.plan_hash,
 });
 
 async function select(queries: Queries, rest: string, values: readonly Value[]): Promise<Row[]> {
@@ -53,7 +72,14 @@ async function rowOf(queries: Queries, rollbackId: string): Promise<Row | undefi
 async function insertEvent(queries: Queries, request: OpenRequest): Promise<void> {
   const { workflowId, kind, environment, components, trigger, cause, planHash, deploymentIds, refused } = request;
   const metadata: Metadata = {
-    workflow_id: workflowId, kind, environment, components, trigger, cause, plan_hash: planHash, deployment_ids: deploymentIds,
+    workflow_id: workflowId,
+    kind,
+    environment,
+    components,
+    trigger,
+    cause,
+    plan_hash: planHash,
+    deployment_ids: deploymentIds,
     ...(refused ? { outcome: 'refused' } : {}),
   };
   const [first] = components;
@@ -61,8 +87,18 @@ async function insertEvent(queries: Queries, request: OpenRequest): Promise<void
     `INSERT INTO ops.rollback_events
        (event_id, deployment_id, trigger_type, trigger_reason, initiated_by, initiated_at, status, completed_at, rollback_plan, metadata)
      VALUES ($1, $2, $3, $4, ops.person($5::text), $6, $7, $8, $9::jsonb, $10::jsonb || ${nameLeft('initiated_by', '$5::text')})`,
-    [request.rollbackId, first === undefined ? null : (deploymentIds[first] ?? null), TRIGGER_TYPE[trigger], request.reason, request.by, request.openedAt,
-      EVENT_STATUS[refused ? 'refused' : 'open'], refused ? request.openedAt : null, request.plan === null ? null : jsonb(request.plan), jsonb(metadata)],
+    [
+      request.rollbackId,
+      first === undefined ? null : (deploymentIds[first] ?? null),
+      TRIGGER_TYPE[trigger],
+      request.reason,
+      request.by,
+      request.openedAt,
+      EVENT_STATUS[refused ? 'refused' : 'open'],
+      refused ? request.openedAt : null,
+      request.plan === null ? null : jsonb(request.plan),
+      jsonb(metadata),
+    ],
   );
   for (const [component, observed] of Object.entries(request.snapshots)) {
     const config = { rollbackId: request.rollbackId, environment, component, observed };

@@ -16,24 +16,48 @@ export const DEPLOYMENT_STATUSES = ['pending', 'in_progress', 'success', 'failed
 export type DeploymentStatus = (typeof DEPLOYMENT_STATUSES)[number];
 
 export interface Deployment {
-  readonly deploymentId: string; readonly environment: string; readonly component: string; readonly version: string;
-  readonly commit: string; readonly branch: string; readonly status: DeploymentStatus; readonly healthCheckPassed: boolean;
-  readonly platformRef: string | null; readonly rollbackFrom: string | null; readonly deployedBy: string | null;
+  readonly deploymentId: string;
+  readonly environment: string;
+  readonly component: string;
+  readonly version: string;
+  readonly commit: string;
+  readonly branch: string;
+  readonly status: DeploymentStatus;
+  readonly healthCheckPassed: boolean;
+  readonly platformRef: string | null;
+  readonly rollbackFrom: string | null;
+  readonly deployedBy: string | null;
   /** ISO times. */
-  readonly deployedAt: string; readonly completedAt: string | null; readonly rolledBackAt: string | null;
+  readonly deployedAt: string;
+  readonly completedAt: string | null;
+  readonly rolledBackAt: string | null;
 }
 
 export interface Claim {
-  readonly environment: string; readonly component: string; readonly rollbackId: string; readonly workflowId: string;
-  readonly by: string; readonly at: string;
+  readonly environment: string;
+  readonly component: string;
+  readonly rollbackId: string;
+  readonly workflowId: string;
+  readonly by: string;
+  readonly at: string;
 }
 
 /** A row of `ops.rollback_events`, in our words; `outcome` null while it is open. */
 export interface RollbackEvent {
-  readonly rollbackId: string; readonly workflowId: string; readonly kind: Kind; readonly environment: string; readonly components: readonly string[];
-  readonly trigger: Trigger; readonly cause: string; readonly reason: string; readonly by: string;
-  readonly outcome: Outcome | null; readonly openedAt: string; readonly closedAt: string | null;
-  readonly plan: Plan | null; readonly planHash: string | null;
+  readonly rollbackId: string;
+  readonly workflowId: string;
+  readonly kind: Kind;
+  readonly environment: string;
+  readonly components: readonly string[];
+  readonly trigger: Trigger;
+  readonly cause: string;
+  readonly reason: string;
+  readonly by: string;
+  readonly outcome: Outcome | null;
+  readonly openedAt: string;
+  readonly closedAt: string | null;
+  readonly plan: Plan | null;
+  readonly planHash: string | null;
 }
 
 export interface OpenRequest extends Omit<RollbackEvent, 'outcome' | 'closedAt'> {
@@ -47,7 +71,9 @@ export interface OpenRequest extends Omit<RollbackEvent, 'outcome' | 'closedAt'>
 }
 
 export interface CloseRequest {
-  readonly rollbackId: string; readonly outcome: Outcome; readonly at: string;
+  readonly rollbackId: string;
+  readonly outcome: Outcome;
+  readonly at: string;
   /** The steps as they ended, for `rollback_steps`. */
   readonly steps: readonly unknown[];
   /** Components that were verified at their target, with what was taken back; each gets a new row with `rollback_from`. */
@@ -57,7 +83,10 @@ export interface CloseRequest {
 }
 
 /** What an append says: where the chain stands after it, and what is stored under each event (the earlier body where the event was there already). */
-export interface Appended { readonly position: RecordPositionOf; readonly stored: readonly RecordEntry[] }
+export interface Appended {
+  readonly position: RecordPositionOf;
+  readonly stored: readonly RecordEntry[];
+}
 
 export interface Store {
   /** Brings the schema up; safe to run twice and at once. */
@@ -97,7 +126,10 @@ export interface Store {
   lastAttempt(environment: string, component: string, deploymentId: string | null): Promise<RollbackEvent | null>;
 
   /** Histories of closed runs, as exported JSON text with its SHA-256; the entry goes into the chain in the same transaction. */
-  saveHistory(history: { readonly rollbackId: string; readonly workflowId: string; readonly runId: string; readonly json: string; readonly sha256: string }, entry: RecordEntry): Promise<void>;
+  saveHistory(
+    history: { readonly rollbackId: string; readonly workflowId: string; readonly runId: string; readonly json: string; readonly sha256: string },
+    entry: RecordEntry,
+  ): Promise<void>;
   hasHistory(runId: string): Promise<boolean>;
   histories(rollbackId: string): Promise<{ readonly workflowId: string; readonly runId: string; readonly json: string; readonly sha256: string }[]>;
 }

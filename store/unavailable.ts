@@ -8,12 +8,11 @@ import { StoreUnavailable } from './store.ts';
  */
 const AWAY_SQLSTATE = /^(?:(?:08|28|53|58)...|57P..|57014|25006|40001|40P01|55P03|3D000)$/;
 
-const AWAY_SYSTEM = new Set([
-  'ECONNREFUSED', 'ECONNRESET', 'ECONNABORTED', 'ENOTFOUND', 'EAI_AGAIN', 'ETIMEDOUT', 'EPIPE', 'EHOSTUNREACH', 'ENETUNREACH',
-]);
+const AWAY_SYSTEM = new Set(['ECONNREFUSED', 'ECONNRESET', 'ECONNABORTED', 'ENOTFOUND', 'EAI_AGAIN', 'ETIMEDOUT', 'EPIPE', 'EHOSTUNREACH', 'ENETUNREACH']);
 
 /** What pg 8.23 says without a code. */
-const AWAY_MESSAGE = /^(?:Connection terminated|timeout expired|timeout exceeded|Query read timeout|Client has encountered a connection error|Client was closed)/;
+const AWAY_MESSAGE =
+  /^(?:Connection terminated|timeout expired|timeout exceeded|Query read timeout|Client has encountered a connection error|Client was closed)/;
 
 const codeOf = (error: Error): string => ('code' in error && typeof error.code === 'string' ? error.code : '');
 
@@ -21,7 +20,10 @@ export const isAway = (error: unknown): boolean =>
   error instanceof Error && (AWAY_SYSTEM.has(codeOf(error)) || AWAY_SQLSTATE.test(codeOf(error)) || AWAY_MESSAGE.test(error.message));
 
 /** Where the database is, without who enters it. */
-interface Place { readonly name: string; readonly secrets: readonly string[] }
+interface Place {
+  readonly name: string;
+  readonly secrets: readonly string[];
+}
 
 /** Reads a connection string; a broken one is reported without being repeated, since it holds a password. */
 export function placeOf(url: string): Place {

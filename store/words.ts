@@ -12,10 +12,10 @@ export const TRIGGER_TYPE = {
 
 /** `ops.rollback_events.status`. The outcome itself stays readable in `metadata.outcome`. */
 export const EVENT_STATUS = {
-  'open': 'in_progress',
+  open: 'in_progress',
   'rolled-back': 'success',
   'rolled-back-late': 'success',
-  'partial': 'failed',
-  'failed': 'failed',
-  'refused': 'aborted',
+  partial: 'failed',
+  failed: 'failed',
+  refused: 'aborted',
 } as const satisfies Record<Outcome | 'open', 'pending' | 'in_progress' | 'success' | 'failed' | 'aborted'>;

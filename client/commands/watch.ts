@@ -93,7 +93,7 @@ function tree(): Show {
     const frame = render(state, { width: width(), nowMs, aheadSeconds: aheadOf(state, nowMs, sinceMs), by: personOf(undefined) });
     return trouble === null
       ? frame
-      : [...frame, '', paint(['yellow', 'bold'], cut(`! ${plain(trouble.text)}, for ${elapsed((nowMs - trouble.sinceMs) / 1000)}; trying on`, width()))];
+      : [...frame, '', paint(['yellow', 'bold'], cut(`! trying again, for ${elapsed((nowMs - trouble.sinceMs) / 1000)}: ${plain(trouble.text)}`, width()))];
   };
   return {
     draw: (seen) => {

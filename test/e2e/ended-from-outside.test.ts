@@ -14,8 +14,15 @@ import { BOOTS, World, type Shop } from '../support/world.ts';
 
 type HistoryEvent = temporal.api.history.v1.IHistoryEvent;
 
-const SLOW: Shop['releases'] = [{ version: 'v1.0.0', startMs: 2_500 }, { version: 'v1.1.0', broken: true }];
-const YAML = ['people: { ana: { roles: [operator] }, ben: { roles: [operator] } }', 'confirmations: { fourEyes: true }', 'channels: { incident: [{ file: ./incidents.log }] }'];
+const SLOW: Shop['releases'] = [
+  { version: 'v1.0.0', startMs: 2_500 },
+  { version: 'v1.1.0', broken: true },
+];
+const YAML = [
+  'people: { ana: { roles: [operator] }, ben: { roles: [operator] } }',
+  'confirmations: { fourEyes: true }',
+  'channels: { incident: [{ file: ./incidents.log }] }',
+];
 const idOf = (component: string): string => `deployRevert/production/${component}`;
 
 let world: World;
@@ -26,7 +33,8 @@ async function bad(component: string, at = world): Promise<void> {
   await at.release(component, 'v1.1.0', false);
 }
 
-const start = (component: string, more: Record<string, unknown> = {}, at = world): Promise<WorkflowHandle> => at.start({ components: [component], targets: { [component]: 'v1.0.0' }, ...more });
+const start = (component: string, more: Record<string, unknown> = {}, at = world): Promise<WorkflowHandle> =>
+  at.start({ components: [component], targets: { [component]: 'v1.0.0' }, ...more });
 
 /** What `backout resume` starts. */
 const resume = (component: string, rollbackId: string, more: Record<string, unknown> = {}, at = world): Promise<WorkflowHandle> =>
@@ -40,7 +48,12 @@ async function terminated(handle: WorkflowHandle, rollbackId: string, at = world
 }
 
 async function inFlight(component: string): Promise<void> {
-  await vi.waitFor(() => { expect(wasLaunched(world.folder, component, 'v1.0.0')).toBe(true); }, { timeout: 20_000 });
+  await vi.waitFor(
+    () => {
+      expect(wasLaunched(world.folder, component, 'v1.0.0')).toBe(true);
+    },
+    { timeout: 20_000 },
+  );
   expect(await world.ownEffects(component)).toEqual([]);
 }
 
@@ -48,14 +61,25 @@ const noticesOf = async (component: string, at = world): Promise<{ notice: strin
   (await at.incidents()).filter((one) => 'workflowId' in one && one.workflowId === idOf(component));
 
 async function told(component: string, notice: string, at = world): Promise<{ text: string; next: string[] }[]> {
-  await vi.waitFor(async () => { expect((await noticesOf(component, at)).map((one) => one.notice)).toContain(notice); }, { timeout: 15_000 });
+  await vi.waitFor(
+    async () => {
+      expect((await noticesOf(component, at)).map((one) => one.notice)).toContain(notice);
+    },
+    { timeout: 15_000 },
+  );
   return (await noticesOf(component, at)).filter((one) => one.notice === notice);
 }
 
 async function expectPutBack(component: string, rollbackId: string, generations = [0], at = world): Promise<void> {
-  expect((await at.ownEffects(component)).map((one) => one.operationId)).toEqual(generations.map((generation) => `${rollbackId}/${component}.deploy/${generation}`));
+  expect((await at.ownEffects(component)).map((one) => one.operationId)).toEqual(
+    generations.map((generation) => `${rollbackId}/${component}.deploy/${generation}`),
+  );
   expect(await at.serves(component)).toBe('v1.0.0');
-  expect(runningOf(at.folder, component).filter((one) => !one.front).map((one) => one.process)).toEqual([servingOf(at.folder, component)]);
+  expect(
+    runningOf(at.folder, component)
+      .filter((one) => !one.front)
+      .map((one) => one.process),
+  ).toEqual([servingOf(at.folder, component)]);
 }
 
 async function expectClosed(handle: WorkflowHandle, component: string, rollbackId: string, generations = [0], at = world): Promise<RollbackState> {
@@ -67,7 +91,10 @@ async function expectClosed(handle: WorkflowHandle, component: string, rollbackI
   return state;
 }
 
-const recordOf = async (rollbackId: string, at = world): Promise<(RecordEntry & { step?: string; generation?: number; answer?: { name: string; by: string } })[]> =>
+const recordOf = async (
+  rollbackId: string,
+  at = world,
+): Promise<(RecordEntry & { step?: string; generation?: number; answer?: { name: string; by: string } })[]> =>
   (await at.store.entriesOf(rollbackId)).map((one) => JSON.parse(one.body) as RecordEntry); // Our own writer's.
 
 async function expectChain(at = world): Promise<void> {
@@ -77,13 +104,21 @@ async function expectChain(at = world): Promise<void> {
 }
 
 /** Back to the task that the given event of the history has led to, as the dialog of the Temporal UI does it. */
-async function reset(handle: WorkflowHandle, runId: string, to: (event: HistoryEvent, index: number, all: readonly HistoryEvent[]) => boolean): Promise<string> {
+async function reset(
+  handle: WorkflowHandle,
+  runId: string,
+  to: (event: HistoryEvent, index: number, all: readonly HistoryEvent[]) => boolean,
+): Promise<string> {
   const { events } = await world.client.workflow.getHandle(handle.workflowId, runId).fetchHistory();
   const from = events?.findIndex(to) ?? -1;
   const task = events?.slice(from).find((event) => event.workflowTaskCompletedEventAttributes);
   if (from < 0 || !task?.eventId) throw new Error('the history has no such task');
   const answer = await world.client.workflowService.resetWorkflowExecution({
-    namespace: 'default', workflowExecution: { workflowId: handle.workflowId, runId }, reason: 'somebody clicked it in the Temporal UI', workflowTaskFinishEventId: task.eventId, requestId: randomUUID(),
+    namespace: 'default',
+    workflowExecution: { workflowId: handle.workflowId, runId },
+    reason: 'somebody clicked it in the Temporal UI',
+    workflowTaskFinishEventId: task.eventId,
+    requestId: randomUUID(),
   });
   expect(answer.runId).not.toBe(runId);
   return answer.runId;
@@ -107,7 +142,10 @@ describe('from outside', { timeout: 150_000 }, () => {
     await inFlight('cancel');
     await handle.cancel();
     const stopped = await world.stopped(handle);
-    expect(stopped).toMatchObject({ stopped: expect.stringMatching(/^stopped by cancel request/), steps: [{ id: 'cancel.deploy' }, { state: 'pending' }, { state: 'pending' }, { state: 'pending' }, { state: 'pending' }] });
+    expect(stopped).toMatchObject({
+      stopped: expect.stringMatching(/^stopped by cancel request/),
+      steps: [{ id: 'cancel.deploy' }, { state: 'pending' }, { state: 'pending' }, { state: 'pending' }, { state: 'pending' }],
+    });
     await world.until(handle, 'done with the operation in flight', (state) => state.steps[0]?.state === 'done');
     await expectPutBack('cancel', stopped.rollbackId);
     await handle.cancel();
@@ -131,27 +169,47 @@ describe('from outside', { timeout: 150_000 }, () => {
     await world.until(handle, 'assigned', (state) => state.answers.length === 1);
     expect((await recordOf(rollbackId)).filter((one) => one.type === 'answer')).toEqual([]);
     await terminated(handle, rollbackId);
-    expect(await told('waits', 'abandoned')).toMatchObject([{ text: expect.stringContaining('TERMINATED'), next: [expect.stringContaining(`backout resume ${idOf('waits')}`)] }]);
+    expect(await told('waits', 'abandoned')).toMatchObject([
+      { text: expect.stringContaining('TERMINATED'), next: [expect.stringContaining(`backout resume ${idOf('waits')}`)] },
+    ]);
 
     const anew = await start('waits', { by: 'ben', trigger: 'operator' });
     const refused = await world.closed(anew);
-    expect(refused).toMatchObject({ outcome: 'refused', refusals: [{ rule: 'abandoned', explanation: expect.stringContaining(`backout resume ${idOf('waits')}`) }] });
+    expect(refused).toMatchObject({
+      outcome: 'refused',
+      refusals: [{ rule: 'abandoned', explanation: expect.stringContaining(`backout resume ${idOf('waits')}`) }],
+    });
     expect(refused.rollbackId).not.toBe(rollbackId);
 
     const successor = await resume('waits', rollbackId, { by: 'ben', trigger: 'operator' });
     const after = await world.waiting(successor);
-    expect(after).toMatchObject({ rollbackId, planHash: before.planHash, answers: [{ name: 'assign', by: 'ben', to: 'zoe' }], refusals: [{ rule: 'four-eyes', by: 'ana' }], steps: [{ state: 'done', attempts: 1 }, {}, {}, {}, {}] });
+    expect(after).toMatchObject({
+      rollbackId,
+      planHash: before.planHash,
+      answers: [{ name: 'assign', by: 'ben', to: 'zoe' }],
+      refusals: [{ rule: 'four-eyes', by: 'ana' }],
+      steps: [{ state: 'done', attempts: 1 }, {}, {}, {}, {}],
+    });
     expect(after.runId).not.toBe(before.runId);
     expect(after.clock.machineSeconds).toBeGreaterThan(before.clock.machineSeconds);
     expect(after.clock.humanSeconds).toBeGreaterThan(before.clock.humanSeconds);
     // The first starter stays the starter; who was assigned stays assigned.
-    await expect(successor.executeUpdate('confirm', { args: [{ step: 'availability', by: 'ana' }] })).resolves.toMatchObject({ refusal: { rule: 'four-eyes' } });
+    await expect(successor.executeUpdate('confirm', { args: [{ step: 'availability', by: 'ana' }] })).resolves.toMatchObject({
+      refusal: { rule: 'four-eyes' },
+    });
     await expect(successor.executeUpdate('confirm', { args: [{ step: 'availability', by: 'zoe' }] })).resolves.toMatchObject({ accepted: true });
     const state = await expectClosed(successor, 'waits', rollbackId);
     const record = await recordOf(rollbackId);
-    expect(record.filter((one) => one.type === 'answer').map((one) => [one.answer?.name, one.answer?.by])).toEqual([['assign', 'ben'], ['confirm', 'zoe']]);
+    expect(record.filter((one) => one.type === 'answer').map((one) => [one.answer?.name, one.answer?.by])).toEqual([
+      ['assign', 'ben'],
+      ['confirm', 'zoe'],
+    ]);
     expect(record.filter((one) => one.type === 'step' && one.step === 'waits.deploy')).toHaveLength(1);
-    expect(record.filter((one) => one.type === 'opened' || one.type === 'resumed' || one.type === 'closed').map((one) => one.type)).toEqual(['opened', 'resumed', 'closed']);
+    expect(record.filter((one) => one.type === 'opened' || one.type === 'resumed' || one.type === 'closed').map((one) => one.type)).toEqual([
+      'opened',
+      'resumed',
+      'closed',
+    ]);
     expect(state.clock.machineSeconds).toBeLessThan(60);
   });
 
@@ -164,7 +222,11 @@ describe('from outside', { timeout: 150_000 }, () => {
     const { rollbackId } = await world.state(handle);
     await terminated(handle, rollbackId);
     const successor = await resume('stops', rollbackId);
-    expect(await world.stopped(successor)).toMatchObject({ rollbackId, stopped: expect.stringContaining('is it the right one?'), steps: [{ state: 'done' }, { state: 'pending' }, {}, {}, {}] });
+    expect(await world.stopped(successor)).toMatchObject({
+      rollbackId,
+      stopped: expect.stringContaining('is it the right one?'),
+      steps: [{ state: 'done' }, { state: 'pending' }, {}, {}, {}],
+    });
     await successor.signal('resume', { by: 'ben', reason: 'it was' });
     await world.waiting(successor);
     await world.confirm(successor);
@@ -190,9 +252,14 @@ describe('from outside', { timeout: 150_000 }, () => {
     await terminated(handle, rollbackId);
     await world.deploy('drift', 'v1.1.0');
     const successor = await resume('drift', rollbackId);
-    expect(await world.stopped(successor)).toMatchObject({ rollbackId, steps: [{ id: 'drift.deploy', state: 'failed', failure: { type: 'Drifted' } }, { state: 'pending' }, {}, {}, {}] });
+    expect(await world.stopped(successor)).toMatchObject({
+      rollbackId,
+      steps: [{ id: 'drift.deploy', state: 'failed', failure: { type: 'Drifted' } }, { state: 'pending' }, {}, {}, {}],
+    });
     expect(await world.serves('drift')).toBe('v1.1.0');
-    await expect(successor.executeUpdate('decide', { args: [{ step: 'drift.deploy', by: 'ana', action: 'retry', reason: 'again' }] })).resolves.toMatchObject({ refusal: { rule: 'analysis' } });
+    await expect(successor.executeUpdate('decide', { args: [{ step: 'drift.deploy', by: 'ana', action: 'retry', reason: 'again' }] })).resolves.toMatchObject({
+      refusal: { rule: 'analysis' },
+    });
     await successor.signal('decide', { step: 'drift.deploy', by: 'ana', action: 'retry', reason: 'again', analysis: 'a pipeline was still running' });
     await world.waiting(successor);
     await world.confirm(successor);
@@ -207,7 +274,10 @@ describe('from outside', { timeout: 150_000 }, () => {
     await handle.executeUpdate('confirm', { args: [{ step: 'investigation', by: 'ana', note: 'the release takes too long to start' }] });
     await terminated(handle, before.rollbackId);
     const successor = await resume('late', before.rollbackId);
-    expect(await world.waiting(successor)).toMatchObject({ clock: { breached: true }, steps: [{ state: 'done' }, {}, {}, {}, {}, { id: 'investigation', state: 'confirmed' }] });
+    expect(await world.waiting(successor)).toMatchObject({
+      clock: { breached: true },
+      steps: [{ state: 'done' }, {}, {}, {}, {}, { id: 'investigation', state: 'confirmed' }],
+    });
     await world.confirm(successor);
     expect(await world.closed(successor)).toMatchObject({ rollbackId: before.rollbackId, outcome: 'rolled-back-late' });
     await expectPutBack('late', before.rollbackId);
@@ -215,14 +285,23 @@ describe('from outside', { timeout: 150_000 }, () => {
 
   it.concurrent.each([
     ['first', 'the first task', (event: HistoryEvent) => event.workflowExecutionStartedEventAttributes !== null],
-    ['middle', 'the middle, behind the deployment', (event: HistoryEvent, index: number, all: readonly HistoryEvent[]) => event.activityTaskCompletedEventAttributes !== null && all.slice(0, index).filter((one) => one.activityTaskCompletedEventAttributes).length === 1],
+    [
+      'middle',
+      'the middle, behind the deployment',
+      (event: HistoryEvent, index: number, all: readonly HistoryEvent[]) =>
+        event.activityTaskCompletedEventAttributes !== null && all.slice(0, index).filter((one) => one.activityTaskCompletedEventAttributes).length === 1,
+    ],
   ] as const)('%s: reset to %s goes on under the same rollbackId, with one effect, and asks again', async (component, _, to) => {
     await bad(component);
     const handle = await start(component);
     const before = await world.waiting(handle);
     const runId = await reset(handle, before.runId, to);
     const after = await world.until(handle, 'waiting again', (state) => state.runId === runId && state.state === 'waiting');
-    expect(after).toMatchObject({ rollbackId: before.rollbackId, planHash: before.planHash, steps: [{ state: 'done' }, { state: 'done' }, { state: 'done' }, { state: 'done' }, { id: 'availability', state: 'waiting' }] });
+    expect(after).toMatchObject({
+      rollbackId: before.rollbackId,
+      planHash: before.planHash,
+      steps: [{ state: 'done' }, { state: 'done' }, { state: 'done' }, { state: 'done' }, { id: 'availability', state: 'waiting' }],
+    });
     await expectPutBack(component, before.rollbackId);
     await world.confirm(handle);
     await expectClosed(handle, component, before.rollbackId);
@@ -243,10 +322,16 @@ describe('from outside', { timeout: 150_000 }, () => {
     const claims = await world.store.claims({ rollbackId: held.rollbackId });
     expect(claims).toHaveLength(2);
     if (held.steps[0]?.state === 'done') await world.deploy('closed', 'v1.1.0');
-    for (const to of [(event: HistoryEvent) => event.workflowExecutionStartedEventAttributes !== null, (event: HistoryEvent) => event.activityTaskCompletedEventAttributes !== null]) {
+    for (const to of [
+      (event: HistoryEvent) => event.workflowExecutionStartedEventAttributes !== null,
+      (event: HistoryEvent) => event.activityTaskCompletedEventAttributes !== null,
+    ]) {
       const runId = await reset(handle, first.runId, to);
       const stopped = await world.until(handle, 'stopped', (state) => state.runId === runId && state.state === 'stopped');
-      expect(stopped).toMatchObject({ rollbackId: first.rollbackId, steps: [{ id: 'closed.deploy', state: 'failed', failure: { type: 'ClaimLost' } }, {}, {}, {}, {}] });
+      expect(stopped).toMatchObject({
+        rollbackId: first.rollbackId,
+        steps: [{ id: 'closed.deploy', state: 'failed', failure: { type: 'ClaimLost' } }, {}, {}, {}, {}],
+      });
       await handle.signal('decide', { action: 'close', by: 'ana', reason: 'it was closed already' });
       await world.until(handle, 'closed', (state) => state.runId === runId && state.state === 'closed');
     }
@@ -265,12 +350,18 @@ describe('from outside', { timeout: 150_000 }, () => {
     await world.confirm(own);
     await expectClosed(own, 'forged', ended);
     for (const [rollbackId, rule, explanation] of [
-      [randomUUID(), 'abandoned', /there is no rollback/], ['not-a-uuid', 'abandoned', /there is no rollback not-a-uuid/], [ended, 'abandoned', /ended rolled-back; there is nothing to resume/],
+      [randomUUID(), 'abandoned', /there is no rollback/],
+      ['not-a-uuid', 'abandoned', /there is no rollback not-a-uuid/],
+      [ended, 'abandoned', /ended rolled-back; there is nothing to resume/],
       [open, 'workflow-id', /runs under deployRevert\/production\/victim/],
     ] as const) {
       const forged = await resume('forged', rollbackId);
       const state = await world.closed(forged);
-      expect(state, rollbackId).toMatchObject({ outcome: 'refused', refusals: [{ rule, explanation: expect.stringMatching(explanation) }], record: { behind: false } });
+      expect(state, rollbackId).toMatchObject({
+        outcome: 'refused',
+        refusals: [{ rule, explanation: expect.stringMatching(explanation) }],
+        record: { behind: false },
+      });
     }
     expect(await world.store.claims({ components: ['forged', 'victim'] })).toMatchObject([{ component: 'victim', rollbackId: open }]);
     await expectPutBack('forged', ended);
@@ -310,7 +401,11 @@ describe('from outside, with no worker to see it', () => {
     await unheard?.signal('assign', { role: 'operator', to: 'zoe', by: 'ana', reason: 'end of shift' });
     await terminated(unheard as WorkflowHandle, unheardId, alone);
 
-    const crashes = new Crashes(join(alone.folder, 'crashes'), ['fail@openRollback:before-open', 'fail@openRollback:before-open#2', 'fail@openRollback:after-open']);
+    const crashes = new Crashes(join(alone.folder, 'crashes'), [
+      'fail@openRollback:before-open',
+      'fail@openRollback:before-open#2',
+      'fail@openRollback:after-open',
+    ]);
     await alone.worker(crashes.env, CRASHING_WORKER);
     for (const name of ['unseen', 'unheard', 'unlucky']) expect(await told(name, 'abandoned', alone), name).toHaveLength(1);
     const [loop] = await told('stuck', 'stuck', alone);
@@ -319,21 +414,32 @@ describe('from outside, with no worker to see it', () => {
     expect(await alone.ownEffects('stuck')).toEqual([]);
 
     // A successor that cannot be opened must not end what it wanted to resume.
-    const unopened = { outcome: 'refused', record: { behind: false }, refusals: [{ rule: 'platform-unavailable', explanation: expect.stringContaining('armed to fail') }] };
+    const unopened = {
+      outcome: 'refused',
+      record: { behind: false },
+      refusals: [{ rule: 'platform-unavailable', explanation: expect.stringContaining('armed to fail') }],
+    };
     expect(await alone.closed(await resume('unlucky', unluckyId, {}, alone))).toMatchObject(unopened);
     expect(await alone.store.rollback(unluckyId)).toMatchObject({ outcome: null });
     expect(await alone.store.claims({ rollbackId: unluckyId })).toHaveLength(1);
 
     // A first start that cannot be opened holds nothing, whether it failed before or after it had taken its claim.
     for (const _ of ['before', 'after']) {
-      const { rollbackId } = await alone.closed(await start('luckless', {}, alone)).then((state) => { expect(state).toMatchObject(unopened); return state; });
+      const { rollbackId } = await alone.closed(await start('luckless', {}, alone)).then((state) => {
+        expect(state).toMatchObject(unopened);
+        return state;
+      });
       expect((await recordOf(rollbackId, alone)).map((one) => one.type)).toContain('refusal');
     }
     expect(crashes.fired()).toEqual(crashes.points);
     expect(await alone.store.claims({ components: ['luckless'] })).toEqual([]);
     expect(await alone.ownEffects('luckless')).toEqual([]);
 
-    for (const [name, rollbackId] of [['unlucky', unluckyId], ['unseen', unseenId], ['unheard', unheardId]] as const) {
+    for (const [name, rollbackId] of [
+      ['unlucky', unluckyId],
+      ['unseen', unseenId],
+      ['unheard', unheardId],
+    ] as const) {
       const successor = await resume(name, rollbackId, {}, alone);
       await alone.waiting(successor);
       await alone.confirm(successor, name === 'unheard' ? { by: 'zoe' } : {});
@@ -341,7 +447,7 @@ describe('from outside, with no worker to see it', () => {
     }
     expect((await recordOf(unheardId, alone)).filter((one) => one.type === 'answer').map((one) => one.answer?.name)).toEqual(['assign', 'confirm']);
     await expectChain(alone);
-    expect((await told('stuck', 'stuck', alone))).toHaveLength(1);
+    expect(await told('stuck', 'stuck', alone)).toHaveLength(1);
   });
 });
 
@@ -349,10 +455,17 @@ describe('from outside, with no worker to see it', () => {
 async function stuckHistory(at: World): Promise<WorkflowHandle> {
   const handle = await start('stuck', {}, at);
   const service = at.client.workflowService;
-  const task = await at.client.connection.withDeadline(Date.now() + 10_000, () => service.pollWorkflowTaskQueue({ namespace: 'default', taskQueue: { name: TASK_QUEUE }, identity: 'an older version' }));
+  const task = await at.client.connection.withDeadline(Date.now() + 10_000, () =>
+    service.pollWorkflowTaskQueue({ namespace: 'default', taskQueue: { name: TASK_QUEUE }, identity: 'an older version' }),
+  );
   expect(task.workflowExecution?.workflowId).toBe(handle.workflowId);
   const timer = { timerId: '1', startToFireTimeout: msToTs('1 hour') };
-  await service.respondWorkflowTaskCompleted({ taskToken: task.taskToken, namespace: 'default', identity: 'an older version', commands: [{ commandType: temporal.api.enums.v1.CommandType.COMMAND_TYPE_START_TIMER, startTimerCommandAttributes: timer }] });
+  await service.respondWorkflowTaskCompleted({
+    taskToken: task.taskToken,
+    namespace: 'default',
+    identity: 'an older version',
+    commands: [{ commandType: temporal.api.enums.v1.CommandType.COMMAND_TYPE_START_TIMER, startTimerCommandAttributes: timer }],
+  });
   await handle.signal('stop', { by: 'ana', reason: 'wakes it up' });
   return handle;
 }

@@ -7,7 +7,12 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Control } from './github.ts';
 
-interface LedgerEntry { readonly event: 'dispatch' | 'conclusion' | 'cancel'; readonly operation?: string | null; readonly run: number; readonly conclusion?: string }
+interface LedgerEntry {
+  readonly event: 'dispatch' | 'conclusion' | 'cancel';
+  readonly operation?: string | null;
+  readonly run: number;
+  readonly conclusion?: string;
+}
 
 export interface FakeGithub {
   readonly url: string;
@@ -23,10 +28,20 @@ export interface FakeGithub {
 
 export async function startFakeGithub(settings: Control = {}): Promise<FakeGithub> {
   const folder = await mkdtemp(join(tmpdir(), 'fake-github-'));
-  const child = spawn(process.execPath, [fileURLToPath(new URL('./github.ts', import.meta.url)), '--port', '0', '--ledger', join(folder, 'ledger.jsonl'), '--until-stdin-ends'], { stdio: ['pipe', 'pipe', 'inherit'] });
-  const ended = new Promise<void>((resolve) => { child.once('exit', () => { resolve(); }); });
+  const child = spawn(
+    process.execPath,
+    [fileURLToPath(new URL('./github.ts', import.meta.url)), '--port', '0', '--ledger', join(folder, 'ledger.jsonl'), '--until-stdin-ends'],
+    { stdio: ['pipe', 'pipe', 'inherit'] },
+  );
+  const ended = new Promise<void>((resolve) => {
+    child.once('exit', () => {
+      resolve();
+    });
+  });
   const url = await new Promise<string>((resolve, reject) => {
-    child.once('exit', (code) => { reject(new Error(`the fake GitHub ended with ${code}`)); });
+    child.once('exit', (code) => {
+      reject(new Error(`the fake GitHub ended with ${code}`));
+    });
     createInterface(child.stdout).once('line', (line) => {
       const said: { url: string } = JSON.parse(line);
       resolve(said.url);
@@ -37,11 +52,16 @@ export async function startFakeGithub(settings: Control = {}): Promise<FakeGithu
     return value;
   };
   const ledger = (): Promise<LedgerEntry[]> => read('/_ledger');
-  const control = async (change: Control): Promise<void> => { await fetch(`${url}/_control`, { method: 'POST', body: JSON.stringify(change) }); };
+  const control = async (change: Control): Promise<void> => {
+    await fetch(`${url}/_control`, { method: 'POST', body: JSON.stringify(change) });
+  };
   await control(settings);
   return {
-    url, control, ledger,
-    dispatches: async (operation) => (await ledger()).filter((entry) => entry.event === 'dispatch' && (operation === undefined || entry.operation === operation)).length,
+    url,
+    control,
+    ledger,
+    dispatches: async (operation) =>
+      (await ledger()).filter((entry) => entry.event === 'dispatch' && (operation === undefined || entry.operation === operation)).length,
     state: () => read('/_state'),
     requests: () => read('/_requests'),
     served: async (component) => (await read<{ version: string | null }>(`/_served/${component}`)).version,

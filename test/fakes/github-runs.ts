@@ -4,9 +4,31 @@ import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import type { components } from '@octokit/openapi-types';
 
 type Schemas = components['schemas'];
-export type RunAnswer = Pick<Schemas['workflow-run'],
-  | 'id' | 'node_id' | 'name' | 'display_title' | 'head_branch' | 'head_sha' | 'path' | 'run_number' | 'run_attempt' | 'event' | 'status' | 'conclusion'
-  | 'workflow_id' | 'url' | 'html_url' | 'created_at' | 'updated_at' | 'run_started_at' | 'cancel_url' | 'jobs_url' | 'logs_url' | 'workflow_url'>;
+export type RunAnswer = Pick<
+  Schemas['workflow-run'],
+  | 'id'
+  | 'node_id'
+  | 'name'
+  | 'display_title'
+  | 'head_branch'
+  | 'head_sha'
+  | 'path'
+  | 'run_number'
+  | 'run_attempt'
+  | 'event'
+  | 'status'
+  | 'conclusion'
+  | 'workflow_id'
+  | 'url'
+  | 'html_url'
+  | 'created_at'
+  | 'updated_at'
+  | 'run_started_at'
+  | 'cancel_url'
+  | 'jobs_url'
+  | 'logs_url'
+  | 'workflow_url'
+>;
 export type WorkflowAnswer = Schemas['workflow'];
 
 /** How a run goes: its states with their times (null: until it is approved), then its end. */
@@ -39,16 +61,39 @@ export interface Settings {
   command: string | null;
 }
 
-export interface Run { readonly answer: RunAnswer; readonly inputs: Readonly<Record<string, string>>; readonly createdMs: number; wake: (() => void) | null; cancelled: boolean }
+export interface Run {
+  readonly answer: RunAnswer;
+  readonly inputs: Readonly<Record<string, string>>;
+  readonly createdMs: number;
+  wake: (() => void) | null;
+  cancelled: boolean;
+}
 
 export const SHA = '0123456789abcdef0123456789abcdef01234567';
-const SHORT: Plan = { states: [{ status: 'queued', ms: 30 }, { status: 'in_progress', ms: 50 }] };
+const SHORT: Plan = {
+  states: [
+    { status: 'queued', ms: 30 },
+    { status: 'in_progress', ms: 50 },
+  ],
+};
 
 const defaults = (): Settings => ({
-  token: 'fake-token', repository: 'acme/shop', workflow: 'rollback.yml', state: 'active', dispatchable: true,
+  token: 'fake-token',
+  repository: 'acme/shop',
+  workflow: 'rollback.yml',
+  state: 'active',
+  dispatchable: true,
   inputs: Object.fromEntries(['version', 'component', 'environment', 'operation'].map((name) => [name, { required: true }])),
   runName: 'Rollback ${{ inputs.component }} to ${{ inputs.version }} in ${{ inputs.environment }} (${{ inputs.operation }})',
-  contents: true, runDetails: 'yes', staleMs: 0, staleGetMs: 0, plan: SHORT, tags: ['v1', 'v2', 'bad'], bad: ['bad'], served: {}, command: null,
+  contents: true,
+  runDetails: 'yes',
+  staleMs: 0,
+  staleGetMs: 0,
+  plan: SHORT,
+  tags: ['v1', 'v2', 'bad'],
+  bad: ['bad'],
+  served: {},
+  command: null,
 });
 
 /** The dates of GitHub know no fractions of a second. */
@@ -74,36 +119,74 @@ export class Runs {
 
   ledgerEntries(): unknown[] {
     const text = existsSync(this.ledger) ? readFileSync(this.ledger, 'utf8') : '';
-    return text.split('\n').filter((line) => line !== '').map((line): unknown => JSON.parse(line));
+    return text
+      .split('\n')
+      .filter((line) => line !== '')
+      .map((line): unknown => JSON.parse(line));
   }
 
-  get repositoryUrl(): string { return `${this.base}/repos/${this.settings.repository}`; }
+  get repositoryUrl(): string {
+    return `${this.base}/repos/${this.settings.repository}`;
+  }
 
   get file(): string {
     const { runName, inputs } = this.settings;
-    return ['name: Rollback', ...(runName === null ? [] : [`run-name: ${runName}`]), 'on:', '  workflow_dispatch:', '    inputs:',
-      ...Object.keys(inputs).map((name) => `      ${name}: { required: true }`), ''].join('\n');
+    return [
+      'name: Rollback',
+      ...(runName === null ? [] : [`run-name: ${runName}`]),
+      'on:',
+      '  workflow_dispatch:',
+      '    inputs:',
+      ...Object.keys(inputs).map((name) => `      ${name}: { required: true }`),
+      '',
+    ].join('\n');
   }
 
   workflow(): WorkflowAnswer {
     const { workflow, state } = this.settings;
     return {
-      id: 5, node_id: 'W_5', name: 'Rollback', path: `.github/workflows/${workflow}`, state, created_at: time(0), updated_at: time(0),
-      url: `${this.repositoryUrl}/actions/workflows/5`, html_url: `${this.base}/html/blob/main/.github/workflows/${workflow}`, badge_url: `${this.base}/html/badge.svg`,
+      id: 5,
+      node_id: 'W_5',
+      name: 'Rollback',
+      path: `.github/workflows/${workflow}`,
+      state,
+      created_at: time(0),
+      updated_at: time(0),
+      url: `${this.repositoryUrl}/actions/workflows/5`,
+      html_url: `${this.base}/html/blob/main/.github/workflows/${workflow}`,
+      badge_url: `${this.base}/html/badge.svg`,
     };
   }
 
   /** A run, made now or `ageMs` ago, that does nothing yet. */
   add(inputs: Record<string, string>, ref: string, ageMs = 0): Run {
-    const id = this.id += 1;
+    const id = (this.id += 1);
     const createdMs = Date.now() - ageMs;
     const title = this.settings.runName?.replaceAll(/\$\{\{\s*inputs\.(\w+)\s*\}\}/g, (_, name: string) => inputs[name] ?? '') ?? 'Rollback';
     const url = `${this.repositoryUrl}/actions/runs/${id}`;
     const answer: RunAnswer = {
-      id, node_id: `R_${id}`, name: 'Rollback', display_title: title, head_branch: ref, head_sha: SHA, path: `.github/workflows/${this.settings.workflow}`,
-      run_number: this.all.length + 1, run_attempt: 1, event: 'workflow_dispatch', status: 'queued', conclusion: null, workflow_id: 5,
-      url, html_url: `${this.base}/html/actions/runs/${id}`, created_at: time(createdMs), updated_at: time(createdMs), run_started_at: time(createdMs),
-      cancel_url: `${url}/cancel`, jobs_url: `${url}/jobs`, logs_url: `${url}/logs`, workflow_url: `${this.repositoryUrl}/actions/workflows/5`,
+      id,
+      node_id: `R_${id}`,
+      name: 'Rollback',
+      display_title: title,
+      head_branch: ref,
+      head_sha: SHA,
+      path: `.github/workflows/${this.settings.workflow}`,
+      run_number: this.all.length + 1,
+      run_attempt: 1,
+      event: 'workflow_dispatch',
+      status: 'queued',
+      conclusion: null,
+      workflow_id: 5,
+      url,
+      html_url: `${this.base}/html/actions/runs/${id}`,
+      created_at: time(createdMs),
+      updated_at: time(createdMs),
+      run_started_at: time(createdMs),
+      cancel_url: `${url}/cancel`,
+      jobs_url: `${url}/jobs`,
+      logs_url: `${url}/logs`,
+      workflow_url: `${this.repositoryUrl}/actions/workflows/5`,
     };
     const run: Run = { answer, inputs, createdMs, wake: null, cancelled: false };
     this.all.unshift(run);
@@ -125,9 +208,13 @@ export class Runs {
   private async play(run: Run, plan: Plan): Promise<void> {
     for (const { status, ms } of plan.states ?? []) {
       run.answer.status = status;
-      if (!run.cancelled) await new Promise<void>((resolve) => { run.wake = resolve; if (ms !== null) setTimeout(resolve, ms); });
+      if (!run.cancelled)
+        await new Promise<void>((resolve) => {
+          run.wake = resolve;
+          if (ms !== null) setTimeout(resolve, ms);
+        });
     }
-    const conclusion = run.cancelled ? 'cancelled' : (plan.conclusion ?? await this.deploy(run));
+    const conclusion = run.cancelled ? 'cancelled' : (plan.conclusion ?? (await this.deploy(run)));
     const { version, component, operation } = run.inputs;
     if (conclusion === 'success' && version !== undefined && component !== undefined) this.settings.served[component] = version;
     Object.assign(run.answer, { status: 'completed', conclusion, updated_at: time(Date.now()) });
@@ -142,7 +229,9 @@ export class Runs {
     const env = { ...process.env, VERSION: version, COMPONENT: component, ENVIRONMENT: environment, OPERATION: operation };
     const code = await new Promise<number | null>((resolve) => {
       const child = spawn(command, { shell: true, stdio: ['ignore', 'ignore', 'inherit'], env });
-      child.on('error', () => { resolve(null); });
+      child.on('error', () => {
+        resolve(null);
+      });
       child.on('exit', resolve);
     });
     return code === 0 ? 'success' : 'failure';

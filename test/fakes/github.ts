@@ -29,23 +29,45 @@ export interface Fault {
   /** Without one the request goes on after `delayMs`. */
   /** Faults that are queued when this one strikes. */
   readonly then?: readonly Fault[];
-  readonly answer?: { readonly status: number; readonly headers?: Readonly<Record<string, string>>; readonly body?: string } | 'reset' | 'hang' | 'html' | 'huge';
+  readonly answer?:
+    | { readonly status: number; readonly headers?: Readonly<Record<string, string>>; readonly body?: string }
+    | 'reset'
+    | 'hang'
+    | 'html'
+    | 'huge';
 }
 
 export interface Control extends Partial<Settings> {
   readonly plans?: readonly Plan[];
   readonly faults?: readonly Fault[];
-  readonly seed?: { readonly count: number; readonly ageMs?: number; readonly everyMs?: number; readonly inputs: Readonly<Record<string, string>>; readonly conclusion?: string };
+  readonly seed?: {
+    readonly count: number;
+    readonly ageMs?: number;
+    readonly everyMs?: number;
+    readonly inputs: Readonly<Record<string, string>>;
+    readonly conclusion?: string;
+  };
   readonly approve?: boolean;
   /** Begins anew: nothing of before is seen again, and the ledger is another file, `FILE.2`, `FILE.3` and so on. */
   readonly reset?: boolean;
 }
 
-interface Answer { readonly status: number; readonly body?: unknown }
-interface Asked { readonly method: string; readonly path: string; readonly query: URLSearchParams; readonly headers: IncomingMessage['headers']; readonly text: string }
+interface Answer {
+  readonly status: number;
+  readonly body?: unknown;
+}
+interface Asked {
+  readonly method: string;
+  readonly path: string;
+  readonly query: URLSearchParams;
+  readonly headers: IncomingMessage['headers'];
+  readonly text: string;
+}
 
-const refusal = (status: number, message: string): Answer =>
-  ({ status, body: { message, documentation_url: 'https://docs.github.com/rest', status: String(status) } satisfies Schemas['basic-error'] });
+const refusal = (status: number, message: string): Answer => ({
+  status,
+  body: { message, documentation_url: 'https://docs.github.com/rest', status: String(status) } satisfies Schemas['basic-error'],
+});
 const NOT_FOUND = refusal(404, 'Not Found');
 const RESULTS_MAX = 1000;
 const INPUTS_MAX = 25;
@@ -54,7 +76,9 @@ function parsed(text: string): Record<string, unknown> | null {
   try {
     const value: unknown = JSON.parse(text);
     return typeof value === 'object' && value !== null ? { ...value } : null;
-  } catch { return null; }
+  } catch {
+    return null;
+  }
 }
 
 function dispatch(runs: Runs, text: string): Answer {
@@ -83,11 +107,19 @@ function dispatch(runs: Runs, text: string): Answer {
 function list(runs: Runs, query: URLSearchParams): Answer {
   const [from = '', to = '~'] = (query.get('created') ?? '').replace(/^>=/, '').split('..');
   const event = query.get('event');
-  const shown = runs.all.filter((run) => Date.now() - run.createdMs >= runs.settings.staleMs && (event === null || run.answer.event === event)
-    && run.answer.created_at >= from && run.answer.created_at <= to);
+  const shown = runs.all.filter(
+    (run) =>
+      Date.now() - run.createdMs >= runs.settings.staleMs &&
+      (event === null || run.answer.event === event) &&
+      run.answer.created_at >= from &&
+      run.answer.created_at <= to,
+  );
   const size = Math.min(100, Number(query.get('per_page') ?? 30));
   const first = (Number(query.get('page') ?? 1) - 1) * size;
-  const page = shown.slice(0, RESULTS_MAX).slice(first, first + size).map((run) => run.answer);
+  const page = shown
+    .slice(0, RESULTS_MAX)
+    .slice(first, first + size)
+    .map((run) => run.answer);
   return { status: 200, body: { total_count: shown.length, workflow_runs: page } satisfies { total_count: number; workflow_runs: RunAnswer[] } };
 }
 
@@ -105,12 +137,20 @@ function oneRun(runs: Runs, method: string, id: string, verb: string | undefined
 
 function workflow(runs: Runs, asked: Asked, verb: string | undefined): Answer {
   switch (`${asked.method} ${verb ?? ''}`) {
-    case 'GET ': return { status: 200, body: runs.workflow() satisfies WorkflowAnswer };
-    case 'GET runs': return list(runs, asked.query);
-    case 'POST dispatches': return dispatch(runs, asked.text);
-    case 'PUT enable': runs.settings.state = 'active'; return { status: 204 };
-    case 'PUT disable': runs.settings.state = 'disabled_manually'; return { status: 204 };
-    default: return NOT_FOUND;
+    case 'GET ':
+      return { status: 200, body: runs.workflow() satisfies WorkflowAnswer };
+    case 'GET runs':
+      return list(runs, asked.query);
+    case 'POST dispatches':
+      return dispatch(runs, asked.text);
+    case 'PUT enable':
+      runs.settings.state = 'active';
+      return { status: 204 };
+    case 'PUT disable':
+      runs.settings.state = 'disabled_manually';
+      return { status: 204 };
+    default:
+      return NOT_FOUND;
   }
 }
 
@@ -118,20 +158,42 @@ function reading(runs: Runs, path: string): Answer {
   const { tags, contents } = runs.settings;
   const tag = /^\/git\/ref\/tags\/(.+)$/.exec(path)?.[1];
   if (tag !== undefined && tags.includes(tag)) {
-    return { status: 200, body: { ref: `refs/tags/${tag}`, node_id: 'T_1', url: `${runs.repositoryUrl}${path}`, object: { type: 'commit', sha: SHA, url: `${runs.repositoryUrl}/git/commits/${SHA}` } } satisfies GitRefAnswer };
+    return {
+      status: 200,
+      body: {
+        ref: `refs/tags/${tag}`,
+        node_id: 'T_1',
+        url: `${runs.repositoryUrl}${path}`,
+        object: { type: 'commit', sha: SHA, url: `${runs.repositoryUrl}/git/commits/${SHA}` },
+      } satisfies GitRefAnswer,
+    };
   }
   const commit = /^\/commits\/([0-9a-f]{7,40})$/.exec(path)?.[1];
   if (commit !== undefined) return SHA.startsWith(commit) ? { status: 200, body: { sha: SHA } } : refusal(422, `No commit found for SHA: ${commit}`);
   if (contents && path === `/contents/.github/workflows/${runs.settings.workflow}`) {
     const name = runs.settings.workflow;
-    return { status: 200, body: { type: 'file', encoding: 'base64', size: runs.file.length, name, path: `.github/workflows/${name}`, content: Buffer.from(runs.file).toString('base64').replaceAll(/(.{60})/g, '$1\n'), sha: SHA } satisfies FileAnswer };
+    return {
+      status: 200,
+      body: {
+        type: 'file',
+        encoding: 'base64',
+        size: runs.file.length,
+        name,
+        path: `.github/workflows/${name}`,
+        content: Buffer.from(runs.file)
+          .toString('base64')
+          .replaceAll(/(.{60})/g, '$1\n'),
+        sha: SHA,
+      } satisfies FileAnswer,
+    };
   }
   return NOT_FOUND;
 }
 
 function api(runs: Runs, asked: Asked): Answer {
   const { settings } = runs;
-  if ((asked.headers['user-agent'] ?? '') === '') return refusal(403, 'Request forbidden by administrative rules. Please make sure your request has a User-Agent header');
+  if ((asked.headers['user-agent'] ?? '') === '')
+    return refusal(403, 'Request forbidden by administrative rules. Please make sure your request has a User-Agent header');
   if (asked.headers.authorization !== `Bearer ${settings.token}`) return refusal(401, 'Bad credentials');
   const repository = `/repos/${settings.repository}`;
   if (!asked.path.startsWith(`${repository}/`)) return NOT_FOUND;
@@ -150,7 +212,10 @@ function control(runs: Runs, faults: Fault[], { plans = [], faults: more = [], s
   faults.push(...queued(more));
   for (let index = 0; index < (seed?.count ?? 0); index += 1) {
     const inputs = Object.fromEntries(Object.entries(seed?.inputs ?? {}).map(([name, value]) => [name, value.replaceAll('#', String(index))]));
-    Object.assign(runs.add(inputs, 'main', (seed?.ageMs ?? 0) + ((seed?.count ?? 0) - index) * (seed?.everyMs ?? 0)).answer, { status: 'completed', conclusion: seed?.conclusion ?? 'success' });
+    Object.assign(runs.add(inputs, 'main', (seed?.ageMs ?? 0) + ((seed?.count ?? 0) - index) * (seed?.everyMs ?? 0)).answer, {
+      status: 'completed',
+      conclusion: seed?.conclusion ?? 'success',
+    });
   }
   if (approve) for (const run of runs.all) if (run.answer.status === 'waiting') runs.wake(run);
   return { status: 200, body: {} };
@@ -160,24 +225,43 @@ const stateOf = ({ all, settings }: Runs): unknown => ({ settings, runs: all.map
 
 function reply(response: ServerResponse, { status, body }: Answer): void {
   const reset = String(Math.ceil(Date.now() / 1000) + 3600);
-  response.writeHead(status, { 'content-type': 'application/json; charset=utf-8', 'x-ratelimit-limit': '5000', 'x-ratelimit-remaining': '4999', 'x-ratelimit-reset': reset });
+  response.writeHead(status, {
+    'content-type': 'application/json; charset=utf-8',
+    'x-ratelimit-limit': '5000',
+    'x-ratelimit-remaining': '4999',
+    'x-ratelimit-reset': reset,
+  });
   response.end(body === undefined ? undefined : JSON.stringify(body));
 }
 
 function fail(response: ServerResponse, answer: Exclude<Fault['answer'], undefined>): void {
   if (answer === 'hang') return;
-  if (answer === 'reset') { response.socket?.resetAndDestroy(); return; }
-  if (answer === 'html') { response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>Unicorn!</title>'); return; }
-  if (answer === 'huge') { response.writeHead(200, { 'content-type': 'application/json' }).end(`["${'x'.repeat(6 * 1024 * 1024)}"]`); return; }
+  if (answer === 'reset') {
+    response.socket?.resetAndDestroy();
+    return;
+  }
+  if (answer === 'html') {
+    response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>Unicorn!</title>');
+    return;
+  }
+  if (answer === 'huge') {
+    response.writeHead(200, { 'content-type': 'application/json' }).end(`["${'x'.repeat(6 * 1024 * 1024)}"]`);
+    return;
+  }
   response.writeHead(answer.status, { 'content-type': 'application/json', ...answer.headers }).end(answer.body ?? JSON.stringify({ message: 'Server Error' }));
 }
 
 async function main(): Promise<void> {
-  const { values } = parseArgs({ options: { port: { type: 'string', default: '0' }, ledger: { type: 'string' }, 'until-stdin-ends': { type: 'boolean', default: false } } });
+  const { values } = parseArgs({
+    options: { port: { type: 'string', default: '0' }, ledger: { type: 'string' }, 'until-stdin-ends': { type: 'boolean', default: false } },
+  });
   const server = createServer();
-  await new Promise<void>((resolve) => { server.listen(Number(values.port), '127.0.0.1', resolve); });
+  await new Promise<void>((resolve) => {
+    server.listen(Number(values.port), '127.0.0.1', resolve);
+  });
   const address = server.address();
-  if (values.ledger === undefined || address === null || typeof address === 'string') throw new Error('usage: node test/fakes/github.ts --port 0 --ledger FILE');
+  if (values.ledger === undefined || address === null || typeof address === 'string')
+    throw new Error('usage: node test/fakes/github.ts --port 0 --ledger FILE');
   const url = `http://127.0.0.1:${address.port}`;
   const ledger = values.ledger;
   let runs = new Runs(url, ledger);
@@ -186,7 +270,7 @@ async function main(): Promise<void> {
   let times = 1;
   const controlled = (change: Control): Answer => {
     if (change.reset === true) {
-      runs = new Runs(url, `${ledger}.${times += 1}`);
+      runs = new Runs(url, `${ledger}.${(times += 1)}`);
       faults.length = 0;
       requests.length = 0;
     }
@@ -198,15 +282,33 @@ async function main(): Promise<void> {
     const method = request.method ?? 'GET';
     const chunks: Buffer[] = [];
     for await (const chunk of request) chunks.push(Buffer.from(chunk));
-    const asked: Asked = { method, path: decodeURIComponent(pathname), query: searchParams, headers: request.headers, text: Buffer.concat(chunks).toString('utf8') };
+    const asked: Asked = {
+      method,
+      path: decodeURIComponent(pathname),
+      query: searchParams,
+      headers: request.headers,
+      text: Buffer.concat(chunks).toString('utf8'),
+    };
     const component = /^\/_served\/(.+)$/.exec(asked.path)?.[1];
-    if (component !== undefined) { reply(response, { status: 200, body: { version: runs.settings.served[component] ?? null } }); return; }
+    if (component !== undefined) {
+      reply(response, { status: 200, body: { version: runs.settings.served[component] ?? null } });
+      return;
+    }
     switch (asked.path) {
-      case '/_control': reply(response, controlled(parsed(asked.text) ?? {})); return;
-      case '/_ledger': reply(response, { status: 200, body: runs.ledgerEntries() }); return;
-      case '/_state': reply(response, { status: 200, body: stateOf(runs) }); return;
-      case '/_requests': reply(response, { status: 200, body: requests }); return;
-      default: requests.push(`${method} ${asked.path}`);
+      case '/_control':
+        reply(response, controlled(parsed(asked.text) ?? {}));
+        return;
+      case '/_ledger':
+        reply(response, { status: 200, body: runs.ledgerEntries() });
+        return;
+      case '/_state':
+        reply(response, { status: 200, body: stateOf(runs) });
+        return;
+      case '/_requests':
+        reply(response, { status: 200, body: requests });
+        return;
+      default:
+        requests.push(`${method} ${asked.path}`);
     }
     const index = faults.findIndex((one) => (one.method ?? method) === method && new RegExp(one.path ?? '').test(asked.path));
     const [fault] = index < 0 ? [] : faults.splice(index, 1);
@@ -216,8 +318,16 @@ async function main(): Promise<void> {
     if (fault?.answer === undefined) reply(response, early ?? api(runs, asked));
     else fail(response, fault.answer);
   };
-  server.on('request', (request, response) => { handle(request, response).catch((error: unknown) => { process.stderr.write(`${String(error)}\n`); response.destroy(); }); });
-  if (values['until-stdin-ends']) process.stdin.resume().on('end', () => { process.exit(0); });
+  server.on('request', (request, response) => {
+    handle(request, response).catch((error: unknown) => {
+      process.stderr.write(`${String(error)}\n`);
+      response.destroy();
+    });
+  });
+  if (values['until-stdin-ends'])
+    process.stdin.resume().on('end', () => {
+      process.exit(0);
+    });
   process.stdout.write(`${JSON.stringify({ url })}\n`);
 }
 

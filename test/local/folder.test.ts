@@ -10,7 +10,9 @@ const services = { temporalAddress: '127.0.0.1:7233', namespace: 'default', uiUr
 
 function sleeper(): number {
   const child = spawn('sleep', ['60'], { stdio: 'ignore' });
-  onTestFinished(() => { child.kill('SIGKILL'); });
+  onTestFinished(() => {
+    child.kill('SIGKILL');
+  });
   return child.pid ?? 0;
 }
 
@@ -20,7 +22,10 @@ async function leftBehind(folder: string, temporal: { readonly pid: number; read
   process.kill(dead, 'SIGKILL');
   await untilDead([dead]);
   await mkdir(folder, { recursive: true });
-  await writeFile(join(folder, 'dev.json'), JSON.stringify({ ...services, startedAt: '2026-11-21T10:00:00.000Z', pids: { dev: { pid: dead, born }, temporal } }));
+  await writeFile(
+    join(folder, 'dev.json'),
+    JSON.stringify({ ...services, startedAt: '2026-11-21T10:00:00.000Z', pids: { dev: { pid: dead, born }, temporal } }),
+  );
 }
 
 test('the state lies beside the configuration, or where one stands', () => {
@@ -60,9 +65,12 @@ test('another process that has got the pid since is left alone', async () => {
   expect(isAlive(stranger)).toBe(true);
 });
 
-test.each(['', '{', 'null', '{"pids":{}}', '{"startedAt":"now","pids":{"dev":{"pid":-1,"born":null}}}'])('a damaged dev.json (%j) is as good as none', async (text) => {
-  const folder = await temporaryFolder();
-  await writeFile(join(folder, 'dev.json'), text);
-  expect(await readDev(folder)).toBeNull();
-  await (await claimFolder(folder)).release();
-});
+test.each(['', '{', 'null', '{"pids":{}}', '{"startedAt":"now","pids":{"dev":{"pid":-1,"born":null}}}'])(
+  'a damaged dev.json (%j) is as good as none',
+  async (text) => {
+    const folder = await temporaryFolder();
+    await writeFile(join(folder, 'dev.json'), text);
+    expect(await readDev(folder)).toBeNull();
+    await (await claimFolder(folder)).release();
+  },
+);

@@ -14,7 +14,9 @@ const isRoot = process.getuid?.() === 0;
 
 async function start(options: Omit<PostgresOptions, 'port'>): Promise<LocalPostgres> {
   const postgres = await startPostgres({ port: 0, fast: true, ...options });
-  onTestFinished(async () => { await postgres.stop(); });
+  onTestFinished(async () => {
+    await postgres.stop();
+  });
   return postgres;
 }
 
@@ -29,13 +31,21 @@ async function sql(url: string, text: string): Promise<unknown[]> {
   }
 }
 
-test('what npm leaves out is made: the libraries\' links and the executable bit', async () => {
+test("what npm leaves out is made: the libraries' links and the executable bit", async () => {
   const root = await temporaryFolder();
   const original = dirname(dirname((await findPostgres()).postgres));
   const links = Array.from((await readFile(join(original, 'pg-symlinks.json'), 'utf8')).matchAll(/"target":"([^"]+)"/g), ([, target]) => target ?? '');
-  await cp(original, join(root, 'native'), { recursive: true, mode: constants.COPYFILE_FICLONE, filter: async (path) => !(await lstat(path)).isSymbolicLink() });
+  await cp(original, join(root, 'native'), {
+    recursive: true,
+    mode: constants.COPYFILE_FICLONE,
+    filter: async (path) => !(await lstat(path)).isSymbolicLink(),
+  });
   await writeFile(join(root, 'package.json'), '{"version": "18.4.0"}');
-  await Promise.all(['initdb', 'postgres'].map(async (name) => { await chmod(join(root, 'native', 'bin', name), 0o644); }));
+  await Promise.all(
+    ['initdb', 'postgres'].map(async (name) => {
+      await chmod(join(root, 'native', 'bin', name), 0o644);
+    }),
+  );
   expect(links.length).toBeGreaterThan(0);
   await expect(stat(join(root, links[0] ?? ''))).rejects.toThrow(/ENOENT/);
   const [found] = await Promise.all([findPostgres(root), findPostgres(root)]);
@@ -54,14 +64,18 @@ test('a package that is broken leads to DATABASE_URL', async () => {
 test('a platform without a package leads to DATABASE_URL', async () => {
   const [platform, arch] = [process.platform, process.arch];
   Object.defineProperty(process, 'arch', { value: 'riscv64' });
-  onTestFinished(() => { Object.defineProperty(process, 'arch', { value: arch }); });
+  onTestFinished(() => {
+    Object.defineProperty(process, 'arch', { value: arch });
+  });
   expect(await problemOf(findPostgres())).toMatchObject({ message: `There is no embedded Postgres for ${platform}-riscv64.` });
 });
 
 test('it lets nobody in without its password, and makes the database once', async () => {
   const folder = await temporaryFolder();
   const postgres = await start({ folder });
-  expect(await sql(postgres.url, 'select current_database() as name, pg_encoding_to_char(encoding) as encoding from pg_database where datname = current_database()')).toEqual([{ name: 'backout', encoding: 'UTF8' }]);
+  expect(
+    await sql(postgres.url, 'select current_database() as name, pg_encoding_to_char(encoding) as encoding from pg_database where datname = current_database()'),
+  ).toEqual([{ name: 'backout', encoding: 'UTF8' }]);
   const wrong = new URL(postgres.url);
   wrong.password = 'postgres';
   await expect(sql(wrong.href, 'select 1')).rejects.toThrow(/password authentication failed/);
@@ -100,7 +114,10 @@ test('data of another Postgres is not touched', async () => {
   const folder = await temporaryFolder();
   await mkdir(join(folder, 'postgres'));
   await writeFile(join(folder, 'postgres', 'PG_VERSION'), '17\n');
-  expect(await problemOf(startPostgres({ folder, port: 0 }))).toMatchObject({ type: 'postgres-failed', message: `${join(folder, 'postgres')} was made by Postgres 17; this Backout brings Postgres 18.` });
+  expect(await problemOf(startPostgres({ folder, port: 0 }))).toMatchObject({
+    type: 'postgres-failed',
+    message: `${join(folder, 'postgres')} was made by Postgres 17; this Backout brings Postgres 18.`,
+  });
 });
 
 test('stop is bounded: a client that stays is cut off', async () => {
@@ -114,7 +131,11 @@ test('stop is bounded: a client that stays is cut off', async () => {
 
 test.runIf(isRoot && process.platform === 'linux')('as root it runs in every way there is, and the data follows', async () => {
   const folder = await temporaryFolder();
-  for (const [runner, isOwnedByRoot] of [['namespace', true], ['capability', false], ['namespace', true]] as const) {
+  for (const [runner, isOwnedByRoot] of [
+    ['namespace', true],
+    ['capability', false],
+    ['namespace', true],
+  ] as const) {
     const postgres = await start({ folder: join(folder, 'deep'), runner });
     await sql(postgres.url, 'create table if not exists kept (); select * from kept');
     expect((await stat(join(folder, 'deep', 'postgres'))).uid === 0).toBe(isOwnedByRoot);

@@ -19,7 +19,9 @@ const anyPorts = { temporalPort: 0, uiPort: 0, postgresPort: 0, progress: () => 
 
 async function start(options: Partial<ServicesOptions> & { readonly folder: string }): Promise<LocalServices> {
   const services = await startServices({ ...anyPorts, ...options });
-  onTestFinished(async () => { await services.stop(); });
+  onTestFinished(async () => {
+    await services.stop();
+  });
   return services;
 }
 
@@ -43,9 +45,13 @@ async function sql(databaseUrl: string, text: string): Promise<unknown[]> {
 }
 
 async function leaveSomething(services: LocalServices): Promise<void> {
-  await sql(services.databaseUrl, 'create table kept (word text); insert into kept values (\'still here\')');
+  await sql(services.databaseUrl, "create table kept (word text); insert into kept values ('still here')");
   await withTemporal(services, async (client) => {
-    await client.start('nobodyRunsThis', { workflowId: 'kept', taskQueue: 'none', searchAttributes: { RollbackKind: ['deployRevert'], RollbackTarget: ['web=1.4.2'] } });
+    await client.start('nobodyRunsThis', {
+      workflowId: 'kept',
+      taskQueue: 'none',
+      searchAttributes: { RollbackKind: ['deployRevert'], RollbackTarget: ['web=1.4.2'] },
+    });
   });
 }
 
@@ -121,7 +127,7 @@ test('two folders run side by side', async () => {
   const services = await Promise.all([start({ folder: one }), start({ folder: two })]);
   await leaveSomething(services[0]);
   await services[0].stop();
-  expect(await sql(services[1].databaseUrl, 'select count(*)::int as n from pg_tables where tablename = \'kept\'')).toEqual([{ n: 0 }]);
+  expect(await sql(services[1].databaseUrl, "select count(*)::int as n from pg_tables where tablename = 'kept'")).toEqual([{ n: 0 }]);
   await withTemporal(services[1], async (client) => {
     await expect(client.getHandle('kept').describe()).rejects.toThrow(/not found/i);
   });
@@ -159,11 +165,14 @@ test('Ctrl-C reaches the starter, not the servers, which it stops in order', asy
 test('taken ports are named together with the options that would work; nothing is left running', async () => {
   const [taken, free] = [await freePort(), await freePort()];
   const other = createServer().listen(taken, '127.0.0.1');
-  onTestFinished(() => { other.close(); });
+  onTestFinished(() => {
+    other.close();
+  });
   const folder = await temporaryFolder();
   const problem = await problemOf(startServices({ ...anyPorts, folder, temporalPort: free, uiPort: taken, postgresPort: taken }));
   expect(problem).toMatchObject({
-    type: 'port-taken', message: `Port ${taken} (Temporal UI) is taken by another program. Port ${taken} (Postgres) is taken by another program.`,
+    type: 'port-taken',
+    message: `Port ${taken} (Temporal UI) is taken by another program. Port ${taken} (Postgres) is taken by another program.`,
   });
   expect(problem['remedy']).toMatch(/^Stop that program, or use other ports: --ui-port \d+ --postgres-port \d+$/);
   expect(await readDev(folder)).toBeNull();

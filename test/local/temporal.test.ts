@@ -29,9 +29,14 @@ test('with nothing at hand, one error says what was tried and what to do, soon',
   const began = Date.now();
   const problem = await problemOf(findTemporal({ progress, env: { ...offline, PATH: '', XDG_CACHE_HOME: cache } }));
   expect(problem['type']).toBe('temporal-missing');
-  expect(problem['message']).toMatch(new RegExp('^No Temporal server was found or could be provided\\. Tried: `temporal` on the PATH \\(none\\); the SDK\'s own download \\(.+\\); '
-    + '`go install github.com/temporalio/cli/cmd/temporal@v1\\.5\\.1` \\(no `go` on the PATH\\)\\.$'));
-  for (const way of ['install the `temporal` command', 'install Go 1.25', 'temporal.download', 'proxy.golang.org', 'TEMPORAL_ADDRESS']) expect(problem['remedy']).toContain(way);
+  expect(problem['message']).toMatch(
+    new RegExp(
+      "^No Temporal server was found or could be provided\\. Tried: `temporal` on the PATH \\(none\\); the SDK's own download \\(.+\\); " +
+        '`go install github.com/temporalio/cli/cmd/temporal@v1\\.5\\.1` \\(no `go` on the PATH\\)\\.$',
+    ),
+  );
+  for (const way of ['install the `temporal` command', 'install Go 1.25', 'temporal.download', 'proxy.golang.org', 'TEMPORAL_ADDRESS'])
+    expect(problem['remedy']).toContain(way);
   expect(Date.now() - began).toBeLessThan(15_000);
 });
 
@@ -59,9 +64,13 @@ test('it is built once, by two processes at once too, and then taken from the ca
   const folder = await temporaryFolder();
   await script(join(folder, 'bin'), 'go', quickGo('1.29.1'));
   const told: string[] = [];
-  const find = (): ReturnType<typeof findTemporal> => findTemporal({ progress: (line) => told.push(line), env: { ...offline, PATH: join(folder, 'bin'), XDG_CACHE_HOME: folder } });
+  const find = (): ReturnType<typeof findTemporal> =>
+    findTemporal({ progress: (line) => told.push(line), env: { ...offline, PATH: join(folder, 'bin'), XDG_CACHE_HOME: folder } });
   const path = join(folder, 'backout', 'temporal-1.5.1', 'temporal');
-  expect(await Promise.all([find(), find()])).toEqual([{ path, from: 'build' }, { path, from: 'build' }]);
+  expect(await Promise.all([find(), find()])).toEqual([
+    { path, from: 'build' },
+    { path, from: 'build' },
+  ]);
   expect(told[0]).toContain('building the Temporal server once, about 3 minutes');
   expect(await find()).toEqual({ path, from: 'cache' });
   expect(await readdir(join(folder, 'backout', 'temporal-1.5.1'))).toEqual(['temporal']);
@@ -78,20 +87,33 @@ test('a build under way can be given up', async () => {
 test('a server has the search attributes from its start; to another they are added once, and rollbacks can use them at once', async () => {
   const { path } = await findTemporal({ progress });
   const server = await startTemporal({ path, folder: await temporaryFolder(), port: 0, uiPort: 0, memory: true, headless: true });
-  onTestFinished(async () => { await server.stop(); });
+  onTestFinished(async () => {
+    await server.stop();
+  });
   expect(server.uiUrl).toBeNull();
   const connection = await Connection.connect({ address: server.address });
-  onTestFinished(async () => { await connection.close(); });
+  onTestFinished(async () => {
+    await connection.close();
+  });
   expect(await registerSearchAttributes(connection, 'default')).toEqual([]);
 
   const { config } = await connection.workflowService.describeNamespace({ namespace: 'default' });
   await connection.workflowService.registerNamespace({ namespace: 'other', workflowExecutionRetentionPeriod: config?.workflowExecutionRetentionTtl ?? null });
-  await vi.waitFor(async () => { await connection.workflowService.describeNamespace({ namespace: 'other' }); }, { timeout: 10_000 });
+  await vi.waitFor(
+    async () => {
+      await connection.workflowService.describeNamespace({ namespace: 'other' });
+    },
+    { timeout: 10_000 },
+  );
   const added = await vi.waitFor(async () => registerSearchAttributes(connection, 'other'), { timeout: 20_000, interval: 200 });
   expect(added.toSorted()).toEqual(Object.keys(SEARCH_ATTRIBUTES).toSorted());
   expect(await registerSearchAttributes(connection, 'other')).toEqual([]);
   const client = new WorkflowClient({ connection, namespace: 'other' });
-  await client.start('nobodyRunsThis', { workflowId: 'one', taskQueue: 'none', searchAttributes: { RollbackKind: ['deployRevert'], RollbackComponents: ['web', 'api'] } });
+  await client.start('nobodyRunsThis', {
+    workflowId: 'one',
+    taskQueue: 'none',
+    searchAttributes: { RollbackKind: ['deployRevert'], RollbackComponents: ['web', 'api'] },
+  });
   expect(await client.count('RollbackKind = "deployRevert" AND RollbackComponents = "api"')).toMatchObject({ count: 1 });
 });
 
@@ -100,7 +122,8 @@ test('an attribute that is there with another type is refused, with what to run'
   // @ts-expect-error: only what is called here.
   const problem = await problemOf(registerSearchAttributes(connection, 'prod'));
   expect(problem).toMatchObject({
-    type: 'search-attributes', message: 'The search attributes RollbackKind could not be added to the namespace prod: they are there with another type.',
+    type: 'search-attributes',
+    message: 'The search attributes RollbackKind could not be added to the namespace prod: they are there with another type.',
     remedy: 'Ask an administrator of that server to run: temporal operator search-attribute create --namespace prod --name RollbackKind --type Keyword',
   });
 });
@@ -108,7 +131,9 @@ test('an attribute that is there with another type is refused, with what to run'
 test('a taken port is named, with its option', async () => {
   const taken = await freePort();
   const other = createServer().listen(taken, '127.0.0.1');
-  onTestFinished(() => { other.close(); });
+  onTestFinished(() => {
+    other.close();
+  });
   const problem = await problemOf(startTemporal({ path: 'temporal', folder: await temporaryFolder(), port: taken, uiPort: 0 }));
   expect(problem).toMatchObject({ type: 'port-taken', message: `Port ${taken} (Temporal) is taken by another program.` });
   expect(problem['remedy']).toMatch(/^Stop that program, or use another port: --temporal-port \d+$/);
@@ -118,5 +143,9 @@ test('a server that ends at once is told with its last words', async () => {
   const folder = await temporaryFolder();
   await script(folder, 'temporal', 'echo "no space left on device" >&2; exit 3');
   const problem = await problemOf(startTemporal({ path: join(folder, 'temporal'), folder, port: 0, uiPort: 0 }));
-  expect(problem).toMatchObject({ type: 'temporal-failed', message: 'The Temporal server did not start: it ended with code 3.\nno space left on device', remedy: `Its log is ${join(folder, 'temporal.log')}.` });
+  expect(problem).toMatchObject({
+    type: 'temporal-failed',
+    message: 'The Temporal server did not start: it ended with code 3.\nno space left on device',
+    remedy: `Its log is ${join(folder, 'temporal.log')}.`,
+  });
 });

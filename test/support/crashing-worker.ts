@@ -53,11 +53,19 @@ export class Crashes {
 /** What runs of a component of `releases`, asked of the system and not of the adapter: the front counts where `front` is set. */
 export function runningOf(folder: string, component: string): { pid: number; process: string | undefined; release: string | undefined; front: boolean }[] {
   const root = join(folder, 'srv', component);
-  return readdirSync('/proc').filter((name) => /^\d+$/.test(name)).flatMap((pid) => {
-    const marks = new Map(environmentOf(pid).split('\0').map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]));
-    const front = marks.get('BACKOUT_FRONT') === root;
-    return front || marks.get('BACKOUT_ROOT') === root ? [{ pid: Number(pid), process: marks.get('BACKOUT_PROCESS'), release: marks.get('BACKOUT_RELEASE'), front }] : [];
-  });
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .flatMap((pid) => {
+      const marks = new Map(
+        environmentOf(pid)
+          .split('\0')
+          .map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
+      );
+      const front = marks.get('BACKOUT_FRONT') === root;
+      return front || marks.get('BACKOUT_ROOT') === root
+        ? [{ pid: Number(pid), process: marks.get('BACKOUT_PROCESS'), release: marks.get('BACKOUT_RELEASE'), front }]
+        : [];
+    });
 }
 
 function environmentOf(pid: string): string {
@@ -69,7 +77,8 @@ function environmentOf(pid: string): string {
 }
 
 /** Has its process been started, since the world began? */
-export const wasLaunched = (folder: string, component: string, version: string): boolean => existsSync(join(folder, 'srv', component, 'logs', `${version}.log`));
+export const wasLaunched = (folder: string, component: string, version: string): boolean =>
+  existsSync(join(folder, 'srv', component, 'logs', `${version}.log`));
 
 /** The mark of the process that traffic goes to. */
 export const servingOf = (folder: string, component: string): string => {

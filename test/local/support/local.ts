@@ -11,7 +11,9 @@ import { onTestFinished } from 'vitest';
 
 export async function temporaryFolder(): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), 'backout-local-'));
-  onTestFinished(async () => { await rm(folder, { recursive: true, force: true }); });
+  onTestFinished(async () => {
+    await rm(folder, { recursive: true, force: true });
+  });
   return folder;
 }
 
@@ -30,13 +32,24 @@ export async function startElsewhere(folder: string): Promise<Started> {
   const child = spawn(process.execPath, [script, folder], { detached: true, stdio: ['ignore', 'pipe', 'inherit'] });
   const pid = child.pid ?? 0;
   const exited = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)));
-  onTestFinished(() => { child.kill('SIGKILL'); });
+  onTestFinished(() => {
+    child.kill('SIGKILL');
+  });
   const line = await new Promise<string>((resolve, reject) => {
-    createInterface(child.stdout).once('line', resolve).once('close', () => reject(new Error('it said nothing')));
+    createInterface(child.stdout)
+      .once('line', resolve)
+      .once('close', () => reject(new Error('it said nothing')));
   });
   const said: unknown = JSON.parse(line);
   if (!isRecord(said)) throw new Error(`it said ${line}`);
-  return { pid, said, exited, interrupt: () => { process.kill(-pid, 'SIGINT'); } };
+  return {
+    pid,
+    said,
+    exited,
+    interrupt: () => {
+      process.kill(-pid, 'SIGINT');
+    },
+  };
 }
 
 export function isRecord(value: unknown): value is Record<string, unknown> {
