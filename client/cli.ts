@@ -1,63 +1,65 @@
-/** The `backout` command: which commands there are, and what happens to their errors. Each loads only what it needs. */
+/** The `backout` command: which commands there are, and the help that names them. Nothing else is loaded for it: `--help` costs what Node costs. */
 import type { Command } from 'commander';
-import { print, printProblem } from './output.ts';
-import { EXIT, Problem, said } from './problem.ts';
 
-/** In the order of the root help; `file` registers the command, and maybe its neighbours. */
-const COMMANDS: readonly {
-  readonly group: string;
-  readonly commands: readonly { readonly name: string; readonly file: string; readonly summary: string }[];
-}[] = [
+export interface CommandEntry {
+  readonly name: string;
+  readonly summary: string;
+  /** The module that registers the command, and maybe its neighbours. */
+  readonly load: () => Promise<{ readonly register: (program: Command) => void }>;
+}
+
+/** In the order of the root help. */
+const COMMANDS: readonly { readonly group: string; readonly commands: readonly CommandEntry[] }[] = [
   {
     group: 'Try it',
     commands: [
-      { name: 'dev', file: 'dev', summary: 'everything on this machine: Temporal server and UI, Postgres, worker' },
-      { name: 'demo', file: 'demo', summary: 'a bad release of a real small service is taken back, told step by step' },
+      { name: 'dev', summary: 'everything on this machine: Temporal server and UI, Postgres, worker', load: () => import('./commands/dev.ts') },
+      { name: 'demo', summary: 'a bad release of a real small service is taken back, told step by step', load: () => import('./commands/demo.ts') },
     ],
   },
   {
     group: 'Prepare',
     commands: [
-      { name: 'init', file: 'init', summary: 'write backout.yaml, and a schema for editors' },
-      { name: 'doctor', file: 'doctor', summary: 'would a rollback of each component work now?' },
-      { name: 'deployment', file: 'deployment', summary: 'record, verify and list deployments: what can be gone back to' },
+      { name: 'init', summary: 'write backout.yaml, and a schema for editors', load: () => import('./commands/init.ts') },
+      { name: 'doctor', summary: 'would a rollback of each component work now?', load: () => import('./commands/doctor.ts') },
+      { name: 'deployment', summary: 'record, verify and list deployments: what can be gone back to', load: () => import('./commands/deployment.ts') },
     ],
   },
   {
     group: 'Roll back',
     commands: [
-      { name: 'now', file: 'now', summary: 'emergency: one component back to its last healthy version' },
-      { name: 'plan', file: 'plan', summary: 'the steps a rollback would take; changes nothing' },
-      { name: 'start', file: 'start', summary: 'start a rollback, or attach to the same one' },
+      { name: 'now', summary: 'emergency: one component back to its last healthy version', load: () => import('./commands/now.ts') },
+      { name: 'plan', summary: 'the steps a rollback would take; changes nothing', load: () => import('./commands/plan.ts') },
+      { name: 'start', summary: 'start a rollback, or attach to the same one', load: () => import('./commands/start.ts') },
     ],
   },
   {
     group: 'Follow',
     commands: [
-      { name: 'list', file: 'list', summary: 'rollbacks, newest first' },
-      { name: 'show', file: 'show', summary: 'one rollback: what happened, what now' },
-      { name: 'watch', file: 'watch', summary: 'the same, live, until it is closed' },
-      { name: 'waiting', file: 'waiting', summary: 'who is awaited, for what, and what to type' },
-      { name: 'why', file: 'show', summary: 'why was it executed, to which version, and what does it wait for?' },
+      { name: 'list', summary: 'rollbacks, newest first', load: () => import('./commands/list.ts') },
+      { name: 'show', summary: 'one rollback: what happened, what now', load: () => import('./commands/show.ts') },
+      { name: 'watch', summary: 'the same, live, until it is closed', load: () => import('./commands/watch.ts') },
+      { name: 'waiting', summary: 'who is awaited, for what, and what to type', load: () => import('./commands/waiting.ts') },
+      { name: 'why', summary: 'why was it executed, to which version, and what does it wait for?', load: () => import('./commands/show.ts') },
     ],
   },
   {
     group: 'Answer',
     commands: [
-      { name: 'confirm', file: 'messages', summary: 'yes to a waiting step' },
-      { name: 'decline', file: 'messages', summary: 'no to a waiting step' },
-      { name: 'decide', file: 'messages', summary: 'what to do about a failed step: retry, skip, done or close' },
-      { name: 'stop', file: 'messages', summary: 'finish the operation in flight, change nothing further' },
-      { name: 'resume', file: 'resume', summary: 'go on after a stop, or with an abandoned rollback' },
-      { name: 'escalate', file: 'messages', summary: 'raise the level of an incident rollback' },
-      { name: 'assign', file: 'messages', summary: 'hand a role to somebody else' },
+      { name: 'confirm', summary: 'yes to a waiting step', load: () => import('./commands/messages.ts') },
+      { name: 'decline', summary: 'no to a waiting step', load: () => import('./commands/messages.ts') },
+      { name: 'decide', summary: 'what to do about a failed step: retry, skip, done or close', load: () => import('./commands/messages.ts') },
+      { name: 'stop', summary: 'finish the operation in flight, change nothing further', load: () => import('./commands/messages.ts') },
+      { name: 'resume', summary: 'go on after a stop, or with an abandoned rollback', load: () => import('./commands/resume.ts') },
+      { name: 'escalate', summary: 'raise the level of an incident rollback', load: () => import('./commands/messages.ts') },
+      { name: 'assign', summary: 'hand a role to somebody else', load: () => import('./commands/messages.ts') },
     ],
   },
   {
     group: 'Prove',
     commands: [
-      { name: 'report', file: 'report', summary: 'incident report of a rollback: Markdown or JSON' },
-      { name: 'audit', file: 'audit', summary: 'verify the record, replay the history, compare their values' },
+      { name: 'report', summary: 'incident report of a rollback: Markdown or JSON', load: () => import('./commands/report.ts') },
+      { name: 'audit', summary: 'verify the record, replay the history, compare their values', load: () => import('./commands/audit.ts') },
     ],
   },
 ];
@@ -99,6 +101,7 @@ function rootHelp(): string {
     '  $ backout now web --reason "checkout answers 500"',
     '  $ backout watch web',
     '  $ backout confirm web --step availability',
+    '',
   ].join('\n');
 }
 
@@ -108,68 +111,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code === 'EPIPE') process.exit(process.exitCode ?? 0);
   });
-  try {
-    await dispatch(argv);
-  } catch (error) {
-    const problem = said(error);
-    printProblem(argv.includes('--json'), problem);
-    process.exitCode = problem.exitCode;
-  }
-}
-
-async function dispatch(argv: readonly string[]): Promise<void> {
-  const [name, ...more] = words(argv);
-  if (name === undefined || (name === 'help' && more.length === 0)) {
-    if (argv.includes('--version') || argv.includes('-V')) return printVersion(argv.includes('--json'));
-    if (argv.length > 0 && name === undefined && !argv.includes('--help') && !argv.includes('-h'))
-      throw new Problem(EXIT.usage, 'usage', `there is no command in \`backout ${argv.join(' ')}\``, 'see `backout --help`');
-    print(false, null, rootHelp);
-    return;
-  }
-  if (name === 'help') return run(String(more[0]), [String(more[0]), '--help']);
-  return run(name, argv);
-}
-
-async function printVersion(json: boolean): Promise<void> {
-  const { readFile } = await import('node:fs/promises');
-  const { version } = JSON.parse(await readFile(new URL('../package.json', import.meta.url), 'utf8')) as { version: string }; // Our own file.
-  print(json, { version, node: process.versions.node }, () => version);
-}
-
-/** The words that are neither options nor values of global options. */
-function words(argv: readonly string[]): string[] {
-  const valued = new Set(GLOBAL.filter(([flags]) => flags.includes('<')).map(([flags]) => flags.split(' ')[0]));
-  return argv.filter((word, index) => !word.startsWith('-') && !valued.has(argv[index - 1]));
-}
-
-async function run(name: string, argv: readonly string[]): Promise<void> {
-  const found = ALL.find((one) => one.name === name);
-  if (!found)
-    throw new Problem(EXIT.usage, 'unknown-name', `there is no command ${JSON.stringify(name)}`, `the commands are ${ALL.map((one) => one.name).join(', ')}`);
-  const [{ Command, CommanderError }, { register }] = await Promise.all([import('commander'), load(found.file)]);
-  const program = new Command('backout')
-    .exitOverride()
-    .configureOutput({ writeErr: () => undefined })
-    .helpCommand(false)
-    .configureHelp({ showGlobalOptions: true });
-  for (const [flags, text] of GLOBAL) program.option(flags, text);
-  register(program);
-  try {
-    await program.parseAsync([...argv], { from: 'user' });
-  } catch (error) {
-    if (!(error instanceof CommanderError)) throw error;
-    if (error.exitCode === 0) return;
-    throw new Problem(EXIT.usage, 'usage', error.message.replace(/^error: /, '').replace(/\n/g, ' '), `see \`backout ${name} --help\``, {}, error);
-  }
-}
-
-async function load(file: string): Promise<{ readonly register: (program: Command) => void }> {
-  try {
-    return (await import(`./commands/${file}.ts`)) as { readonly register: (program: Command) => void }; // The convention of client/commands.
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND' && error.message.includes(`/commands/${file}.ts'`)) {
-      throw new Problem(EXIT.usage, 'unknown-name', `${file} is not part of this version yet`, 'see `backout --help`', {}, error);
-    }
-    throw error;
-  }
+  const isHelp = argv.length === 0 || (argv.length === 1 && ['--help', '-h', 'help'].includes(argv[0] ?? ''));
+  if (isHelp) process.stdout.write(rootHelp());
+  else await (await import('./run.ts')).run(argv, { commands: ALL, options: GLOBAL, help: rootHelp });
 }
