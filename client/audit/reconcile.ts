@@ -88,12 +88,10 @@ class Reconciliation {
     this.position(where, record);
     this.shown(where, 'answer', list(state['answers']), this.bodies(['answer'], 'answer'));
     this.shown(where, 'refusal', list(state['refusals']), this.bodies(['refusal', 'refused'], 'refusal'));
-    const closed = this.story.entries.filter(({ entry }) => entry.type === 'closed').at(-1);
-    const outcome = state['outcome'];
-    // A start or a successor that was refused ends only itself.
-    if (outcome === 'refused') return;
-    if (closed && outcome !== closed.entry['outcome'])
-      this.fault(where, `it ended ${short(outcome)}, and entry ${closed.seq} of the record says ${short(closed.entry['outcome'])}`, ALTERED);
+    // The first end counts: a run that was reset after it, a refused start and a refused successor end only themselves.
+    const closed = this.byEvent.get(`${run.runId}/closed`);
+    if (closed && closed.entry['outcome'] !== state['outcome'])
+      this.fault(where, `it ended ${short(state['outcome'])}, and entry ${closed.seq} of the record says ${short(closed.entry['outcome'])}`, ALTERED);
   }
 
   /** Every entry belongs to a run, and something that run did explains it. */
@@ -152,10 +150,13 @@ class Reconciliation {
     }
   }
 
-  /** The first end counts: a run that was reset after it may end once more, and writes none. */
   private closed(where: string, event: string, work: Fields): void {
     const { outcome, at, machineMs, humanMs, breached, closing, steps } = work;
-    if (!this.byEvent.has(event) && this.story.entries.some(({ entry }) => entry.type === 'closed')) return;
+    const missing = !this.byEvent.has(event);
+    // The first end counts: a run that was reset after it may end once more, and writes none.
+    if (missing && this.story.entries.some(({ entry }) => entry.type === 'closed')) return;
+    // What was never opened has no end [activities/close.ts].
+    if (missing && outcome === 'refused' && !this.byEvent.has(event.replace(/closed$/, 'opened'))) return;
     this.entry(where, event, { outcome, at, machineMs, humanMs, breached, closing, steps });
   }
 
