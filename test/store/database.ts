@@ -2,11 +2,11 @@
  * A database of its own for each test file, on a real Postgres: the one of DATABASE_URL, the one a global setup
  * provides, or one that is started here.
  */
+import { freePort } from '../../client/local/ports.ts';
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -28,16 +28,6 @@ const asUser = (program: string, args: readonly string[]): [string, string[]] =>
   const command = [join(BINARIES, program), ...args];
   return process.getuid?.() === 0 ? ['unshare', ['-U', '--map-user=1000', '--map-group=1000', '--', ...command]] : [command[0] ?? '', command.slice(1)];
 };
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('no port');
-  return address.port;
-}
 
 export interface Server {
   readonly url: string;

@@ -5,7 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openStore } from '../../store/postgres.ts';
 import { type Store, StoreUnavailable } from '../../store/store.ts';
 import { isAway } from '../../store/unavailable.ts';
-import { freePort, type Server, startServer } from './database.ts';
+import { freePort } from '../../client/local/ports.ts';
+import { type Server, startServer } from './database.ts';
 import { entry } from './given.ts';
 
 async function failureOf(work: Promise<unknown>): Promise<Error> {

@@ -1,8 +1,8 @@
 /** A platform of the test: a folder of releases, a free port, and the means to count what runs there without asking the adapter. */
+import { freePort } from '../../../client/local/ports.ts';
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { AdapterCall } from '../../../activities/adapters/adapter.ts';
@@ -19,15 +19,6 @@ function readable(path: string): string {
   } catch {
     return ''; // The process has ended.
   }
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
 export class Platform {
