@@ -6,7 +6,7 @@ import { PASSED, type Failure, type Outcome, type RecordPosition, type StepState
 import { StoreUnavailable } from '../store/store.ts';
 import { checkServed } from './checks.ts';
 import { findComponent, NotPossible } from './components.ts';
-import { again, type Attempt, type Dependencies } from './dependencies.ts';
+import { again, lastConfig, type Attempt, type Dependencies } from './dependencies.ts';
 import { tell } from './notify.ts';
 import { appendOrKeep, named, shown } from './recording.ts';
 
@@ -77,7 +77,7 @@ export async function closeRollback(work: CloseWork, deps: Dependencies, attempt
     await deps.checkpoint(position);
     const unwatched = succeeded(work) ? await watchOver(work, restored, deps) : [];
     const text = `${outcome} after ${(machineMs / 1000).toFixed(1)} s of machine time${closing ? `; closed by ${closing.by}: ${closing.reason}` : ''}`;
-    const warnings = await tell(await deps.config(), {
+    const warnings = await tell(await lastConfig(deps), {
       id: `${attempt.runId}/closed`,
       notice: 'closed',
       at,
@@ -97,7 +97,7 @@ const succeeded = (work: CloseWork): boolean => work.outcome === 'rolled-back' |
 
 /** What was put back is looked after for a while, in a workflow of its own. That it cannot be is a warning, and undoes nothing. */
 async function watchOver(work: CloseWork, targets: readonly Target[], deps: Dependencies): Promise<string[]> {
-  const { minutes, everySeconds } = (await deps.config()).config.watch;
+  const { minutes, everySeconds } = (await lastConfig(deps)).config.watch;
   if (minutes === 0 || targets.length === 0) return [];
   const until = new Date(Date.parse(work.at) + minutes * 60_000).toISOString();
   const watch = { rollbackId: work.rollbackId, workflowId: work.workflowId, environment: work.environment, targets, until, everySeconds };
@@ -110,7 +110,7 @@ async function watchOver(work: CloseWork, targets: readonly Target[], deps: Depe
 /** A confirmation may come days after the gates have passed: a success is only written while the target is still served. */
 async function drift(work: CloseWork, deps: Dependencies, attempt: Attempt): Promise<Closed['drifted']> {
   if (!succeeded(work)) return [];
-  const loaded = await deps.config();
+  const loaded = await lastConfig(deps);
   const looks = await Promise.all(
     work.targets.map(async (target) => {
       try {

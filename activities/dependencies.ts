@@ -1,6 +1,6 @@
 /** What the worker hands to the activities: everything with an outside. */
 import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
-import type { LoadedConfig } from '../model/config-file.ts';
+import { ConfigError, type LoadedConfig } from '../model/config-file.ts';
 import type { RollbackState } from '../model/state.ts';
 import type { Store } from '../store/store.ts';
 import type { Adapter } from './adapters/adapter.ts';
@@ -51,3 +51,18 @@ export const again = (message: string, cause: unknown, afterMs?: number): Applic
     ...(afterMs === undefined ? {} : { nextRetryDelay: Math.min(afterMs, 60_000) }),
     ...(cause instanceof Error ? { cause } : {}),
   });
+
+const lastRead = new WeakMap<Dependencies, LoadedConfig>();
+
+/** `backout.yaml` as it could last be read: to tell people, and to write an end, an older one is better than none. That it is broken is one of the things they must hear. */
+export async function lastConfig(deps: Dependencies): Promise<LoadedConfig> {
+  try {
+    const loaded = await deps.config();
+    lastRead.set(deps, loaded);
+    return loaded;
+  } catch (error) {
+    const last = lastRead.get(deps);
+    if (!(error instanceof ConfigError) || last === undefined) throw error;
+    return last;
+  }
+}

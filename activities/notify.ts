@@ -6,7 +6,7 @@ import type { Channel } from '../model/config.ts';
 import type { RecordEntry } from '../model/record.ts';
 import type { RecordPosition } from '../model/state.ts';
 import { secretOf } from './components.ts';
-import { again, type Attempt, type Dependencies } from './dependencies.ts';
+import { again, lastConfig, type Attempt, type Dependencies } from './dependencies.ts';
 import { appendOrKeep } from './recording.ts';
 
 /** Why somebody is told. */
@@ -46,7 +46,7 @@ export async function notify(
 ): Promise<{ record: RecordPosition; entry: RecordEntry | null; warnings: string[] }> {
   const { rollbackId, workflowId, notice, text, at, next } = work;
   const event = `${notice}/${at}`;
-  const loaded = await deps.config();
+  const loaded = await lastConfig(deps);
   const warnings = await tell(loaded, { id: `${attempt.runId}/${event}`, notice, at, text, rollbackId, workflowId, next });
   const entry: RecordEntry = { event, rollbackId, at, type: 'notice', notice, text, machineMs: work.machineMs, humanMs: work.humanMs, undelivered: warnings };
   const { record } = await appendOrKeep(deps, attempt, rollbackId, [...work.entries, entry]);

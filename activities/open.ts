@@ -10,7 +10,7 @@ import type { RecordPosition } from '../model/state.ts';
 import { StoreUnavailable, type Claim } from '../store/store.ts';
 import { carriedFrom } from './carry.ts';
 import { findComponent, NotPossible } from './components.ts';
-import { again, type Attempt, type Dependencies } from './dependencies.ts';
+import { again, lastConfig, type Attempt, type Dependencies } from './dependencies.ts';
 import { draft, redraft } from './draft.ts';
 import { tell } from './notify.ts';
 import { named, shown } from './recording.ts';
@@ -101,7 +101,7 @@ async function openWith(work: OpenWork, input: StartInput, deps: Dependencies, a
   });
   if ('holder' in opened) return refused(work, ...(await heldBy(opened.holder, work, deps)), deps, attempt);
   await deps.checkpoint(opened.position);
-  const loaded = await deps.config();
+  const loaded = await lastConfig(deps);
   const undelivered = await tellOpened(loaded, work, input, plan, attempt);
   // An attempt of this very run that died after its transaction left nothing to carry over but the plan.
   const successor = kept !== null && (attempt.number === 1 || attempt.runId !== work.rollbackId);
