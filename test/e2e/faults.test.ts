@@ -19,6 +19,7 @@ const PAPER = [
   'late',
   'broken-file',
   'saved-file',
+  'kept-file',
   'changed-file',
   'idle',
   'half',
@@ -384,6 +385,10 @@ describe('backout.yaml, while a rollback runs', () => {
   it('broken: the step fails, and goes on by a decision when it is mended', async () => {
     const handle = await changing('broken-file', (yaml) => yaml.replace('environments:', 'environment:'));
     const state = await world.stopped(handle);
+    // The channels are named in that very file.
+    await eventually('the incident channel is told', async () =>
+      (await lying.toldOf(handle)).some((one) => one.notice === 'stopped' && one.text.startsWith('broken-file.smoke failed: ')),
+    );
     await lying.changeConfig((yaml) => yaml.replace('environment:', 'environments:'));
     expect(state.steps.map((step) => step.state)).toEqual(['done', 'failed', 'pending', 'pending', 'pending']);
     const says = like(/backout\.yaml:1: environments: expected record, and it is missing/);
@@ -391,6 +396,17 @@ describe('backout.yaml, while a rollback runs', () => {
     await handle.signal('decide', { step: 'broken-file.smoke', by: 'ana', action: 'retry', reason: 'mended', analysis: 'a typo' });
     expect((await ends(handle)).outcome).toBe('rolled-back');
     expect(lying.sheet('broken-file').applied).toHaveLength(1);
+  });
+
+  it('broken while only a person is awaited: the end is written and told all the same', async () => {
+    const handle = await lying.on('kept-file');
+    await world.waiting(handle);
+    await lying.changeConfig((yaml) => yaml.replace('environments:', 'environment:'));
+    await world.confirm(handle);
+    const state = await world.closed(handle);
+    await lying.changeConfig((yaml) => yaml.replace('environment:', 'environments:'));
+    expect(state).toMatchObject({ outcome: 'rolled-back', record: { behind: false } });
+    expect((await lying.toldOf(handle)).map((one) => one.notice)).toEqual(['opened', 'closed']);
   });
 
   it('broken for a moment, as when it is being saved: nobody is bothered', async () => {

@@ -195,6 +195,8 @@ describe('a message', () => {
     ['resume', { reason: null }, '"reason" must be a text that is not empty'],
     ['escalate', { to: 'deployRevert' }, '"to" must be one of l2Rollback, l3Rollback'],
     ['assign', { to: 'x'.repeat(201) }, '"to" is longer than 200 characters'],
+    ['confirm', { by: 'YOU' }, '"by" is still YOU; put your own name there'],
+    ['assign', { to: ' YOU ' }, '"to" is still YOU; put your own name there'],
     ['assign', { role: '' }, '"role" must be a text that is not empty'],
   ] as const)('%s %o: %s', (name, more, error) => {
     expect(errorOf(parseMessage(name, { ...GOOD[name], ...more }))).toBe(error);
