@@ -48,8 +48,6 @@ export function differences(left: unknown, right: unknown, path = ''): Differenc
   return [{ path, left, right }];
 }
 
-export const same = (left: unknown, right: unknown): boolean => differences(left, right).length === 0;
-
 /** For a sentence. */
 export function short(value: unknown): string {
   const text = value === undefined ? 'nothing' : JSON.stringify(value);
