@@ -12,6 +12,7 @@ import { callOf, findComponent, NotPossible, type Component } from './components
 import type { Attempt, Dependencies } from './dependencies.ts';
 import { again } from './dependencies.ts';
 import { appendOrKeep, clean } from './recording.ts';
+import { canonical } from '../store/digest.ts';
 import { StoreUnavailable } from '../store/store.ts';
 
 export interface StepWork {
@@ -84,7 +85,7 @@ export async function runStep(work: StepWork, deps: Dependencies, attempt: Attem
   const { stored, record } = await appendOrKeep(deps, attempt, work.rollbackId, [...work.entries, entry]);
   const kept = stored.at(-1);
   // Another attempt has said something else meanwhile: this one's doing must not be missing from the record.
-  if (kept && kept['state'] !== found.state)
+  if (kept && said(kept) !== said({ ...entry, ...found }))
     await appendOrKeep(deps, attempt, work.rollbackId, [{ ...entry, event: `${event}/attempt-${attempt.number}`, type: 'late-attempt' }]);
   return {
     state: found.state,
@@ -97,6 +98,9 @@ export async function runStep(work: StepWork, deps: Dependencies, attempt: Attem
     record,
   };
 }
+
+/** What two attempts at one step could say differently. */
+const said = ({ state, receipt, failure }: Readonly<Record<string, unknown>>): string => canonical({ state, receipt, failure });
 
 const operationIdOf = (work: StepWork): string => `${work.rollbackId}/${work.step.id}/${work.generation}`;
 

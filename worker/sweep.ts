@@ -110,9 +110,10 @@ async function findStuck(deps: Sweep): Promise<void> {
     const attempt = raw.pendingWorkflowTask?.attempt ?? 0;
     if (attempt < STUCK_ATTEMPTS) continue;
     const text = `${run.workflowId} looks running and is stuck: its workflow task has failed ${attempt} times. The worker's log has the reason; nothing is changed meanwhile`;
+    const history = await deps.client.workflow.getHandle(run.workflowId, run.runId).fetchHistory();
     await notice(deps, {
       event: `${run.runId}/stuck`,
-      rollbackId: run.runId,
+      rollbackId: await rollbackOf(history, run, deps.client),
       workflowId: run.workflowId,
       kind: 'stuck',
       text,
