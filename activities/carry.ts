@@ -25,10 +25,11 @@ export interface Left {
   readonly seen: Readonly<Record<string, Observation>>;
   readonly startedAtMs: number;
   readonly starter: string;
+  readonly openedAt: string;
   readonly predecessor: Predecessor | null;
 }
 
-export function carriedFrom({ stored, plan, seen, startedAtMs, starter, predecessor }: Left): Carried {
+export function carriedFrom({ stored, plan, seen, startedAtMs, starter, openedAt, predecessor }: Left): Carried {
   const entries = stored.map((one) => JSON.parse(one.body) as RecordEntry); // The chain holds what our own writer put there.
   const answers = merge(
     entries.flatMap((one) => (one.type === 'answer' ? [one['answer'] as Answer] : [])),
@@ -43,6 +44,7 @@ export function carriedFrom({ stored, plan, seen, startedAtMs, starter, predeces
   return {
     ...clock,
     starter,
+    openedAt,
     answers: answers.all,
     refusals: refusals.all,
     unrecorded: { answers: answers.missing, refusals: refusals.missing },

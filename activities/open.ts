@@ -119,6 +119,7 @@ async function openWith(work: OpenWork, input: StartInput, deps: Dependencies, a
             seen: made.observations,
             startedAtMs: Date.parse(work.startedAt),
             starter: earlier.by,
+            openedAt: earlier.openedAt,
             predecessor: await deps.predecessor(work.workflowId, work.rollbackId, attempt.runId),
           })
         : null,

@@ -45,7 +45,14 @@ export function stateFrom(event: RollbackEvent, stored: readonly StoredEntry[]):
   const answers = of('answer').map((one) => one['answer'] as Answer);
   const refusals = entries.flatMap((one) => (one.type === 'refusal' || one.type === 'refused' ? [one['refusal'] as Refusal] : []));
   const blocked = steps.find((step) => BLOCKED.has(step.state));
-  const stopped = event.outcome !== null || !blocked ? null : `${blocked.id} ${blocked.state}: ${blocked.failure?.message ?? 'no reason given'}`;
+  const standing = answers.findLast((one) => one.name === 'stop' || one.name === 'resume');
+  const stop = standing?.name === 'stop' ? standing : null;
+  const why = stop
+    ? `stopped by ${stop.by}: ${String(stop['reason'])}`
+    : blocked
+      ? `${blocked.id} ${blocked.state}: ${blocked.failure?.message ?? 'no reason given'}`
+      : null;
+  const stopped = event.outcome === null ? why : null;
   return {
     rollbackId: event.rollbackId,
     id: event.workflowId,
@@ -67,7 +74,7 @@ export function stateFrom(event: RollbackEvent, stored: readonly StoredEntry[]):
       breached: (closed?.breached ?? false) || of('breach').length > 0,
     },
     steps,
-    waiting: event.outcome === null ? waitingOf(event, steps) : [],
+    waiting: event.outcome === null ? [...(stop ? [resumeOf(event, stop)] : []), ...waitingOf(event, steps)] : [],
     answers,
     remains: remainsOf(entries, steps),
     refusals,
@@ -108,6 +115,14 @@ function nameOf(event: RollbackEvent, steps: readonly StepView[], stopped: strin
   if (stopped !== null) return 'stopped';
   return steps.every((step) => PASSED.has(step.state) || step.mode === 'manual') ? 'waiting' : 'running';
 }
+
+const resumeOf = (event: RollbackEvent, stop: Answer): Waiting => ({
+  step: '',
+  for: 'operator',
+  since: stop.at,
+  answer: `backout resume ${event.workflowId} --by YOU --reason WHY`,
+  json: 'resume {"by":"YOU","reason":"WHY"}',
+});
 
 function waitingOf(event: RollbackEvent, steps: readonly StepView[]): Waiting[] {
   const next = steps.find((step) => !PASSED.has(step.state));

@@ -15,6 +15,8 @@ export interface Carried {
   readonly machineMs: number;
   readonly humanMs: number;
   readonly breached: boolean;
+  /** When the rollback was started first; absent in histories recorded before it was carried. */
+  readonly openedAt?: string;
   /** Who started it first; he stays the starter for four eyes. */
   readonly starter: string;
   readonly answers: readonly Answer[];

@@ -42,6 +42,8 @@ export async function runWorker(arm: (deps: Dependencies) => Dependencies = (dep
   const config = () => loadConfig(path);
   const stopping = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stopping.abort());
+  // Started by `backout dev`, and left alone by it: the next one starts its own.
+  process.once('disconnect', () => process.kill(process.pid, 'SIGTERM'));
   const worker = await Worker.create({
     connection,
     namespace,

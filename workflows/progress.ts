@@ -58,6 +58,8 @@ export class Progress {
   private dropped = 0;
   private notes = 0;
   private starter: string | null = null;
+  /** When it was started first, where this run is a successor. */
+  openedAt: string | null = null;
 
   constructor(identity: Identity) {
     this.identity = identity;
@@ -75,6 +77,7 @@ export class Progress {
     this.clock = { ...this.clock, carriedMachineMs: carried.machineMs, carriedHumanMs: carried.humanMs };
     if (carried.breached) this.breach(this.identity.startedAtMs);
     this.starter = carried.starter;
+    this.openedAt = carried.openedAt ?? null;
     this.answers.push(...carried.answers);
     this.refusals.push(...carried.refusals);
     this.warnings.push(...carried.warnings);

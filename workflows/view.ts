@@ -22,7 +22,7 @@ export function viewOf(progress: Progress, nowMs: number): RollbackState {
       cause: input?.cause ?? '',
       reason: input?.reason ?? '',
       by: input?.by ?? '',
-      at: iso(identity.startedAtMs),
+      at: progress.openedAt ?? iso(identity.startedAtMs),
     },
     state: progress.name(),
     outcome: progress.outcome,

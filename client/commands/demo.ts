@@ -9,9 +9,9 @@ import { styleText } from 'node:util';
 import type { Command } from 'commander';
 import type { RollbackState } from '../../model/state.ts';
 import { componentYaml, layRelease, laySmoke, shopYaml, stopShop } from '../demo/shop.ts';
+import { keepWorker } from '../local/kept-worker.ts';
 import { freePort } from '../local/ports.ts';
 import { startServices, type LocalServices } from '../local/services.ts';
-import { keepWorker } from './dev.ts';
 
 const ROOT = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const ID = 'deployRevert/production/shop';

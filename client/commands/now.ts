@@ -68,7 +68,8 @@ async function lastHealthy(session: Session, environment: string, component: str
     const store = await session.store();
     const [current] = (await store?.deployments({ environment, component, limit: 1 })) ?? [];
     const healthy = (await store?.lastHealthy(environment, component, current?.version ?? null)) ?? null;
-    if (!healthy) note(`the record names no other healthy version of ${component}`);
+    if (!store) note('the record cannot be read: no database is configured and no `backout dev` runs here');
+    else if (!healthy) note(`the record names no other healthy version of ${component}`);
     return healthy;
   } catch (error) {
     note(`the last healthy version is not known: ${said(error).message}`);

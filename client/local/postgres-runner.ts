@@ -56,9 +56,12 @@ async function otherUser(): Promise<{ uid: number; gid: number } | null> {
   return null;
 }
 
-/** A dry run: not root in its own eyes, the binary within reach, the folder too. */
+/**
+ * A dry run: not root in its own eyes, the binary within reach, the folder too. Postgres looks for its own binary with access(2), which does not count
+ * capabilities; `find -executable` asks the same way, the shell's own test does not.
+ */
 async function works({ prefix, identity }: Runner, binary: string, folder: string): Promise<boolean> {
-  const test = '[ "$(id -u)" != 0 ] && [ -x "$0" ] && cd "$1"';
+  const test = '[ "$(id -u)" != 0 ] && [ -n "$(find "$0" -maxdepth 0 -executable)" ] && cd "$1"';
   return answers([...prefix, 'sh', '-c', test, binary, folder], { identity });
 }
 
