@@ -82,16 +82,7 @@ async function openWith(work: OpenWork, input: StartInput, deps: Dependencies, a
     warnings: made.warnings,
   };
   const opened = await deps.store.open({
-    rollbackId: work.rollbackId,
-    workflowId: work.workflowId,
-    kind: work.kind,
-    environment: input.environment,
-    components: input.components,
-    trigger: input.trigger,
-    cause: input.cause,
-    reason: input.reason,
-    by: input.by,
-    openedAt: work.startedAt,
+    ...requestOf(work, input),
     plan,
     planHash,
     refused: false,
@@ -126,6 +117,20 @@ async function openWith(work: OpenWork, input: StartInput, deps: Dependencies, a
     record: shown(opened.position),
   };
 }
+
+/** Who asked for what, as the event's row has it. */
+const requestOf = ({ rollbackId, workflowId, kind, startedAt }: OpenWork, { environment, components, trigger, cause, reason, by }: StartInput) => ({
+  rollbackId,
+  workflowId,
+  kind,
+  environment,
+  components,
+  trigger,
+  cause,
+  reason,
+  by,
+  openedAt: startedAt,
+});
 
 function settingsOf({ config }: LoadedConfig): Settings {
   const { remindAfterSeconds, handOverAfterSeconds, handOverTo } = config.confirmations;
@@ -180,16 +185,7 @@ async function refused(work: OpenWork, rule: Rule, explanation: string, deps: De
     input === null || input.resumes
       ? deps.store.append(work.rollbackId, [entry])
       : deps.store.open({
-          rollbackId: work.rollbackId,
-          workflowId: work.workflowId,
-          kind: work.kind,
-          environment: input.environment,
-          components: input.components,
-          trigger: input.trigger,
-          cause: input.cause,
-          reason: input.reason,
-          by: input.by,
-          openedAt: work.startedAt,
+          ...requestOf(work, input),
           plan: null,
           planHash: null,
           refused: true,

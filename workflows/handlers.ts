@@ -161,7 +161,7 @@ function decide(progress: Progress, message: Decide, now: number): No {
   }
   const step = progress.step(message.step ?? '');
   if (!step) return null;
-  if (message.action === 'done') step.claimedDone = true;
+  if (message.action === 'done') step.doneSaidBy = message.by;
   else if (message.action === 'skip') Object.assign(step, { state: 'skipped', held: false, endedAt: new Date(now).toISOString() });
   else {
     // Who goes on with a changed configuration goes on with it for the whole component.

@@ -18,8 +18,8 @@ export interface StepProgress {
   held: boolean;
   /** A person let it go on after the breach. */
   granted: boolean;
-  /** A person says it is done; an inspection has to agree. */
-  claimedDone: boolean;
+  /** Who says that it is done; an inspection has to agree. */
+  doneSaidBy: string | null;
   /** An earlier run may have acted on it. */
   mayHaveActed: boolean;
   /** Parts that were left in between. */
@@ -40,7 +40,7 @@ export const newStep = (planned: PlannedStep): StepProgress => ({
   failure: null,
   held: false,
   granted: false,
-  claimedDone: false,
+  doneSaidBy: null,
   mayHaveActed: false,
   remains: [],
   handedTo: null,

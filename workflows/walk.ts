@@ -33,9 +33,8 @@ export async function walk(progress: Progress): Promise<void> {
 async function hold(progress: Progress): Promise<void> {
   let told: string | null = null;
   for (;;) {
-    const claimed = progress.steps.find((step) => step.claimedDone);
+    const claimed = progress.steps.find((step) => step.doneSaidBy !== null);
     if (claimed && !progress.closing) {
-      claimed.claimedDone = false;
       await execute(progress, claimed, 'inspect');
       continue;
     }
@@ -45,7 +44,7 @@ async function hold(progress: Progress): Promise<void> {
     show(progress);
     if (reason !== told) void tell(progress, 'stopped', reason);
     told = reason;
-    await condition(() => progress.stopReason() !== reason || progress.steps.some((step) => step.claimedDone));
+    await condition(() => progress.stopReason() !== reason || progress.steps.some((step) => step.doneSaidBy !== null));
   }
   progress.resumeMachine(Date.now());
 }
@@ -83,7 +82,8 @@ async function execute(progress: Progress, step: StepProgress, mode: 'run' | 'in
   const before = { state: step.state, failure: step.failure };
   const now = Date.now();
   progress.resumeMachine(now);
-  Object.assign(step, { state: 'running', startedAt: step.startedAt ?? iso(now), endedAt: null });
+  const saidBy = step.doneSaidBy ?? 'unknown';
+  Object.assign(step, { state: 'running', startedAt: step.startedAt ?? iso(now), endedAt: null, doneSaidBy: null });
   const outcome = await attempt(progress, step, mode, now);
   step.tries += 1;
   Object.assign(step, { attempts: step.attempts + outcome.attempts, endedAt: iso(Date.now()), receipt: outcome.receipt ?? step.receipt });
@@ -91,7 +91,7 @@ async function execute(progress: Progress, step: StepProgress, mode: 'run' | 'in
     progress.refuse(
       'inspection-disagrees',
       `${step.planned.id} was said to be done, and the inspection does not agree: ${outcome.failure?.message ?? outcome.state}`,
-      progress.answers.at(-1)?.by ?? 'unknown',
+      saidBy,
       Date.now(),
       'decide',
     );

@@ -66,6 +66,5 @@ export function textOf(audit: Audit, style: Style): string[] {
       '',
     ]),
     end,
-    style.faint('The tables ops.deployments and ops.rollback_events are working copies; what was audited is the record and the histories.'),
   ];
 }

@@ -27,6 +27,7 @@ export function register(program: Command): void {
         '  $ backout audit --all --json',
         '  $ temporal workflow show -w deployRevert/production/web -o json > history.json && backout audit history.json',
         '',
+        'What is audited is the record and the histories; ops.deployments and ops.rollback_events are working copies, and are not.',
         'A file is audited offline. Without Postgres only its replay and its values can be checked, and the audit says so.',
       ].join('\n'),
     )
