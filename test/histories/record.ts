@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import type { WorkflowHandle } from '@temporalio/client';
 import { World } from '../support/world.ts';
@@ -20,7 +20,7 @@ const world = await World.create({
 /** The ids in a history are those of this run; the paths of this machine do not belong into it. */
 async function save(ending: string, handle: WorkflowHandle, runId?: string): Promise<void> {
   const history = await world.client.workflow.getHandle(handle.workflowId, runId).fetchHistory();
-  await writeFile(join(import.meta.dirname, `${release}-${ending}.json`), `${historyToJSON(history)}\n`);
+  await writeFile(join(import.meta.dirname, `${release}-${ending}.json`), `${historyToJSON(history).replaceAll(resolve(import.meta.dirname, '../..'), '/backout')}\n`);
   process.stdout.write(`${ending}: ${history.events?.length ?? 0} events\n`);
 }
 
