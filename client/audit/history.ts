@@ -61,9 +61,7 @@ export class NoHistory extends Error {
 /** JSON of `temporal workflow show -o json`, or of our own export. */
 export function parseHistory(json: string): History {
   try {
-    const parsed: unknown = JSON.parse(json);
-    // The SDK's own export is a text already, and was once wrapped into another.
-    return historyFromJSON(typeof parsed === 'string' ? JSON.parse(parsed) : parsed);
+    return historyFromJSON(JSON.parse(json) as unknown);
   } catch (cause) {
     throw new NoHistory(`this is no Temporal history: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
   }
