@@ -65,13 +65,3 @@ export function wrap(text: string, wide: number, indent = ''): string[] {
 
 /** A word for the shell. */
 export const quoted = (word: string): string => (/^[\w./:=@%+,-]+$/.test(word) ? word : `'${word.replaceAll("'", String.raw`'\''`)}'`);
-
-/** Texts in columns as wide as their longest, each line cut to the width; the first line holds the titles. */
-export function inColumns(titles: readonly string[], rows: readonly (readonly string[])[], wide: number): { readonly head: string; readonly lines: string[] } {
-  const widths = titles.map((title, index) => Math.max(title.length, ...rows.map((row) => row[index]?.length ?? 0)));
-  const line = (row: readonly string[]): string => {
-    const cells = row.map((text, index) => text.padEnd(widths[index] ?? 0));
-    return cut(cells.join('  ').trimEnd(), wide);
-  };
-  return { head: line(titles), lines: rows.map(line) };
-}

@@ -61,7 +61,9 @@ export class NoHistory extends Error {
 /** JSON of `temporal workflow show -o json`, or of our own export. */
 export function parseHistory(json: string): History {
   try {
-    return historyFromJSON(JSON.parse(json) as unknown);
+    const parsed: unknown = JSON.parse(json);
+    // The SDK's own export is a text already, and was once wrapped into another.
+    return historyFromJSON(typeof parsed === 'string' ? JSON.parse(parsed) : parsed);
   } catch (cause) {
     throw new NoHistory(`this is no Temporal history: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
   }

@@ -6,7 +6,7 @@ import { commandName, note, paint, print, width } from '../output.ts';
 import { personOf } from '../person.ts';
 import { EXIT, Problem, said } from '../problem.ts';
 import { withSession, type Session } from '../session.ts';
-import { ago, inColumns } from '../words.ts';
+import { ago, cut } from '../words.ts';
 
 interface RecordFlags {
   readonly id: string;
@@ -204,6 +204,14 @@ function table(deployments: readonly Deployment[], wide: number, nowMs: number):
     one.deploymentId,
   ]);
   const titles = ['COMPONENT', 'VERSION', 'ENVIRONMENT', 'STATUS', 'CHECKS', 'RECORDED', '', 'ID'];
-  const { head, lines } = inColumns(titles, rows, wide);
-  return [paint('dim', head), ...lines];
+  const widths = titles.map((title, index) => Math.max(title.length, ...rows.map((row) => row[index]?.length ?? 0)));
+  const line = (row: readonly string[]): string =>
+    cut(
+      row
+        .map((text, index) => text.padEnd(widths[index] ?? 0))
+        .join('  ')
+        .trimEnd(),
+      wide,
+    );
+  return [paint('dim', line(titles)), ...rows.map(line)];
 }

@@ -5,7 +5,7 @@ import { commandName, note, paint, print, width } from '../output.ts';
 import { EXIT, Problem } from '../problem.ts';
 import { withSession } from '../session.ts';
 import { paintState } from '../view.ts';
-import { ago, inColumns } from '../words.ts';
+import { ago, cut } from '../words.ts';
 
 interface ListOptions {
   readonly open?: boolean;
@@ -55,11 +55,20 @@ function table(rollbacks: readonly Listed[], wide: number, nowMs: number): strin
     isOpen(one) ? one.waitingFor.join(', ') : '',
   ]);
   const titles = ['STATE', 'ID', 'STARTED', 'TARGET', 'WAITING FOR'];
-  const { head, lines } = inColumns(titles, rows, wide);
+  const widths = titles.map((title, index) => Math.max(title.length, ...rows.map((row) => row[index]?.length ?? 0)));
+  const line = (row: readonly string[]): string =>
+    cut(
+      row
+        .map((text, index) => text.padEnd(widths[index] ?? 0))
+        .join('  ')
+        .trimEnd(),
+      wide,
+    );
   return [
-    paint('dim', head),
-    ...lines.map((text, index) => {
-      const state = rows[index]?.[0] ?? '';
+    paint('dim', line(titles)),
+    ...rows.map((row) => {
+      const text = line(row);
+      const [state = ''] = row;
       return `${paintState(state, text.slice(0, state.length))}${text.slice(state.length)}`;
     }),
   ];
