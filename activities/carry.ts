@@ -1,7 +1,7 @@
 /** What a successor goes on from: the record first, then the platforms. What they disagree about, a person decides. */
 import type { Carried } from '../model/carried.ts';
 import { failure } from '../model/failure.ts';
-import type { Plan } from '../model/plan.ts';
+import type { Operation, Plan, PlannedStep } from '../model/plan.ts';
 import type { RecordEntry, StoredEntry } from '../model/record.ts';
 import { BLOCKED, PASSED, type Answer, type Failure, type Receipt, type StepState } from '../model/state.ts';
 import type { Refusal } from '../model/refusal.ts';
@@ -53,7 +53,7 @@ export function carriedFrom({ stored, plan, seen, startedAtMs, starter, openedAt
     warnings: ['resumed after its execution was ended from outside; it went on from the record and the platforms'],
     steps: plan.steps.map((step) => ({
       id: step.id,
-      progress: progressOf(step.id, step.operation === 'deploy' ? (step.component ?? '') : null, entries, answers.all, plan, seen),
+      progress: progressOf(step, entries, answers.all, plan, seen),
     })),
   };
 }
@@ -90,14 +90,17 @@ const untouched: StepCarried = {
   mayHaveActed: true,
 };
 
+/** What such a step has done stays done, and is not said or written twice. Everything else looks again: it finds what is there. */
+const LASTING: ReadonlySet<Operation | null> = new Set(['communicate', 'freeze', 'lift', 'review']);
+
 function progressOf(
-  id: string,
-  deploys: string | null,
+  { id, operation, component }: PlannedStep,
   entries: readonly RecordEntry[],
   answers: readonly Answer[],
   plan: Plan,
   seen: Readonly<Record<string, Observation>>,
 ): StepCarried {
+  const deploys = operation === 'deploy' ? (component ?? '') : null;
   const all = entries.filter((one): one is StepEntry => one.type === 'step' && one['step'] === id);
   const last = all.at(-1);
   if (!last) return untouched;
@@ -114,11 +117,15 @@ function progressOf(
   // A retry was decided after that entry, and nothing is known of it; the generation is raised as the lost run raised it.
   const retried = answers.findLast((one) => one.name === 'decide' && one['action'] === 'retry' && one.step === id);
   if (retried && retried.at > last.at) return { ...came, state: 'pending', generation: last.generation + (last.state === 'unknown' ? 0 : 1), failure: null };
+  const skipped = answers.findLast((one) => one.name === 'decide' && one['action'] === 'skip' && one.step === id);
+  if (skipped && skipped.at > last.at) return { ...came, state: 'skipped', endedAt: skipped.at };
   if (BLOCKED.has(last.state)) return came;
+  if (LASTING.has(operation) && PASSED.has(last.state)) return came;
   if (deploys === null || !PASSED.has(last.state)) return { ...untouched, generation: last.generation };
   const to = plan.targets.find((target) => target.component === deploys)?.to;
   const current = seen[deploys]?.current ?? null;
-  if (current === to) return came;
+  // A platform that could not be asked says nothing against it; the gates look again.
+  if (current === to || (current === null && seen[deploys]?.targetPresent === 'unknown' && plan.incident !== null)) return came;
   return {
     ...came,
     state: 'failed',

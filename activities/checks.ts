@@ -1,9 +1,10 @@
 /** The gates [002 section 8]: smoke tests, health, and the version that is really served. They read; they change nothing. */
-import { spawn } from 'node:child_process';
+import { Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { failure } from '../model/failure.ts';
 import type { ComponentConfig } from '../model/config.ts';
 import type { Failure, Receipt } from '../model/state.ts';
+import { lastBytes, runCommand, textOf } from './command.ts';
 
 export interface Checked {
   readonly state: 'done' | 'failed' | 'skipped';
@@ -18,7 +19,7 @@ const SMOKE_SECONDS = 60;
 const BODY_MAX = 256 * 1024;
 const OUTPUT_MAX = 2_000;
 
-interface Reading {
+export interface Reading {
   readonly ok: boolean;
   readonly status: number | null;
   readonly body: string;
@@ -26,10 +27,11 @@ interface Reading {
   readonly problem: string | null;
 }
 
-/** One GET; never throws for what the other side does. Redirects are not followed: what answers elsewhere proves nothing here. */
-async function read(url: string, seconds: number, signal: AbortSignal): Promise<Reading> {
+/** One GET or HEAD; never throws for what the other side does. Redirects are not followed: what answers elsewhere proves nothing here. */
+export async function read(url: string, seconds: number, signal: AbortSignal, { method = 'GET', bodyMax = BODY_MAX } = {}): Promise<Reading> {
   try {
     const response = await fetch(url, {
+      method,
       signal: AbortSignal.any([signal, AbortSignal.timeout(seconds * 1000)]),
       redirect: 'manual',
       headers: { 'cache-control': 'no-cache', connection: 'close' },
@@ -38,7 +40,7 @@ async function read(url: string, seconds: number, signal: AbortSignal): Promise<
     let size = 0;
     for await (const chunk of response.body ?? []) {
       size += chunk.length;
-      if (size > BODY_MAX) return { ok: false, status: response.status, body: '', header: () => null, problem: `the answer is larger than ${BODY_MAX} bytes` };
+      if (size > bodyMax) return { ok: false, status: response.status, body: '', header: () => null, problem: `the answer is larger than ${bodyMax} bytes` };
       chunks.push(chunk);
     }
     return {
@@ -79,7 +81,7 @@ export async function readServed(served: Served, signal: AbortSignal): Promise<{
 }
 
 /** Reads until it is as it should be, or the time to settle is over. */
-async function settle<T>(seconds: number, signal: AbortSignal, attempt: () => Promise<{ ok: boolean; value: T }>): Promise<{ ok: boolean; value: T }> {
+export async function settle<T>(seconds: number, signal: AbortSignal, attempt: () => Promise<{ ok: boolean; value: T }>): Promise<{ ok: boolean; value: T }> {
   const until = Date.now() + seconds * 1000;
   for (;;) {
     const result = await attempt();
@@ -141,64 +143,26 @@ export async function checkSmoke(
       return {
         state: 'failed',
         receipt: { after: results },
-        failure: failure('SmokeFailed', `${result.command} ended with ${result.exit}: ${result.output.trim().slice(-300) || 'no output'}`),
+        failure: failure('SmokeFailed', `${result.command} ended with ${result.exit}: ${result.output.slice(-300) || 'no output'}`),
       };
   }
   return { state: 'done', receipt: { after: results.map(({ command, exit, seconds }) => ({ command, exit, seconds })) }, failure: null };
 }
 
-/** Runs a configured command without a shell, with a small environment: no platform credential of the worker leaks into it. */
-function run(
+async function run(
   command: readonly string[],
   seconds: number,
   place: { folder: string; environment: string; component: string; version: string },
   signal: AbortSignal,
 ): Promise<{ command: string; exit: string; seconds: number; output: string }> {
-  const [program = '', ...args] = command;
-  const { PATH = '', HOME = '', LANG = 'C.UTF-8' } = process.env;
-  const started = Date.now();
-  return new Promise((resolve, reject) => {
-    let output = '';
-    let exit: string | null = null;
-    const child = spawn(program, args, {
-      cwd: place.folder,
-      detached: true,
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { PATH, HOME, LANG, BACKOUT_ENVIRONMENT: place.environment, BACKOUT_COMPONENT: place.component, BACKOUT_VERSION: place.version },
-    });
-    // The whole group: a smoke test often starts a browser or a curl that would outlive it.
-    const kill = (): void => {
-      if (child.pid !== undefined)
-        try {
-          process.kill(-child.pid, 'SIGKILL');
-        } catch {
-          /* It has ended by itself. */
-        }
-    };
-    const timer = setTimeout(() => {
-      exit = `a timeout after ${seconds} s`;
-      kill();
-    }, seconds * 1000);
-    const abort = (): void => {
-      kill();
-    };
-    signal.addEventListener('abort', abort, { once: true });
-    const keep = (chunk: Buffer): void => {
-      output = (output + chunk.toString('utf8')).slice(-OUTPUT_MAX);
-    };
-    child.stdout.on('data', keep);
-    child.stderr.on('data', keep);
-    const end = (how: string): void => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', abort);
-      if (signal.aborted) reject(signal.reason instanceof Error ? signal.reason : new Error('cancelled'));
-      else resolve({ command: command.join(' '), exit: exit ?? how, seconds: (Date.now() - started) / 1000, output });
-    };
-    child.once('error', (error) => {
-      end(`an error at the start: ${error.message}`);
-    });
-    child.once('close', (code, by) => {
-      end(code === null ? `signal ${by ?? '?'}` : String(code));
-    });
+  const last = lastBytes(OUTPUT_MAX);
+  const output = new Writable({
+    write: (chunk: Buffer, _, done) => {
+      last.add(chunk);
+      done();
+    },
   });
+  const env = { BACKOUT_ENVIRONMENT: place.environment, BACKOUT_COMPONENT: place.component, BACKOUT_VERSION: place.version };
+  const ended = await runCommand({ command, cwd: place.folder, seconds, env, output }, signal);
+  return { command: command.join(' '), exit: ended.exit, seconds: ended.seconds, output: textOf(last.read(), OUTPUT_MAX) };
 }

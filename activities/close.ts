@@ -29,6 +29,8 @@ export interface CloseWork {
   readonly machineMs: number;
   readonly humanMs: number;
   readonly breached: boolean;
+  /** Only where an incident is rolled back: did every gate over all its components pass, or was signed off? */
+  readonly verified?: boolean;
   readonly entries: readonly RecordEntry[];
 }
 
@@ -42,7 +44,7 @@ export interface Closed {
 export async function closeRollback(work: CloseWork, deps: Dependencies, attempt: Attempt): Promise<Closed> {
   const { rollbackId, outcome, at, steps, machineMs, humanMs, breached, closing } = work;
   // A successor, or a run reset to its start, that could not even begin gives up nothing of what it was to go on with; and what was never opened has no end.
-  if (outcome === 'refused' && (attempt.runId !== rollbackId || (await deps.store.rollback(rollbackId)) === null)) {
+  if (outcome === 'refused' && closing === null && (attempt.runId !== rollbackId || (await deps.store.rollback(rollbackId)) === null)) {
     const { record } = await appendOrKeep(deps, attempt, rollbackId, work.entries);
     return { record, warnings: [], drifted: [] };
   }
@@ -55,7 +57,7 @@ export async function closeRollback(work: CloseWork, deps: Dependencies, attempt
   // A component counts as restored when Backout moved it and every gate of it passed, however the whole ended; one that was at its target already changes no deployment.
   const restored = work.targets.filter((target) => {
     const own = steps.filter((step) => step.component === target.component);
-    return !declined && own.every((step) => PASSED.has(step.state)) && own.some((step) => step.id === `${target.component}.deploy` && step.state === 'done');
+    return !declined && work.verified !== false && own.every((step) => PASSED.has(step.state)) && own.some((step) => step.id === `${target.component}.deploy` && step.state === 'done');
   });
   try {
     // Apart from the end itself, which is written once: a later call may only bring what was said meanwhile.
@@ -109,7 +111,8 @@ async function watchOver(work: CloseWork, targets: readonly Target[], deps: Depe
 
 /** A confirmation may come days after the gates have passed: a success is only written while the target is still served. */
 async function drift(work: CloseWork, deps: Dependencies, attempt: Attempt): Promise<Closed['drifted']> {
-  if (!succeeded(work)) return [];
+  // Of an incident the last look was before the freeze was lifted; what comes after is another matter.
+  if (!succeeded(work) || work.verified !== undefined) return [];
   const loaded = await lastConfig(deps);
   const looks = await Promise.all(
     work.targets.map(async (target) => {

@@ -15,6 +15,8 @@ export interface Dependencies {
   readonly isOpen: (workflowId: string) => Promise<boolean>;
   /** What the last execution of this rollback before the given run knew, and when it was ended; null where no history is left. */
   readonly predecessor: (workflowId: string, rollbackId: string, runId: string) => Promise<Predecessor | null>;
+  /** Another rollback, to be stopped before its components are taken over. */
+  readonly peer: (workflowId: string) => Peer;
   /** Aborted when the worker is asked to stop: what only looks gives way at once, and goes on elsewhere. */
   readonly stopping: AbortSignal;
   /** Starts the watch over what was put back; starting it twice is starting it once. */
@@ -30,11 +32,19 @@ export interface Predecessor {
   readonly endedAtMs: number;
 }
 
+export interface Peer {
+  /** Sends `stop`; a rollback that has ended meanwhile is stopped enough. */
+  stop(message: { readonly by: string; readonly reason: string }): Promise<void>;
+  /** Is it still carrying anything out, or about to? One that has ended is not. */
+  isMoving(): Promise<boolean>;
+}
+
 /** One attempt of one activity, as the engine sees it. */
 export interface Attempt {
   readonly number: number;
   /** The run it belongs to: the record names entries by it. Not an input, since a reset run replays under another id. */
   readonly runId: string;
+  readonly workflowId: string;
   readonly firstScheduledMs: number;
   readonly signal: AbortSignal;
   readonly heartbeat: (progress: string) => void;

@@ -20,6 +20,7 @@ async function alive<T>(work: (attempt: Attempt) => Promise<T>): Promise<T> {
     return await work({
       number: info.attempt,
       runId: info.workflowExecution?.runId ?? '',
+      workflowId: info.workflowExecution?.workflowId ?? '',
       firstScheduledMs: info.scheduledTimestampMs,
       signal: context.cancellationSignal,
       heartbeat: (progress) => {

@@ -10,6 +10,7 @@ import { checkHealth, checkServed, checkSmoke, readServed, type Checked } from '
 import { allComponents, callOf, findComponent, NotPossible, type Component } from './components.ts';
 import type { Attempt, Dependencies } from './dependencies.ts';
 import { draft } from './draft.ts';
+import { keep, type Kept } from './incident/keep.ts';
 import { clean } from './recording.ts';
 
 export type Ask =
@@ -240,9 +241,10 @@ async function verify(deploymentId: string, deps: Dependencies, attempt: Attempt
   });
   if (!deployment) return no('target-known', `there is no deployment ${deploymentId}; record it first with backout deployment record`);
   if (deployment.status === 'rolled_back') return no('target-known-healthy', `deployment ${deploymentId} was rolled back; deploy again and record that`);
+  const loaded = await deps.config();
   let component: Component;
   try {
-    component = findComponent(await deps.config(), deps.adapters, deployment.environment, deployment.component);
+    component = findComponent(loaded, deps.adapters, deployment.environment, deployment.component);
   } catch (error) {
     if (error instanceof NotPossible) return no(error.rule, error.message);
     throw error;
@@ -260,11 +262,19 @@ async function verify(deploymentId: string, deps: Dependencies, attempt: Attempt
   const checks = clean(
     results.map(([check, result]) => ({ check, state: result.state, detail: result.failure?.message ?? result.receipt.detail ?? 'passed' })),
   );
+  const kept = passed ? await keep(loaded, component, deployment.version, attempt) : null;
   const stored = await deps.store.verifyDeployment(
     deploymentId,
     passed,
     checks,
-    clean({ version: deployment.version, checks: results.map(([check, result]) => ({ check, receipt: result.receipt })) }),
+    {
+      ...clean({ version: deployment.version, checks: results.map(([check, result]) => ({ check, receipt: result.receipt })) }),
+      ...(kept && isKept(kept) ? { kept } : {}),
+    },
   );
-  return { ask: 'verify', passed, deployment: stored, checks, refusal: null };
+  const unkept = (kept?.problems ?? []).map((detail) => ({ check: 'kept', state: 'skipped' as const, detail }));
+  return { ask: 'verify', passed, deployment: stored, checks: [...checks, ...unkept], refusal: null };
 }
+
+/** Is there anything that belongs to the version beside its code? */
+const isKept = ({ facts, marks, openapi }: Kept): boolean => Object.keys(facts).length > 0 || marks.some((mark) => mark !== null) || openapi !== null;

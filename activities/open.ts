@@ -3,7 +3,7 @@ import type { Carried, Settings } from '../model/carried.ts';
 import { ConfigError, type LoadedConfig } from '../model/config-file.ts';
 import type { StartInput } from '../model/input.ts';
 import type { Plan } from '../model/plan.ts';
-import type { Kind } from '../model/policy.ts';
+import { POLICIES, type Kind } from '../model/policy.ts';
 import type { RecordEntry } from '../model/record.ts';
 import { refuse, type Refusal, type Rule } from '../model/refusal.ts';
 import type { RecordPosition } from '../model/state.ts';
@@ -83,6 +83,7 @@ async function openWith(work: OpenWork, input: StartInput, deps: Dependencies, a
   };
   const opened = await deps.store.open({
     ...requestOf(work, input),
+    ...claimsOf(work.kind, input),
     plan,
     planHash,
     refused: false,
@@ -101,7 +102,7 @@ async function openWith(work: OpenWork, input: StartInput, deps: Dependencies, a
     planHash,
     atTarget: made.atTarget && !successor,
     warnings: [...made.warnings, ...undelivered],
-    settings: settingsOf(loaded),
+    settings: settingsOf(loaded, work.kind),
     carried:
       successor && earlier
         ? carriedFrom({
@@ -132,9 +133,19 @@ const requestOf = ({ rollbackId, workflowId, kind, startedAt }: OpenWork, { envi
   openedAt: startedAt,
 });
 
-function settingsOf({ config }: LoadedConfig): Settings {
+/** An incident is taken at once, its components only when it is declared: a mere proposal must not stand in the way of anybody. */
+const claimsOf = (kind: Kind, { incident }: StartInput): { readonly claims?: readonly string[] } =>
+  POLICIES[kind].subject === 'incident' ? { claims: [`@${incident ?? ''}`] } : {};
+
+function settingsOf({ config }: LoadedConfig, kind: Kind): Settings {
   const { remindAfterSeconds, handOverAfterSeconds, handOverTo } = config.confirmations;
-  return { people: config.people ?? null, remindAfterSeconds, handOverAfterSeconds, handOverTo };
+  return {
+    people: config.people ?? null,
+    remindAfterSeconds,
+    handOverAfterSeconds,
+    handOverTo,
+    ...(POLICIES[kind].level === null ? {} : { updateEverySeconds: config.communications.updateEveryMinutes * 60 }),
+  };
 }
 
 function tellOpened(loaded: LoadedConfig, work: OpenWork, input: StartInput, plan: Plan, attempt: Attempt): Promise<string[]> {
@@ -145,7 +156,7 @@ function tellOpened(loaded: LoadedConfig, work: OpenWork, input: StartInput, pla
     at: new Date().toISOString(),
     rollbackId: work.rollbackId,
     workflowId: work.workflowId,
-    text: `${input.by} started ${work.workflowId} (${input.trigger}, ${input.cause}): ${input.reason}. ${where}`,
+    text: `${input.by} ${POLICIES[work.kind].subject === 'incident' ? 'asks for' : 'started'} ${work.workflowId} (${input.trigger}, ${input.cause}): ${input.reason}. ${where}`,
     next: [`backout watch ${work.workflowId}`],
   });
 }

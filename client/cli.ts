@@ -41,6 +41,8 @@ const COMMANDS: readonly { readonly group: string; readonly commands: readonly C
       { name: 'watch', summary: 'the same, live, until it is closed', load: () => import('./commands/watch.ts') },
       { name: 'waiting', summary: 'who is awaited, for what, and what to type', load: () => import('./commands/waiting.ts') },
       { name: 'why', summary: 'why was it executed, to which version, and what does it wait for?', load: () => import('./commands/show.ts') },
+      { name: 'freeze', summary: 'what an incident has frozen; `freeze check` is for pipelines', load: () => import('./commands/freeze.ts') },
+      { name: 'communicate', summary: 'preview what stakeholders would be told', load: () => import('./commands/communicate.ts') },
     ],
   },
   {

@@ -22,6 +22,8 @@ export interface RequestFlags {
   readonly impact?: string;
   readonly contact?: string;
   readonly tenant?: string;
+  readonly criticalArea?: string;
+  readonly missedWindow?: string;
 }
 
 export function requestOptions(command: Command): Command {
@@ -30,7 +32,7 @@ export function requestOptions(command: Command): Command {
     .requiredOption('--environment <name>', 'where')
     .option('--component <name...>', 'what is taken back; several')
     .option('--to <target...>', 'VERSION or last-healthy; COMPONENT=VERSION where there are several')
-    .option('--cause <cause>', `for deployRevert: ${POLICIES.deployRevert.causes.join(', ')}`)
+    .option('--cause <cause>', `for deployRevert: ${POLICIES.deployRevert.causes.join(', ')}; for an incident: ${POLICIES.l1Rollback.causes.join(', ')}`)
     .option('--reason <text>', 'why, in your words')
     .addOption(new Option('--trigger <trigger>', 'who or what asks for it').choices(TRIGGERS).default('operator'))
     .option('--by <name>', 'who starts it; default $BACKOUT_BY, then $USER')
@@ -41,6 +43,8 @@ export function requestOptions(command: Command): Command {
     .option('--severity <text>', 'of the incident')
     .option('--impact <text>', 'on users')
     .option('--contact <text>', 'whom to ask')
+    .option('--critical-area <text>', 'which critical area CI fails in, for ci-failed-in-critical-area')
+    .option('--missed-window <text>', 'the planned window in which it could not be resolved')
     .option('--tenant <name>', 'tenant, for upaDeprovision');
 }
 
@@ -49,14 +53,17 @@ export function requestOf(kind: string, flags: RequestFlags): { kind: Kind; inpu
   if (!isKind(kind)) throw new Problem(EXIT.usage, 'unknown-name', `there is no kind ${JSON.stringify(kind)}`, `the kinds are ${KINDS.join(', ')}`);
   const { causes, subject } = POLICIES[kind];
   const components = [...new Set(flags.component ?? [])].toSorted();
-  if (subject === 'components' && components.length === 0)
+  if (subject !== 'tenant' && components.length === 0)
     throw new Problem(EXIT.usage, 'usage', `a ${kind} needs at least one --component`, `see \`backout start --help\``);
   if (subject === 'tenant' && flags.tenant === undefined) throw new Problem(EXIT.usage, 'usage', `a ${kind} needs --tenant`, 'see `backout start --help`');
   if (subject === 'incident' && flags.incident === undefined)
     throw new Problem(EXIT.usage, 'usage', `a ${kind} needs --incident`, 'see `backout start --help`');
   if (flags.cause !== undefined && !causes.includes(flags.cause))
     throw new Problem(EXIT.usage, 'unknown-name', `${JSON.stringify(flags.cause)} is no cause of a ${kind}`, `the causes are ${causes.join(', ')}`);
+  if ((flags.criticalArea === undefined) !== (flags.missedWindow === undefined))
+    throw new Problem(EXIT.usage, 'usage', '--critical-area and --missed-window belong together', 'give both, or neither and say them when it is declared');
   const parsed = parseStart({
+    ...(flags.criticalArea === undefined ? {} : { declaration: { criticalArea: flags.criticalArea, missedWindow: flags.missedWindow } }),
     environment: flags.environment,
     components,
     targets: targetsOf(components, flags.to ?? []),

@@ -1,5 +1,6 @@
 /** A rollback as a person reads it at three in the morning: what happened, what now, and the exact next command last. */
 import type { Outcome, RollbackState, StepState, StepView } from '../model/state.ts';
+import { commandLines, comparisonLines, conditionLines } from './incident-view.ts';
 import { commandName, paint } from './output.ts';
 import { at, clock, columns, cut, duration, elapsed, plain, quoted, wrap } from './words.ts';
 
@@ -56,7 +57,17 @@ export const paintState = (word: string, text = word): string => paint(COLOUR[wo
 
 /** Lines no wider than the look, without a blank one at either end. */
 export function render(state: RollbackState, look: Look): string[] {
-  const sections = [heading(state, look), timeLines(state, look), stepLines(state, look), remarks(state, look), happened(state, look), commands(state, look)];
+  const sections = [
+    heading(state, look),
+    commandLines(state, look),
+    timeLines(state, look),
+    stepLines(state, look),
+    comparisonLines(state, look),
+    conditionLines(state, look),
+    remarks(state, look),
+    happened(state, look),
+    commands(state, look),
+  ];
   return sections.filter((lines) => lines.length > 0).flatMap((lines, index) => (index === 0 ? lines : ['', ...lines]));
 }
 
@@ -218,8 +229,9 @@ export function nextCommands(state: RollbackState, by: string | null): NextComma
   if (state.waiting.length === 0) return [command('follow', `backout watch ${id}`)];
   const asked = state.waiting.flatMap((one) => {
     const [, verb = ''] = one.answer.split(' ');
-    const canDecline = verb === 'confirm' && one.step !== 'investigation';
-    const said = command({ confirm: canDecline ? 'yes' : 'finding', decide: 'again', resume: 'go on' }[verb] ?? verb, one.answer);
+    // A row of the checklist is answered, not refused; so are facts and findings.
+    const canDecline = verb === 'confirm' && ['availability', 'declaration', 'target', 'unfreeze'].includes(one.step);
+    const said = command({ confirm: canDecline ? 'yes' : one.step === 'investigation' ? 'finding' : one.for, decide: 'again', resume: 'go on' }[verb] ?? verb, one.answer);
     return canDecline ? [command('no', `backout decline ${id} --step ${one.step} --by YOU --reason WHY`), said] : [said];
   });
   return state.state === 'stopped' ? [command('give up', `backout decide ${id} --action close --by YOU --reason WHY`), ...asked] : asked;

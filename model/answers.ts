@@ -1,9 +1,13 @@
 /** May this person say this, now? Pure rules over what the rollback shows; null means yes [product.md 6]. */
+import { unfreezeConditions } from './conditions.ts';
+import { itemsOf } from './evidence.ts';
+import { NOT_APPLICABLE } from './incident.ts';
 import type { Assign, Confirm, Decide, Decline, Escalate, Resume } from './input.ts';
 import type { PlannedStep } from './plan.ts';
-import type { Policy } from './policy.ts';
+import { changes, type Policy } from './policy.ts';
 import type { Rule } from './refusal.ts';
-import { BLOCKED, type StepState } from './state.ts';
+import { holds, holdersOf, isDeputy, own, type Roster } from './roles.ts';
+import { BLOCKED, type Answer, type StepState } from './state.ts';
 
 export interface DeskStep extends PlannedStep {
   readonly state: StepState;
@@ -14,43 +18,37 @@ export interface DeskStep extends PlannedStep {
 }
 
 /** What a judge sees of the rollback. */
-export interface Desk {
+export interface Desk extends Roster {
   readonly policy: Policy;
   readonly steps: readonly DeskStep[];
   readonly planHash: string | null;
   readonly starter: string;
-  /** Null: nobody is configured, anyone is operator. */
-  readonly people: Readonly<Record<string, { readonly roles: readonly string[] }>> | null;
-  /** Roles taken over by `assign`: role to people. */
-  readonly assigned: Readonly<Record<string, readonly string[]>>;
   readonly stopRequested: boolean;
   readonly closed: boolean;
+  /** Steps whose early answer is kept. */
+  readonly kept: ReadonlySet<string>;
+  /** What was answered so far. */
+  readonly answers: readonly Answer[];
 }
 
 export type No = { readonly rule: Rule; readonly explanation: string } | null;
 const no = (rule: Rule, explanation: string): No => ({ rule, explanation });
 
-/** Names come from outside; one such as `constructor` must not reach the prototype. */
-const own = <T>(from: Readonly<Record<string, T>>, name: string): T | undefined => (Object.hasOwn(from, name) ? from[name] : undefined);
-
-const holds = (desk: Desk, by: string, role: string): boolean =>
-  desk.people === null || (own(desk.people, by)?.roles.includes(role) ?? false) || (own(desk.assigned, role)?.includes(by) ?? false);
-
 /** Without people in `backout.yaml` anyone is operator, and says so himself. */
 export function judgeRole(desk: Desk, by: string, role: string): No {
   if (holds(desk, by, role)) return null;
-  const can = [
-    ...Object.entries(desk.people ?? {})
-      .filter(([, person]) => person.roles.includes(role))
-      .map(([name]) => name),
-    ...(own(desk.assigned, role) ?? []),
-  ];
-  const who = can.length === 0 ? 'nobody has it yet; use assign' : `it is held by ${can.join(', ')}`;
+  const can = holdersOf(desk, role);
+  const deputy = isDeputy(desk, by, role) ? `; ${by} is a deputy and may take it over: assign ${role} to ${by}, with a reason` : '';
+  const who = `${can.length === 0 ? 'nobody has it yet; use assign' : `it is held by ${can.join(', ')}`}${deputy}`;
   const known = own(desk.people ?? {}, by) !== undefined;
   return known
     ? no('role', `${by} does not have the role ${role}; ${who}`)
     : no('unknown-person', `${by} is not among the people of backout.yaml; the role ${role} is needed, ${who}`);
 }
+
+/** The owner of a step, or whoever leads. */
+const judgeOwner = (desk: Desk, by: string, step: DeskStep): No =>
+  holds(desk, by, desk.policy.lead) ? null : judgeRole(desk, by, step.owner ?? desk.policy.lead);
 
 function findStep(desk: Desk, id: string): DeskStep | No {
   const step = desk.steps.find((one) => one.id === id);
@@ -70,7 +68,7 @@ function judgeManual(desk: Desk, message: { step: string; by: string }): DeskSte
   if (step.state === 'pending' && step.attests === 'seen')
     return no('not-asked', `${step.id} attests what was seen and is not asked yet; answer again when it is waiting`);
   if (step.fourEyes && message.by === desk.starter) return no('four-eyes', `${message.by} started this rollback; somebody else has to answer ${step.id}`);
-  if (step.handedTo !== null && holds(desk, message.by, step.handedTo)) return step;
+  if (step.handedTo !== null && (holds(desk, message.by, step.handedTo) || isDeputy(desk, message.by, step.owner ?? ''))) return step;
   return judgeRole(desk, message.by, step.owner ?? 'operator') ?? step;
 }
 
@@ -82,7 +80,38 @@ export function judgeConfirm(desk: Desk, message: Confirm): No {
   if (step.state === 'declined') return no('already-answered', `${step.id} was declined; decide what to do about it first`);
   if (step.id === 'investigation' && message.note === null && message.data === null)
     return no('finding', 'the investigation closes with its finding; say it in "note"');
-  return null;
+  return judgeDemands(step, message) ?? judgeUnfreeze(desk, step);
+}
+
+const isText = (value: unknown): value is string => typeof value === 'string' && value.trim() !== '';
+
+/** What the plan asks of this confirmation. */
+function judgeDemands({ id, demands }: DeskStep, message: Confirm): No {
+  if (!demands) return null;
+  if (demands.plan && message.plan === null) return no('stale-plan', `${id} is bound to the plan: say in "plan" the hash of the one you have looked at`);
+  const { choice } = message;
+  if (demands.choices && !demands.choices.some((one) => one === choice))
+    return no('choice', `say in "choice" one of ${demands.choices.join(', ')}${choice === null ? '' : `, not ${choice}`}`);
+  const facts = typeof message.data === 'object' && message.data !== null ? (message.data as Readonly<Record<string, unknown>>) : {};
+  const missing = (demands.data ?? []).filter((name) => !isText(own(facts, name)));
+  if (missing.length > 0)
+    return no(id === 'declaration' ? 'declaration' : 'evidence', `${id} needs ${missing.map((name) => `"${name}"`).join(' and ')} in "data", each a text`);
+  if (demands.note !== undefined && (demands.note === true || demands.note === choice) && message.note === null)
+    return no('evidence', `say in "note" why ${id} is ${choice ?? 'so'}`);
+  if (choice === NOT_APPLICABLE) return null;
+  const given = itemsOf(message.evidence);
+  const wanted = (demands.items ?? []).filter((item) => !isText(own(given, item)));
+  return wanted.length === 0
+    ? null
+    : no('evidence', `${id} demands evidence item by item; missing: ${wanted.map((item) => `${item}=TEXT, link or file`).join(', ')}`);
+}
+
+/** All four conditions before anything is unfrozen [001 step 5]. */
+function judgeUnfreeze(desk: Desk, step: DeskStep): No {
+  if (step.id !== 'unfreeze') return null;
+  const unmet = unfreezeConditions(desk.steps, desk.answers).filter((one) => !one.met);
+  if (unmet.length === 0) return null;
+  return no('unfreeze-conditions', `nothing is unfrozen yet: ${unmet.map((one) => `"${one.condition}" is not met (${one.by})`).join('; ')}`);
 }
 
 export function judgeDecline(desk: Desk, message: Decline): No {
@@ -97,13 +126,7 @@ export const isStopped = (desk: Desk): boolean => desk.stopRequested || desk.ste
 
 export function judgeDecide(desk: Desk, message: Decide): No {
   if (desk.closed) return no('closed', 'the rollback is closed; nothing can be decided any more');
-  if (message.action === 'close') {
-    if (!isStopped(desk)) return no('not-stopped', 'only a stopped rollback can be closed; use stop first');
-    const open = desk.steps.some((step) => step.id === 'investigation' && step.state !== 'confirmed');
-    return open
-      ? no('finding', 'the time target was missed; confirm the step investigation with its finding before closing')
-      : judgeRole(desk, message.by, 'operator');
-  }
+  if (message.action === 'close') return judgeClose(desk, message);
   const step = findStep(desk, message.step ?? '');
   if (!isStep(step)) return step;
   if (!BLOCKED.has(step.state) && !step.held) return no('not-failed', `${step.id} is ${step.state}; there is nothing to decide about it`);
@@ -112,21 +135,61 @@ export function judgeDecide(desk: Desk, message: Decide): No {
   if (message.action === 'retry' && desk.policy.retryNeedsAnalysis && message.analysis === null)
     return no('analysis', 'a repeated attempt needs a written analysis of the failure; say it in "analysis"');
   if (message.action === 'done' && step.mode === 'manual') return no('not-failed', `${step.id} is answered by confirm, not by done; retry asks it again`);
-  return judgeRole(desk, message.by, step.owner ?? 'operator');
+  if (message.action === 'done' && step.operation === 'communicate' && message.evidence.length === 0)
+    return no('evidence', `who has told them by hand says where: give in "evidence" a link to what was sent for ${step.id}`);
+  return (message.action === 'skip' ? judgeSkip(step, message) : null) ?? judgeOwner(desk, message.by, step);
+}
+
+const DATE = /^\d{4}-\d\d-\d\d/;
+
+/** What may be left undone, and how it is signed [001 steps 4 and 5]. */
+function judgeSkip(step: DeskStep, { due, evidence }: Decide): No {
+  if (step.mandatory)
+    return step.id.startsWith('cleanup.')
+      ? no('mandatory-row', `${step.id} is a mandatory row of the cleanup checklist; it cannot be accepted as risk`)
+      : no('not-skippable', `${step.id} cannot be skipped; retry it, or close the rollback, which keeps the freeze`);
+  if (due !== null) return DATE.test(due) ? null : no('accepted-risk', 'an accepted risk has a due date, such as 2026-12-01, in "due"');
+  if (step.operation !== 'gate') return no('accepted-risk', `skipping ${step.id} accepts a risk: sign it with a reason and a due date, in "due"`);
+  const given = itemsOf(evidence);
+  return isText(own(given, 'link')) && isText(own(given, 'proof'))
+    ? null
+    : no(
+        'baseline-blocker',
+        `a red ${step.id} passes as a known baseline blocker, with "evidence" ["link=WHERE IT IS TRACKED", "proof=THAT IT FAILED BEFORE THE CYCLE TOO"], or as an accepted risk with a date in "due"`,
+      );
+}
+
+function judgeClose(desk: Desk, message: Decide): No {
+  if (!isStopped(desk)) return no('not-stopped', 'only a stopped rollback can be closed; use stop first');
+  if (desk.steps.some((step) => step.id === 'investigation' && step.state !== 'confirmed'))
+    return no('finding', 'the time target was missed; confirm the step investigation with its finding before closing');
+  // Once anything was changed, the cleanup is answered for, however it ends [001 Step 3 Checklist].
+  const changed = desk.steps.some((step) => changes(step.effect) && step.operation !== 'freeze' && step.state !== 'pending');
+  const open = changed ? desk.steps.filter((step) => step.id.startsWith('cleanup.') && step.state !== 'confirmed' && !desk.kept.has(step.id)) : [];
+  if (open.length > 0)
+    return no(
+      'mandatory-row',
+      `the cleanup checklist is not answered: ${open.map((step) => `${step.id} (${step.owner ?? ''})`).join(', ')}; confirm each row, it is kept until then`,
+    );
+  return judgeRole(desk, message.by, desk.policy.lead);
 }
 
 export function judgeResume(desk: Desk, message: Resume): No {
   if (desk.closed) return no('closed', 'the rollback is closed; nothing can be resumed');
   if (!desk.stopRequested) return no('not-stopped', isStopped(desk) ? 'it waits for a decision about a step; use decide' : 'it is not stopped');
-  return judgeRole(desk, message.by, 'operator');
+  return judgeRole(desk, message.by, desk.policy.lead);
 }
 
 export function judgeEscalate(desk: Desk, message: Escalate): No {
-  return no('level', `${message.to} is a level of an incident rollback; this is not one. ${desk.closed ? 'Start' : 'Stop this and start'} l1Rollback instead`);
+  if (desk.policy.level === null)
+    return no('level', `${message.to} is a level of an incident rollback; this is not one. ${desk.closed ? 'Start' : 'Stop this and start'} l1Rollback instead`);
+  return no('kind-not-built', `${message.to} is a known level whose plan is not built in this version; nothing was changed, and the freeze stays`);
 }
 
-/** Whoever holds a role hands it on; an operator may, so that a role nobody holds is never a dead end. */
+/** Whoever holds a role hands it on; his deputy may take it, and whoever leads may give it, so that a role nobody holds is never a dead end. */
 export function judgeAssign(desk: Desk, message: Assign): No {
   if (desk.closed) return no('closed', 'the rollback is closed');
-  return holds(desk, message.by, message.role) ? null : judgeRole(desk, message.by, 'operator');
+  if (holds(desk, message.by, message.role) || holds(desk, message.by, desk.policy.lead)) return null;
+  if (message.to === message.by && isDeputy(desk, message.by, message.role)) return null;
+  return judgeRole(desk, message.by, 'operator');
 }

@@ -1,13 +1,16 @@
 /** What the opening activity tells the workflow besides the plan. */
+import type { People } from './roles.ts';
 import type { Refusal } from './refusal.ts';
 import type { Answer, Failure, Receipt, StepState } from './state.ts';
 
 /** The worker's configuration as far as the workflow decides by it; no secrets. */
 export interface Settings {
-  readonly people: Readonly<Record<string, { readonly roles: readonly string[] }>> | null;
+  readonly people: People | null;
   readonly remindAfterSeconds: number;
   readonly handOverAfterSeconds: number;
   readonly handOverTo: string;
+  /** How often stakeholders are told, in seconds; only where an incident is rolled back. */
+  readonly updateEverySeconds?: number;
 }
 
 /** What an earlier run of the same rollback left in the record: after a terminate, or a reset to the start. */

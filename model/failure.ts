@@ -19,6 +19,16 @@ const FAILURES = {
   SmokeFailed: [false, 'read the output; if the target itself is bad, close and start with an older target'],
   Unhealthy: [false, 'look at the service; if the target itself is bad, close and start with an older target'],
   ServedVersionDiffers: [false, 'find what stands between the platform and the user (cache, second instance, wrong alias), then decide retry'],
+  RecordUnavailable: [true, 'see that Postgres is up; then decide retry'],
+  PlanStale: [false, 'look at the plan again and confirm its target'],
+  Held: [false, 'confirm the step takeover: take-over, or wait'],
+  FreezeLifted: [false, 'find out who lifted it and why; decide retry to freeze it again'],
+  GateFailed: [false, 'read the output; mend the cause and decide retry, or skip: as a known baseline blocker with link and proof, or as an accepted risk with a due date'],
+  GateInconclusive: [true, 'it could not tell; decide retry, or skip as an accepted risk with a due date'],
+  GateError: [false, 'it did not run; mend its command in backout.yaml, then decide retry'],
+  ParityDiffers: [false, 'see which operation differs; if the target itself is bad, close and start with an older one'],
+  Undelivered: [true, 'see whether the channel is up, then decide retry; or tell them by hand and decide done, with a link as evidence'],
+  ReviewFailed: [false, 'see what git says of the repository, then decide retry'],
   Declined: [false, 'decide: retry asks again after the checks, close ends it'],
 } as const;
 export type FailureType = keyof typeof FAILURES;

@@ -24,6 +24,8 @@ export interface StartInput {
   readonly contact: string | null;
   readonly analysis: string | null;
   readonly tenant: string | null;
+  /** What a declaration by CI's failed run has to state [001 Freeze Scope]; absent where nothing was said. */
+  readonly declaration?: { readonly criticalArea: string; readonly missedWindow: string };
   /** Set by `backout resume` on an abandoned rollback: the successor goes on under the same rollbackId. */
   readonly resumes: { readonly rollbackId: string; readonly by: string; readonly reason: string } | null;
 }
@@ -203,6 +205,13 @@ function resumes(from: Fields): StartInput['resumes'] {
   return { rollbackId: text(inner, 'rollbackId'), by: label(inner, 'by'), reason: text(inner, 'reason') };
 }
 
+/** Absent, not null, where nothing is said: what an activity is given must not change for who never says it. */
+function declaration(from: Fields): Pick<StartInput, 'declaration'> {
+  if (from['declaration'] === undefined || from['declaration'] === null) return {};
+  const inner = fields(from['declaration']);
+  return { declaration: { criticalArea: text(inner, 'criticalArea'), missedWindow: text(inner, 'missedWindow') } };
+}
+
 export const parseStart = (value: unknown): Parsed<StartInput> =>
   attempt(() => {
     const from = fields(value);
@@ -222,6 +231,7 @@ export const parseStart = (value: unknown): Parsed<StartInput> =>
       contact: optional(from, 'contact'),
       analysis: optional(from, 'analysis'),
       tenant: optional(from, 'tenant'),
+      ...declaration(from),
       resumes: resumes(from),
     };
     const stray = Object.keys(input.targets).find((name) => !input.components.includes(name));

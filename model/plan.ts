@@ -9,6 +9,19 @@ export interface Target {
   readonly to: string;
   /** SHA-256 of the component's configuration: a plan is bound to the place it acts on, not only to names. */
   readonly config: string;
+  /** What belongs to the version, now and then [001 step 2]; only where an incident is rolled back. */
+  readonly comparison?: readonly Compared[];
+  /** The recorded configuration it goes back to, by place in `config:` of the component. */
+  readonly marks?: readonly string[];
+  /** The component's own time target beside the whole's, in seconds. */
+  readonly targetSeconds?: number;
+}
+
+/** One line of the comparison of now and then; null: not known. A secret only ever by fingerprint. */
+export interface Compared {
+  readonly what: string;
+  readonly now: string | null;
+  readonly then: string | null;
 }
 
 /** The types of component a rollback applies to [002 section 4]. */
@@ -16,7 +29,34 @@ export const COMPONENT_TYPES = ['storefront', 'service', 'shop-agent', 'control-
 
 export type StepMode = 'automatic' | 'manual' | 'gate';
 /** What an automatic step or gate does; a manual step has none. */
-export type Operation = 'deploy' | 'smoke' | 'health' | 'served';
+export type Operation =
+  | 'deploy'
+  | 'smoke'
+  | 'health'
+  | 'served'
+  | 'freeze'
+  | 'communicate'
+  | 'identify'
+  | 'config'
+  | 'parity'
+  | 'gate'
+  | 'review'
+  | 'stability'
+  | 'lift';
+
+/** What a confirmation has to bring. */
+export interface Demands {
+  /** The hash of the plan that was looked at. */
+  readonly plan?: true;
+  /** One of these, in `choice`. */
+  readonly choices?: readonly string[];
+  /** Evidence item by item, as `item=TEXT, link or file`; not where the choice is `not-applicable`. */
+  readonly items?: readonly string[];
+  /** Fields of `data`. */
+  readonly data?: readonly string[];
+  /** A note, always or with this choice. */
+  readonly note?: true | string;
+}
 
 export interface PlannedStep {
   readonly id: string;
@@ -34,6 +74,15 @@ export interface PlannedStep {
   readonly attests: 'seen' | 'done' | null;
   /** The starter may not answer. */
   readonly fourEyes: boolean;
+  /** Steps of the same number that follow one another run, or are asked, together. */
+  readonly wave?: number;
+  /** What an operation without a component is about: a gate, a carrier, a template. */
+  readonly subject?: string;
+  readonly demands?: Demands;
+  /** Can neither be skipped nor accepted as risk. */
+  readonly mandatory?: true;
+  /** Asked beside the walk, which does not wait for it. */
+  readonly beside?: true;
 }
 
 /** What is hashed, shown, and walked. Two plans with the same hash do the same to the world. */
@@ -83,13 +132,13 @@ const availabilityStep = (fourEyes: boolean): PlannedStep => ({
 });
 
 /** Opened by a breach of the clock [002 section 7]; closes only with a person's finding. */
-export const investigationStep = (): PlannedStep => ({
+export const investigationStep = (owner = 'operator'): PlannedStep => ({
   id: 'investigation',
   title: 'Why was the time target missed?',
   mode: 'manual',
   effect: 'read',
   component: null,
-  owner: 'operator',
+  owner,
   operation: null,
   attests: 'done',
   fourEyes: false,

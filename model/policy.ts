@@ -22,8 +22,9 @@ const DEPLOY_CAUSES = [
   'behaviour-deviates',
   'operator-judgement',
 ] as const;
-/** [001 Freeze Scope] */
-const INCIDENT_CAUSES = ['ci-failed-in-critical-area', 'reliability-regression', 'security-or-tenancy-risk', 'evidence-uncertain'] as const;
+/** [001 Freeze Scope]. The first one is only complete with the critical area and the missed window. */
+export const CI_FAILED = 'ci-failed-in-critical-area';
+const INCIDENT_CAUSES = [CI_FAILED, 'reliability-regression', 'security-or-tenancy-risk', 'evidence-uncertain'] as const;
 /** [000 When Rollback Triggers] */
 const UPA_CAUSES = ['provisioning-failed', 'post-deployment-issue', 'upgrade-regression', 'client-offboarded'] as const;
 
@@ -40,6 +41,10 @@ export interface Policy {
   readonly causes: readonly string[];
   /** The subject of the Workflow Id. */
   readonly subject: 'components' | 'tenant' | 'incident';
+  /** The role that declares, closes and decides beside each step's owner. */
+  readonly lead: 'operator' | 'incident-commander';
+  /** The extent of [001 Rollback Scope Levels]; null where the kind has none. */
+  readonly level: 1 | 2 | 3 | null;
   /** Is its plan built in this version? A kind that is not is refused, never half done. */
   readonly built: boolean;
 }
@@ -52,6 +57,7 @@ const incident = {
   targetSeconds: 900,
   causes: INCIDENT_CAUSES,
   subject: 'incident',
+  lead: 'incident-commander',
   built: false,
 } as const;
 
@@ -65,11 +71,13 @@ export const POLICIES: Readonly<Record<Kind, Policy>> = {
     targetSeconds: 300,
     causes: DEPLOY_CAUSES,
     subject: 'components',
+    lead: 'operator',
+    level: null,
     built: true,
   },
-  l1Rollback: { ...incident, effects: effects('freeze', 'deploy', 'config') },
-  l2Rollback: { ...incident, effects: effects('freeze', 'deploy', 'config', 'schema', 'data') },
-  l3Rollback: { ...incident, effects: effects('freeze', 'deploy', 'config', 'schema', 'data', 'evidence', 'credential') },
+  l1Rollback: { ...incident, effects: effects('freeze', 'deploy', 'config'), level: 1, built: true },
+  l2Rollback: { ...incident, effects: effects('freeze', 'deploy', 'config', 'schema', 'data'), level: 2 },
+  l3Rollback: { ...incident, effects: effects('freeze', 'deploy', 'config', 'schema', 'data', 'evidence', 'credential'), level: 3 },
   upaDeprovision: {
     starters: ['operator'],
     effects: effects('tenant'),
@@ -78,6 +86,8 @@ export const POLICIES: Readonly<Record<Kind, Policy>> = {
     targetSeconds: null,
     causes: UPA_CAUSES,
     subject: 'tenant',
+    lead: 'operator',
+    level: null,
     built: false,
   },
 };

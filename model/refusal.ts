@@ -55,6 +55,15 @@ export const RULE_SOURCE = {
   level: 'product.md 2',
   closed: 'product.md 6',
   finding: '[002 section 7]',
+  declaration: '[001 step 1]',
+  choice: 'product.md 6',
+  evidence: '[001 step 3 checklist]',
+  'mandatory-row': '[001 step 3 checklist]',
+  'not-skippable': '[001 Procedure]',
+  'accepted-risk': '[001 step 5]',
+  'baseline-blocker': '[001 step 4]',
+  'unfreeze-conditions': '[001 step 5]',
+  incident: 'product.md 5',
 } as const;
 export type Rule = keyof typeof RULE_SOURCE;
 

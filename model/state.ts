@@ -65,6 +65,28 @@ export interface Answer {
   readonly [detail: string]: unknown;
 }
 
+/** One condition of the controlled unfreeze [001 step 5]. */
+export interface Condition {
+  readonly condition: string;
+  readonly met: boolean;
+  /** What meets it, or what is missing. */
+  readonly by: string;
+}
+
+/** What only an incident rollback shows [001]. */
+export interface IncidentView {
+  readonly level: 1 | 2 | 3;
+  /** Who declared it, when; null while it is only proposed. */
+  readonly declared: { readonly by: string; readonly at: string; readonly criticalArea: string | null; readonly missedWindow: string | null } | null;
+  /** Who holds each role now. */
+  readonly roles: Readonly<Record<string, readonly string[]>>;
+  /** Scopes that are frozen by this incident now. */
+  readonly frozen: readonly string[];
+  readonly conditions: readonly Condition[];
+  /** When stakeholders are told next; null before the declaration and after the end. */
+  readonly nextUpdateAt: string | null;
+}
+
 /** Where the chain stands, as the last activity saw it [product.md 9]. */
 export interface RecordPosition {
   readonly entries: number;
@@ -96,5 +118,7 @@ export interface RollbackState {
   readonly warnings: readonly string[];
   /** Why it is stopped, in one sentence; null while it is not. */
   readonly stopped: string | null;
+  /** Only where an incident is rolled back. */
+  readonly incidentCommand?: IncidentView;
   readonly record: RecordPosition;
 }

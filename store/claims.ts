@@ -1,6 +1,7 @@
 /** `ops.claims`: one rollback per component of an environment, from the plan to the end, through stop and terminate. */
-import type { Claim, Store } from './store.ts';
+import type { Appended, Claim, Store, TransferRequest } from './store.ts';
 import { type Database, type Queries, uuidOrNull } from './database.ts';
+import { appendEntries, lockRecord, position } from './record.ts';
 
 interface Row {
   environment: string;
@@ -39,6 +40,40 @@ export async function takeClaims(queries: Queries, components: readonly string[]
     [claim.environment, sorted, claim.rollbackId, claim.workflowId, claim.by, claim.at],
   );
   return null;
+}
+
+/** What a rollback claimed after its end would be held for ever. */
+async function refuseEnded(queries: Queries, rollbackId: string): Promise<void> {
+  const ended = await queries.query('SELECT FROM ops.rollback_events WHERE event_id = $1 AND completed_at IS NOT NULL', [rollbackId]);
+  if (ended.length > 0) throw new Error(`rollback ${rollbackId} has ended: it claims nothing any more`);
+}
+
+/** `Store.claim`. */
+export async function claim(database: Database, request: Parameters<Store['claim']>[0]): ReturnType<Store['claim']> {
+  const { components, ...by } = request;
+  return database.transaction(async (queries) => {
+    await lockRecord(queries);
+    await refuseEnded(queries, request.rollbackId);
+    const holder = await takeClaims(queries, components, by);
+    return holder === null ? null : { holder };
+  });
+}
+
+/** `Store.transferClaims`. What was given up meanwhile is free, and is taken as anything free is. */
+export async function transferClaims(database: Database, request: TransferRequest): Promise<Appended & { readonly holder: Claim | null }> {
+  const { environment, components, from, to, entry } = request;
+  return database.transaction(async (queries) => {
+    await lockRecord(queries);
+    await refuseEnded(queries, to.rollbackId);
+    const [third] = await queries.query<Row>(
+      `SELECT ${COLUMNS} FROM ops.claims WHERE environment = $1 AND component = ANY($2) AND rollback_id NOT IN ($3, $4) ORDER BY component COLLATE "C" LIMIT 1`,
+      [environment, components, from, to.rollbackId],
+    );
+    if (third !== undefined) return { holder: claimOf(third), position: await position(queries, to.rollbackId), stored: [] };
+    await queries.query('DELETE FROM ops.claims WHERE environment = $1 AND component = ANY($2) AND rollback_id = $3', [environment, components, from]);
+    await takeClaims(queries, components, { environment, ...to });
+    return { holder: null, ...(await appendEntries(queries, to.rollbackId, [entry])) };
+  });
 }
 
 /** Inside the transaction that ends the rollback. */

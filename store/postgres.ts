@@ -1,12 +1,14 @@
 /** The store on Postgres: one line a method; what it means is said in `store.ts`. */
 import type { Store } from './store.ts';
-import { claims } from './claims.ts';
+import { claim, claims, transferClaims } from './claims.ts';
 import { connect, type StoreOptions } from './database.ts';
 import { deployment, deployments, lastHealthy, recordDeployment, verifyDeployment } from './deployments.ts';
+import { freeze, freezes, unfreeze } from './freezes.ts';
 import { hasHistory, histories, saveHistory } from './histories.ts';
 import { migrate } from './migrate.ts';
 import { append, chain, entriesOf, find, position } from './record.ts';
-import { finish, lastAttempt, open, rollback, rollbacks } from './rollbacks.ts';
+import { finish, lastAttempt, open, replan, rollback, rollbacks } from './rollbacks.ts';
+import { snapshot } from './snapshots.ts';
 
 /** Connects with the first call, not here; throws only where `url` is no address at all. */
 export function openStore(url: string, options: StoreOptions = {}): Store {
@@ -29,10 +31,19 @@ export function openStore(url: string, options: StoreOptions = {}): Store {
     deployment: (deploymentId) => deployment(database, deploymentId),
     deployments: (filter) => deployments(database, filter),
     lastHealthy: (environment, component, except) => lastHealthy(database, environment, component, except),
+    snapshot: (deploymentId) => snapshot(database, deploymentId),
 
     open: (request) => open(database, request),
     finish: (request) => finish(database, request),
     claims: (filter) => claims(database, filter),
+    claim: (request) => claim(database, request),
+    transferClaims: (request) => transferClaims(database, request),
+    replan: (rollbackId, to, entry) => replan(database, rollbackId, to, entry),
+
+    freeze: (request) => freeze(database, request),
+    unfreeze: (request) => unfreeze(database, request),
+    freezes: (filter) => freezes(database, filter),
+
     rollback: (rollbackId) => rollback(database, rollbackId),
     rollbacks: (filter) => rollbacks(database, filter),
     lastAttempt: (environment, component, deploymentId) => lastAttempt(database, environment, component, deploymentId),

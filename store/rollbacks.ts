@@ -1,8 +1,9 @@
 /** `ops.rollback_events` [003]: what was opened and how it ended. */
 import type { Plan } from '../model/plan.ts';
 import type { Kind, Trigger } from '../model/policy.ts';
+import type { RecordEntry } from '../model/record.ts';
 import type { Outcome } from '../model/state.ts';
-import type { Appended, Claim, CloseRequest, OpenRequest, RollbackEvent, Store } from './store.ts';
+import type { Appended, Claim, CloseRequest, OpenRequest, Replanned, RollbackEvent, Store } from './store.ts';
 import { releaseClaims, takeClaims } from './claims.ts';
 import { type Database, iso, type Queries, uuidOrNull, type Value } from './database.ts';
 import { nameLeft, restore } from './deployments.ts';
@@ -117,11 +118,31 @@ export async function open(database: Database, request: OpenRequest): Promise<{ 
     const isEnded = existing !== undefined && existing.completed_at !== null;
     if (!request.refused && !isEnded) {
       const { environment, rollbackId, workflowId, by, openedAt } = request;
-      const holder = await takeClaims(queries, request.components, { environment, rollbackId, workflowId, by, at: openedAt });
+      const holder = await takeClaims(queries, request.claims ?? request.components, { environment, rollbackId, workflowId, by, at: openedAt });
       if (holder !== null) return { holder };
     }
     if (existing === undefined) await insertEvent(queries, request);
     return appendEntries(queries, request.rollbackId, request.entries);
+  });
+}
+
+/** `Store.replan`. A late attempt must not bring back the plan before the newest: its entry is there, and it changes nothing. */
+export async function replan(database: Database, rollbackId: string, to: Replanned, entry: RecordEntry): Promise<Appended> {
+  return database.transaction(async (queries) => {
+    await lockRecord(queries);
+    const row = await rowOf(queries, rollbackId);
+    if (row === undefined) throw new Error(`no rollback ${rollbackId} was opened`);
+    if (row.completed_at !== null) throw new Error(`rollback ${rollbackId} has ended ${row.metadata.outcome ?? ''}: its plan stays as it was`);
+    const isLate = (await entriesUnder(queries, [entry.event])).length > 0;
+    if (!isLate) {
+      const metadata = { plan_hash: to.planHash, deployment_ids: to.deploymentIds } satisfies Partial<Metadata>;
+      await queries.query('UPDATE ops.rollback_events SET rollback_plan = $2::jsonb, metadata = metadata || $3::jsonb WHERE event_id = $1', [
+        rollbackId,
+        jsonb(to.plan),
+        jsonb(metadata),
+      ]);
+    }
+    return appendEntries(queries, rollbackId, [entry]);
   });
 }
 

@@ -2,6 +2,7 @@
  * Postgres as Backout uses it: the `ops` tables of [003] and the chained record. Everything here is one round of
  * SQL, in a transaction where it writes. Throws `StoreUnavailable` where the database cannot be reached, so that callers can go on without it.
  */
+import type { Freeze } from '../model/freeze.ts';
 import type { RecordEntry, RecordPositionOf, StoredEntry } from '../model/record.ts';
 import type { Kind, Trigger } from '../model/policy.ts';
 import type { Plan } from '../model/plan.ts';
@@ -61,6 +62,8 @@ export interface RollbackEvent {
 }
 
 export interface OpenRequest extends Omit<RollbackEvent, 'outcome' | 'closedAt'> {
+  /** What is claimed where it is not the components; a name that begins with `@` is no component's. */
+  readonly claims?: readonly string[];
   /** Refused at the door: no claims, status `aborted`. */
   readonly refused: boolean;
   /** The deployment that is taken back, per component, where CI has recorded it. */
@@ -80,6 +83,43 @@ export interface CloseRequest {
   readonly restored: readonly { readonly component: string; readonly from: string | null; readonly to: string; readonly snapshot: unknown }[];
   readonly metadata: Readonly<Record<string, unknown>>;
   readonly entries: readonly RecordEntry[];
+}
+
+/** What is to stand still, why, and who is let through. */
+export interface FreezeRequest extends Omit<Freeze, 'freezeId' | 'inForce' | 'lifted' | 'event'> {
+  /** Of type `freeze`, with `environment` and `incident`: the database takes no freeze that the record does not tell of. */
+  readonly entry: RecordEntry;
+  /** Go into the chain before `entry`, where something is frozen. */
+  readonly entries?: readonly RecordEntry[];
+}
+
+export interface UnfreezeRequest extends Pick<Freeze, 'environment' | 'incident' | 'rollbackId' | 'by' | 'at' | 'scopes'> {
+  /** Of type `unfreeze`, with `environment` and `incident`. */
+  readonly entry: RecordEntry;
+}
+
+/** `already`: it was so before, and nothing was written. */
+export interface Registered {
+  readonly already: boolean;
+  readonly position: RecordPositionOf;
+}
+
+export interface TransferRequest {
+  readonly environment: string;
+  readonly components: readonly string[];
+  /** The rollback that is to hold them no longer. */
+  readonly from: string;
+  readonly to: Pick<Claim, 'rollbackId' | 'workflowId' | 'by' | 'at'>;
+  /** Of the rollback that takes them. */
+  readonly entry: RecordEntry;
+}
+
+/** What an open rollback goes on with instead. */
+export interface Replanned {
+  readonly plan: Plan;
+  readonly planHash: string;
+  /** The deployment that is taken back, per component, where CI has recorded it. */
+  readonly deploymentIds: Readonly<Record<string, string>>;
 }
 
 /** What an append says: where the chain stands after it, and what is stored under each event (the earlier body where the event was there already). */
@@ -112,6 +152,8 @@ export interface Store {
   deployments(filter: { environment?: string; component?: string; version?: string; limit?: number }): Promise<Deployment[]>;
   /** The newest deployment known healthy whose version is not `except`; a version whose later deployment failed or was rolled back is not. */
   lastHealthy(environment: string, component: string, except: string | null): Promise<Deployment | null>;
+  /** What was observed when a deployment was last verified; null where it never was. */
+  snapshot(deploymentId: string): Promise<{ readonly config: unknown; readonly at: string } | null>;
 
   /** One transaction: the event row, the claims (or a refusal's row without), the snapshots, the entries. Answers the holder where a claim is another's. Idempotent by rollbackId. */
   open(request: OpenRequest): Promise<{ readonly holder: Claim } | Appended>;
@@ -119,6 +161,23 @@ export interface Store {
   finish(request: CloseRequest): Promise<Appended>;
   /** The claims that are held, by environment and component. */
   claims(filter: { rollbackId?: string; environment?: string; components?: readonly string[] }): Promise<Claim[]>;
+  /** Takes all of these or none, as `open` does, and answers the holder of the first that is another's. Throws where the rollback has ended. */
+  claim(request: Omit<Claim, 'component'> & { readonly components: readonly string[] }): Promise<{ readonly holder: Claim } | null>;
+  /** One transaction: all of these, held by `from` or by nobody, change hands, and the entry tells of it. Where one is a third's, answers its holder and writes nothing. Throws where the taker has ended. */
+  transferClaims(request: TransferRequest): Promise<Appended & { readonly holder: Claim | null }>;
+  /** One transaction: another plan for an open rollback, and the entry that tells of it; one that is there already changes nothing. Throws where the rollback is not open. */
+  replan(rollbackId: string, to: Replanned, entry: RecordEntry): Promise<Appended>;
+
+  /**
+   * One transaction: freezes those of the scopes that this incident does not hold in this environment yet, and the entry
+   * tells of it. Where it holds all of them, or the entry has frozen before: `already`, and the freeze that is there.
+   */
+  freeze(request: FreezeRequest): Promise<Registered & { readonly freeze: Freeze }>;
+  /** One transaction: lifts those of the scopes that this incident holds in this environment, whichever of its rollbacks froze them. `already` where it holds none, or the entry is there already. */
+  unfreeze(request: UnfreezeRequest): Promise<Registered>;
+  /** Newest first. */
+  freezes(filter: { environment?: string; incident?: string; inForceOnly?: boolean }): Promise<Freeze[]>;
+
   rollback(rollbackId: string): Promise<RollbackEvent | null>;
   /** Newest first. */
   rollbacks(filter: { environment?: string; component?: string; workflowId?: string; limit?: number }): Promise<RollbackEvent[]>;

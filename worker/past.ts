@@ -1,7 +1,7 @@
 /** What the worker knows of other executions: whether one is open, and what a lost one had known. */
 import type { Client } from '@temporalio/client';
 import { WorkflowNotFoundError } from '@temporalio/client';
-import type { Predecessor } from '../activities/dependencies.ts';
+import type { Peer, Predecessor } from '../activities/dependencies.ts';
 import type { RollbackState } from '../model/state.ts';
 
 export async function isOpen(client: Client, workflowId: string): Promise<boolean> {
@@ -27,3 +27,19 @@ export async function predecessor(client: Client, workflowId: string, rollbackId
   }
   return null;
 }
+
+/** Another rollback, seen from one that takes its components over. */
+export const peer = (client: Client, workflowId: string): Peer => {
+  const handle = client.workflow.getHandle(workflowId);
+  return {
+    stop: (message) =>
+      handle.signal('stop', message).catch((error: unknown) => {
+        if (!(error instanceof WorkflowNotFoundError)) throw error;
+      }),
+    isMoving: async () => {
+      if (!(await isOpen(client, workflowId))) return false;
+      const state = await client.connection.withDeadline(Date.now() + 10_000, () => handle.query<RollbackState>('state'));
+      return state.state === 'planning' || state.state === 'running' || state.steps.some((step) => step.state === 'running');
+    },
+  };
+};

@@ -4,18 +4,21 @@
  */
 import type { Client, WorkflowExecutionInfo } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
+import type { Adapter } from '../activities/adapters/adapter.ts';
 import { tell, type Notice } from '../activities/notify.ts';
 import type { LoadedConfig } from '../model/config-file.ts';
 import { KINDS } from '../model/policy.ts';
 import type { RecordEntry } from '../model/record.ts';
 import { sha256 } from '../store/digest.ts';
 import type { Store } from '../store/store.ts';
+import { watchFreezes } from './freezes.ts';
 
 export interface Sweep {
   readonly client: Client;
   readonly store: Store;
   readonly config: () => Promise<LoadedConfig>;
   readonly checkpoint: (position: { seq: number; head: string }) => Promise<void>;
+  readonly adapters: Readonly<Record<string, Adapter>>;
 }
 
 const TYPES = KINDS.map((kind) => `'${kind}'`).join(', ');
@@ -25,9 +28,18 @@ const STUCK_ATTEMPTS = 3;
 const ROUND_MAX = 500;
 
 /** One round. Throws where Temporal or Postgres is away; the caller tries again later. */
-export async function sweep(deps: Sweep, known: Set<string>): Promise<void> {
-  await exportClosed(deps, known);
+export async function sweep(deps: Sweep, { exported, drifting }: Memory): Promise<void> {
+  await exportClosed(deps, exported);
   await findStuck(deps);
+  await watchFreezes(deps, drifting);
+}
+
+/** What one worker remembers between its rounds. */
+export interface Memory {
+  /** Runs that need no further look. */
+  readonly exported: Set<string>;
+  /** What was told of freezes that do not hold. */
+  readonly drifting: Map<string, string>;
 }
 
 async function exportClosed(deps: Sweep, known: Set<string>): Promise<void> {
@@ -123,7 +135,7 @@ async function findStuck(deps: Sweep): Promise<void> {
 }
 
 /** Told once: the record's entry is the memory. */
-async function notice(deps: Sweep, what: { event: string; rollbackId: string; workflowId: string; kind: Notice; text: string; next: string[] }): Promise<void> {
+export async function notice(deps: Sweep, what: { event: string; rollbackId: string; workflowId: string; kind: Notice; text: string; next: string[] }): Promise<void> {
   if (await deps.store.find(what.event)) return;
   const at = new Date().toISOString();
   const undelivered = await tell(await deps.config(), {

@@ -13,7 +13,7 @@ import { openStore } from '../store/postgres.ts';
 import { PAYLOAD_CONVERTER, workflowBundle } from './bundle.ts';
 import { checkpointer } from './checkpoints.ts';
 import { configPath, loadConfig } from './config.ts';
-import { isOpen, predecessor } from './past.ts';
+import { isOpen, peer, predecessor } from './past.ts';
 import { startWatch } from './watches.ts';
 import { sweep } from './sweep.ts';
 
@@ -60,6 +60,7 @@ export async function runWorker(arm: (deps: Dependencies) => Dependencies = (dep
         isOpen: (workflowId) => isOpen(client, workflowId),
         startWatch: (work) => startWatch(client, work),
         stopping: stopping.signal,
+        peer: (workflowId) => peer(client, workflowId),
         predecessor: (...of) => predecessor(client, ...of),
       }),
     ),
@@ -74,7 +75,7 @@ export async function runWorker(arm: (deps: Dependencies) => Dependencies = (dep
     shutdownGraceTime: '20s',
     shutdownForceTime: '60s',
   });
-  const sweeping = sweepForever({ client, store, config, checkpoint }, stopping.signal);
+  const sweeping = sweepForever({ client, store, config, checkpoint, adapters }, stopping.signal);
   say(`worker ready: task queue ${TASK_QUEUE}, namespace ${namespace}, build ${bundle.buildId}`);
   process.send?.({ ready: true });
   try {
@@ -89,14 +90,14 @@ export async function runWorker(arm: (deps: Dependencies) => Dependencies = (dep
 
 /** The schema first, then round after round; what is away now is there in a later one. */
 async function sweepForever(deps: Parameters<typeof sweep>[0], signal: AbortSignal): Promise<void> {
-  const known = new Set<string>();
+  const memory = { exported: new Set<string>(), drifting: new Map<string, string>() };
   let migrated = false;
   let trouble = '';
   while (!signal.aborted) {
     try {
       if (!migrated) await deps.store.migrate();
       migrated = true;
-      await sweep(deps, known);
+      await sweep(deps, memory);
       trouble = '';
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);

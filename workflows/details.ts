@@ -1,5 +1,6 @@
 /** What the Temporal UI shows of a rollback: enough to run it from there. Costs no history event. */
 import { defineSearchAttributeKey, type SearchAttributeUpdatePair } from '@temporalio/common';
+import { unfreezeConditions } from '../model/conditions.ts';
 import type { StepState } from '../model/state.ts';
 import type { Progress } from './progress.ts';
 import { waitingOf } from './view.ts';
@@ -93,6 +94,7 @@ export function currentDetails(progress: Progress): string {
     `**${headline(progress)}** · ${progress.outcome ?? progress.name()}${progress.breached ? ' · time target missed' : ''}`,
     ...(progress.stopReason() === null ? [] : ['', `**Stopped**: ${progress.stopReason() ?? ''}`]),
     ...(waits.length === 0 ? [] : ['', '**Awaited** (here: *More Actions*, *Send an Update*; write your name for YOU)', '', waits.join('\n\n')]),
+    ...commandDetails(progress),
     ...(refused.length === 0 ? [] : ['', '**Refused**, without effect', '', ...refused]),
     ...(progress.warnings.length === 0 ? [] : ['', '**Warnings**', '', ...progress.warnings.map((warning) => `- ${warning}`)]),
     '',
@@ -104,4 +106,42 @@ export function currentDetails(progress: Progress): string {
     '',
     '---',
   ].join('\n');
+}
+
+const table = (head: readonly string[], rows: readonly (readonly string[])[]): string[] => [
+  '',
+  `| ${head.join(' | ')} |`,
+  `|${head.map(() => '---').join('|')}|`,
+  ...rows.map((row) => `| ${row.map((text) => text.replaceAll(/[\s|]+/g, ' ')).join(' | ')} |`),
+];
+
+/** Of an incident: who commands, what is frozen, what the target differs in, and what the unfreeze still needs. */
+function commandDetails(progress: Progress): string[] {
+  const { incident, plan } = progress;
+  if (!incident) return [];
+  const asked = (id: string): boolean => progress.step(id)?.state === 'waiting';
+  const { declared, frozen } = incident;
+  const lines = [
+    '',
+    declared ? `**L${incident.level}**, declared by ${verbatim(declared.by)} at ${declared.at}` : `**L${incident.level}**, only proposed: nothing is touched before it is declared`,
+    ...(frozen.length === 0 ? [] : [`· frozen: ${frozen.join(', ')}`]),
+  ];
+  if (asked('target') && plan)
+    lines.push(
+      ...table(
+        ['component', 'what', 'now', 'then'],
+        plan.targets.flatMap((target) => [
+          [target.component, 'version', target.from ?? '?', target.to],
+          ...(target.comparison ?? []).map((one) => ['', one.what, one.now ?? '–', one.then ?? '–']),
+        ]),
+      ),
+    );
+  if (asked('unfreeze') || asked('ownership'))
+    lines.push(
+      ...table(
+        ['unfreeze when', 'met', 'by'],
+        unfreezeConditions(progress.desk().steps, progress.answers).map((one) => [one.condition, one.met ? 'yes' : 'no', one.by]),
+      ),
+    );
+  return lines;
 }

@@ -23,6 +23,7 @@ import {
   type MessageReply,
 } from './messages.ts';
 import type { Progress } from './progress.ts';
+import type { StepProgress } from './step-progress.ts';
 import { viewOf, waitingOf } from './view.ts';
 import { currentDetails, whyOf } from './details.ts';
 
@@ -122,11 +123,16 @@ function confirm(progress: Progress, message: Confirm, now: number): No {
   if (no) return no;
   const step = progress.step(message.step);
   if (!step || step.state === 'confirmed') return null;
+  if (step.planned.beside) {
+    if (progress.incident?.asks(message)) progress.answered({ name: 'confirm', ...message }, now);
+    return null;
+  }
   if (step.state === 'pending') {
     if (progress.kept.has(message.step)) return null;
     progress.kept.set(message.step, { kind: 'confirm', message });
   } else {
     Object.assign(step, { state: 'confirmed', endedAt: new Date(now).toISOString() });
+    progress.incident?.confirmed(message.step, message, new Date(now).toISOString());
   }
   progress.answered({ name: 'confirm', ...message }, now);
   return null;
@@ -148,6 +154,11 @@ function decline(progress: Progress, message: Decline, now: number): No {
     Object.assign(step, { state: 'declined', endedAt: new Date(now).toISOString(), failure });
   }
   progress.answered({ name: 'decline', ...message }, now);
+  // What was only proposed and is declined was never begun.
+  if (message.step === 'declaration') {
+    progress.refuse('declaration', `${message.by} declined to declare rollback mode: ${message.reason}`, message.by, now, 'decline');
+    progress.closing = { by: message.by, reason: message.reason };
+  }
   return null;
 }
 
@@ -161,16 +172,28 @@ function decide(progress: Progress, message: Decide, now: number): No {
   }
   const step = progress.step(message.step ?? '');
   if (!step) return null;
-  if (message.action === 'done') step.doneSaidBy = message.by;
+  if (message.action === 'done' && step.planned.operation === 'communicate') Object.assign(step, { state: 'confirmed', endedAt: new Date(now).toISOString() });
+  else if (message.action === 'done') step.doneSaidBy = message.by;
   else if (message.action === 'skip') Object.assign(step, { state: 'skipped', held: false, endedAt: new Date(now).toISOString() });
   else {
     // Who goes on with a changed configuration goes on with it for the whole component.
     const accepts = step.failure?.type === 'ConfigurationChanged';
     if (accepts)
       for (const one of progress.steps) if (one !== step && one.planned.component === step.planned.component && one.state === 'pending') one.generation += 1;
-    progress.retry(step);
-    // Availability was declined: what the gates saw is no longer believed, so they look again before a person is asked again.
-    if (step.planned.mode === 'manual') for (const gate of progress.steps) if (gate.planned.mode === 'gate') progress.retry(gate);
+    // One decision lets everything go on that the clock has held.
+    for (const one of step.held ? progress.steps.filter((other) => other.held) : [step]) progress.retry(one);
+    lookAgain(progress, step);
   }
   return null;
+}
+
+/** What was declined is not asked again before it was looked at again: what the gates saw, or what the plan shows, is no longer believed. */
+function lookAgain(progress: Progress, { planned: { id, mode } }: StepProgress): void {
+  if (mode !== 'manual') return;
+  const seen = (step: StepProgress): boolean => {
+    if (id === 'target') return step.planned.operation === 'identify';
+    if (id === 'unfreeze') return step.planned.operation === 'stability';
+    return id === 'availability' && step.planned.mode === 'gate';
+  };
+  for (const step of progress.steps) if (seen(step)) progress.retry(step);
 }

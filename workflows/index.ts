@@ -2,16 +2,15 @@
 import { proxyActivities, workflowInfo } from '@temporalio/workflow';
 import type { Activities } from '../activities/index.ts';
 import type { Ask, Inspected } from '../activities/inspect.ts';
-import type { RollbackState } from '../model/state.ts';
-import { rollback } from './rollback.ts';
+import { rollback, type Ended } from './rollback.ts';
 
 export { healthWatch } from './health-watch.ts';
 
-export const deployRevert = (input: unknown): Promise<RollbackState> => rollback('deployRevert', input);
-export const l1Rollback = (input: unknown): Promise<RollbackState> => rollback('l1Rollback', input);
-export const l2Rollback = (input: unknown): Promise<RollbackState> => rollback('l2Rollback', input);
-export const l3Rollback = (input: unknown): Promise<RollbackState> => rollback('l3Rollback', input);
-export const upaDeprovision = (input: unknown): Promise<RollbackState> => rollback('upaDeprovision', input);
+export const deployRevert = (input: unknown): Promise<Ended> => rollback('deployRevert', input);
+export const l1Rollback = (input: unknown): Promise<Ended> => rollback('l1Rollback', input);
+export const l2Rollback = (input: unknown): Promise<Ended> => rollback('l2Rollback', input);
+export const l3Rollback = (input: unknown): Promise<Ended> => rollback('l3Rollback', input);
+export const upaDeprovision = (input: unknown): Promise<Ended> => rollback('upaDeprovision', input);
 
 const { inspect } = proxyActivities<Pick<Activities, 'inspect'>>({ startToCloseTimeout: '10m', heartbeatTimeout: '3s', retry: { maximumAttempts: 3 } });
 

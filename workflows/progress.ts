@@ -2,12 +2,14 @@
 import type { Desk } from '../model/answers.ts';
 import { awaitPerson, humanMs, machineMs, resumeMachine, startClock, type Clock } from '../model/clock.ts';
 import type { Confirm, Decline, StartInput } from '../model/input.ts';
-import { investigationStep, type Plan } from '../model/plan.ts';
+import { investigationStep, type Operation, type Plan } from '../model/plan.ts';
 import { POLICIES, type Kind, type Policy } from '../model/policy.ts';
 import type { RecordEntry } from '../model/record.ts';
 import { refuse, type Refusal, type Rule } from '../model/refusal.ts';
+import { isIncidentRole } from '../model/roles.ts';
 import { BLOCKED, PASSED, type Answer, type Outcome, type RecordPosition, type RollbackStateName } from '../model/state.ts';
 import type { Carried, Settings } from '../model/carried.ts';
+import { IncidentProgress } from './incident-progress.ts';
 import { newStep, type StepProgress } from './step-progress.ts';
 
 /** The run id is shown, and never put into an activity's input: a reset run replays under another one. */
@@ -23,6 +25,8 @@ export interface Identity {
 const KEPT_MAX = 100;
 /** What one activity carries at the most; the rest goes with the next ones. */
 const CARRY_BYTES = 256_000;
+/** What the time target of an incident is about [004 section 7.2]: from the freeze to the gates. */
+const TECHNICAL: ReadonlySet<Operation> = new Set(['freeze', 'identify', 'config', 'deploy', 'health', 'smoke', 'served', 'parity', 'gate']);
 const iso = (ms: number): string => new Date(ms).toISOString();
 
 export class Progress {
@@ -51,6 +55,8 @@ export class Progress {
   record: RecordPosition = { entries: 0, head: null, behind: false };
   /** The end is being written; nothing can be answered any more. */
   ending = false;
+  /** What only an incident rollback knows; null for every other kind. */
+  readonly incident: IncidentProgress | null;
   /** Notices on their way to the incident channel. */
   telling = 0;
   /** The moving search attributes as last shown. */
@@ -64,6 +70,7 @@ export class Progress {
   constructor(identity: Identity) {
     this.identity = identity;
     this.policy = POLICIES[identity.kind];
+    this.incident = this.policy.level === null ? null : new IncidentProgress(this.policy.level);
     this.clock = startClock(identity.startedAtMs);
   }
 
@@ -81,14 +88,17 @@ export class Progress {
     this.answers.push(...carried.answers);
     this.refusals.push(...carried.refusals);
     this.warnings.push(...carried.warnings);
-    for (const answer of carried.answers) this.rebuild(answer);
-    for (const answer of carried.unrecorded.answers) this.note('answer', this.identity.startedAtMs, { answer });
-    for (const refusal of carried.unrecorded.refusals) this.note('refusal', this.identity.startedAtMs, { refusal });
     for (const step of this.steps) {
       const before = carried.steps.find((one) => one.id === step.planned.id);
       if (before) Object.assign(step, before.progress);
       else step.mayHaveActed = true;
     }
+    for (const answer of carried.answers) {
+      this.rebuild(answer);
+      this.incident?.rebuild(answer);
+    }
+    for (const answer of carried.unrecorded.answers) this.note('answer', this.identity.startedAtMs, { answer });
+    for (const refusal of carried.unrecorded.refusals) this.note('refusal', this.identity.startedAtMs, { refusal });
   }
 
   /** What earlier answers still mean for what lies ahead. */
@@ -97,14 +107,15 @@ export class Progress {
     if (answer.name === 'stop') this.stop = { by: answer.by, reason: typeof answer['reason'] === 'string' ? answer['reason'] : '' };
     if (answer.name === 'resume') this.stop = null;
     const step = answer.name === 'confirm' && answer.step !== null ? this.step(answer.step) : undefined;
-    // What a person has done stays done; what he has seen is asked again.
-    if (step?.planned.attests === 'done') Object.assign(step, { state: 'confirmed', endedAt: answer.at });
+    // What a person has done stays done; what he has seen is asked again, unless it is bound to the very plan that is gone on with.
+    const holds = step?.planned.attests === 'done' || (step?.planned.demands?.plan === true && answer['plan'] === this.planHash);
+    if (step && holds && !step.planned.beside) Object.assign(step, { state: 'confirmed', endedAt: answer.at });
   }
 
   /** A property of its own whatever the name is: it comes from outside. False: he has it already. */
   assign(role: string, to: string): boolean {
     const holders = Object.hasOwn(this.assigned, role) ? (this.assigned[role] ?? []) : [];
-    if (holders.includes(to)) return false;
+    if (isIncidentRole(role) ? holders.at(-1) === to : holders.includes(to)) return false;
     Object.defineProperty(this.assigned, role, { value: [...holders, to], enumerable: true, configurable: true, writable: true });
     return true;
   }
@@ -113,9 +124,31 @@ export class Progress {
     return this.outcome !== null;
   }
 
-  /** The first step that has not passed. */
+  /** The first step that has not passed; what goes on beside the walk is not waited for. */
   next(): StepProgress | undefined {
-    return this.steps.find((step) => !PASSED.has(step.state));
+    return this.steps.find((step) => !PASSED.has(step.state) && !step.planned.beside);
+  }
+
+  /** That step and those of its wave that have not passed either. */
+  batch(): StepProgress[] {
+    const first = this.next();
+    if (!first) return [];
+    const { wave } = first.planned;
+    return wave === undefined ? [first] : this.steps.filter((step) => step.planned.wave === wave && !PASSED.has(step.state));
+  }
+
+  /** Has everything that a machine has to do for the rollback itself passed? What follows is people's time. */
+  get verified(): boolean {
+    const { incident } = this;
+    return !this.steps.some(({ planned: { mode, operation }, state }) => {
+      const counts = incident === null ? mode !== 'manual' : operation !== null && TECHNICAL.has(operation);
+      return counts && state !== 'done' && state !== 'already' && state !== 'skipped';
+    });
+  }
+
+  /** Those that stop the walk until a person decides. */
+  blocked(): StepProgress[] {
+    return this.steps.filter((step) => (BLOCKED.has(step.state) || step.held) && !step.planned.beside);
   }
 
   step(id: string): StepProgress | undefined {
@@ -126,17 +159,17 @@ export class Progress {
   stopReason(): string | null {
     if (this.closed || this.closing) return null;
     if (this.stop) return `stopped by ${this.stop.by}: ${this.stop.reason}`;
-    const step = this.next();
+    const [step] = this.blocked();
     if (!step) return null;
     if (BLOCKED.has(step.state))
       return `${step.planned.id} ${step.state === 'unknown' ? 'has an unknown result' : step.state}: ${step.failure?.message ?? 'no reason given'}`;
-    return step.held ? `the time target was missed before ${step.planned.id}; no further change begins without a decision` : null;
+    return `the time target was missed before ${step.planned.id}; no further change begins without a decision`;
   }
 
   /** The investigation is asked from now on, beside whatever else goes on. */
   breach(nowMs: number): void {
     this.breached = true;
-    if (!this.step('investigation')) this.steps.push({ ...newStep(investigationStep()), state: 'waiting', startedAt: iso(nowMs) });
+    if (!this.step('investigation')) this.steps.push({ ...newStep(investigationStep(this.policy.lead)), state: 'waiting', startedAt: iso(nowMs) });
   }
 
   /** Opens the way for a step again, by a person's decision. */
@@ -207,6 +240,8 @@ export class Progress {
       assigned: this.assigned,
       stopRequested: this.stop !== null,
       closed: this.closed || this.ending,
+      kept: new Set(this.kept.keys()),
+      answers: this.answers,
       steps: this.steps.map((step) => ({ ...step.planned, state: step.state, held: step.held, handedTo: step.handedTo })),
     };
   }

@@ -12,21 +12,26 @@ import {
 } from '@temporalio/workflow';
 import { parseStart } from '../model/input.ts';
 import type { Kind } from '../model/policy.ts';
-import type { Outcome, RollbackState } from '../model/state.ts';
-import type { CloseWork, Closed } from '../activities/close.ts';
+import type { Target } from '../model/plan.ts';
+import type { Outcome, RollbackState, StepView } from '../model/state.ts';
+import type { CloseWork } from '../activities/close.ts';
 import type { Opened, Refused } from '../activities/open.ts';
 import { currentDetails, movingAttributes, plannedAttributes } from './details.ts';
 import { installHandlers } from './handlers.ts';
 import { Progress } from './progress.ts';
 import { viewOf } from './view.ts';
 import { closeEventually, closeSoon, openRollback } from './proxies.ts';
-import { recorded, show, walk, watchClock } from './walk.ts';
+import { keepInformed } from './communications.ts';
+import { watchClock } from './deadline.ts';
+import { declareAtOnce, reopen } from './incident.ts';
+import { recorded, show } from './telling.ts';
+import { walk } from './walk.ts';
 
 /**
  * Runs one rollback. Input: the JSON of `product.md` 5. Messages: `messages.ts`. Ends `rolled-back`, `rolled-back-late`, `partial` or `refused` as Completed,
  * `failed` as Failed; never by itself while something is undone, and never by the passing of time.
  */
-export async function rollback(kind: Kind, raw: unknown): Promise<RollbackState> {
+export async function rollback(kind: Kind, raw: unknown): Promise<Ended> {
   const info = workflowInfo();
   const startedAtMs = Math.min(info.startTime.getTime(), Date.now());
   const progress = new Progress({
@@ -54,7 +59,7 @@ function rollbackIdOf(raw: unknown, firstRunId: string): string {
   return /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(named) ? named : firstRunId;
 }
 
-async function run(progress: Progress, raw: unknown): Promise<RollbackState> {
+async function run(progress: Progress, raw: unknown): Promise<Ended> {
   const parsed = parseStart(raw);
   progress.input = 'value' in parsed ? parsed.value : null;
   const opened = await open(progress, 'error' in parsed ? parsed.error : null);
@@ -62,10 +67,11 @@ async function run(progress: Progress, raw: unknown): Promise<RollbackState> {
     upsertSearchAttributes([...plannedAttributes(progress), ...movingAttributes(progress)]);
     progress.shown = JSON.stringify(movingAttributes(progress).map((one) => one.value));
     setCurrentDetails(currentDetails(progress));
-    const clock = watchClock(progress);
+    declareAtOnce(progress, Date.now());
+    const beside = [watchClock(progress), keepInformed(progress)];
     do await walk(progress);
     while (!(await close(progress)));
-    await clock;
+    await Promise.all(beside);
   }
   await condition(() => allHandlersFinished() && progress.telling === 0);
   return finish(progress);
@@ -123,9 +129,24 @@ async function endRefused(progress: Progress): Promise<void> {
 }
 
 function outcomeOf(progress: Progress): Outcome {
-  if (progress.closing) return progress.policy.partialEnd ? 'partial' : 'failed';
+  if (progress.closing && progress.incident && progress.incident.declared === null) return 'refused';
+  if (progress.closing || left(progress)) return progress.policy.partialEnd ? 'partial' : 'failed';
   return progress.breached ? 'rolled-back-late' : 'rolled-back';
 }
+
+/** Is something left undone that the rollback was to do? A platform that could not be frozen is history by now. */
+const left = (progress: Progress): boolean =>
+  progress.incident !== null &&
+  progress.steps.some(
+    ({ state, planned: { operation } }) => state === 'skipped' && (operation === 'deploy' || operation === 'config' || operation === 'lift'),
+  );
+
+/** A component that is unhealthy by accepted risk is not known healthy; a check that is not configured was said so [ADR 0012]. */
+const isProven = (progress: Progress): boolean =>
+  progress.steps.every(({ planned: { operation }, state, failure }) => {
+    const proves = operation === 'health' || operation === 'smoke' || operation === 'served';
+    return !proves || state === 'done' || state === 'already' || (state === 'skipped' && failure === null);
+  });
 
 /** Writes the end. It cannot close until the record has caught up [product.md 9]; false: what was put back is not served any more, so walk on. */
 async function close(progress: Progress): Promise<boolean> {
@@ -144,6 +165,7 @@ async function close(progress: Progress): Promise<boolean> {
     });
     if (closed.drifted.length > 0) {
       progress.unrecorded.unshift(...entries);
+      progress.ending = false;
       reopen(progress, closed.drifted);
       return false;
     }
@@ -175,31 +197,35 @@ const closingOf = (progress: Progress, outcome: Outcome): Omit<CloseWork, 'entri
       startedAt: step.startedAt,
       endedAt: step.endedAt,
     })),
-    targets: progress.plan?.targets ?? [],
+    targets: bare(progress.plan?.targets ?? []),
     environment: progress.plan?.environment ?? '',
     machineMs: progress.machineMs(now),
     humanMs: progress.humanMs(now),
     breached: progress.breached,
+    ...(progress.incident === null ? {} : { verified: progress.verified && isProven(progress) }),
   };
 };
 
-/** The target is not served any more. The change itself is in doubt, so a retry begins there: it inspects, and applies again only what is missing. */
-function reopen(progress: Progress, drifted: Closed['drifted']): void {
-  progress.ending = false;
-  for (const { component, failure } of drifted) {
-    for (const step of progress.steps) {
-      if (step.planned.component !== component) continue;
-      if (step.planned.operation === 'deploy') Object.assign(step, { state: 'failed', failure });
-      else Object.assign(step, { state: 'pending', startedAt: null, endedAt: null });
-    }
-    progress.note('drift', Date.now(), { component, failure });
-  }
-  const availability = progress.step('availability');
-  if (availability) Object.assign(availability, { state: 'pending', startedAt: null, endedAt: null });
+/** Without what belongs to a target of an incident: the plan has that, and a history is no place to repeat it. */
+const bare = (targets: readonly Target[]): Target[] => targets.map(({ component, from, to, config }) => ({ component, from, to, config }));
+
+/** What an execution answers at its end. Of an incident in short: the query `state`, the plan and the record have the rest. */
+export type Ended =
+  | RollbackState
+  | (Omit<RollbackState, 'steps' | 'targets' | 'answers' | 'waiting' | 'incidentCommand'> & {
+      readonly targets: readonly Pick<Target, 'component' | 'from' | 'to'>[];
+      readonly steps: readonly Pick<StepView, 'id' | 'state'>[];
+    });
+
+function endOf(progress: Progress): Ended {
+  const state = viewOf(progress, Date.now());
+  if (progress.incident === null) return state;
+  const { steps, targets, answers: _answers, waiting: _waiting, incidentCommand: _command, ...rest } = state;
+  return { ...rest, targets: targets.map(({ component, from, to }) => ({ component, from, to })), steps: steps.map(({ id, state: word }) => ({ id, state: word })) };
 }
 
-function finish(progress: Progress): RollbackState {
-  const state = viewOf(progress, Date.now());
+function finish(progress: Progress): Ended {
+  const state = endOf(progress);
   if (progress.outcome !== 'failed') return state;
   const who = progress.closing ? ` ${progress.closing.by} closed it: ${progress.closing.reason}` : '';
   throw ApplicationFailure.nonRetryable(`the rollback failed.${who}`, 'RollbackFailed', state);

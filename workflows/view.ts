@@ -1,5 +1,10 @@
 /** What a rollback shows: to `show`, to the Temporal UI, to whoever is awaited. Pure readings of `Progress`. */
-import { PASSED, type Remaining, type RollbackState, type StepView, type Waiting } from '../model/state.ts';
+import { answerTo } from '../model/answer-to.ts';
+import { unfreezeConditions } from '../model/conditions.ts';
+import { changes } from '../model/policy.ts';
+import { holdersOf, INCIDENT_ROLES } from '../model/roles.ts';
+import { BLOCKED, PASSED, type IncidentView, type Remaining, type RollbackState, type StepView, type Waiting } from '../model/state.ts';
+import type { IncidentProgress } from './incident-progress.ts';
 import type { Progress } from './progress.ts';
 import type { StepProgress } from './step-progress.ts';
 
@@ -41,7 +46,20 @@ export function viewOf(progress: Progress, nowMs: number): RollbackState {
     refusals: progress.refusals,
     warnings: progress.warnings,
     stopped: progress.stopReason(),
+    ...(progress.incident === null ? {} : { incidentCommand: commandOf(progress, progress.incident) }),
     record: progress.record,
+  };
+}
+
+function commandOf(progress: Progress, incident: IncidentProgress): IncidentView {
+  const desk = progress.desk();
+  return {
+    level: incident.level,
+    declared: incident.declared,
+    roles: Object.fromEntries(Object.keys(INCIDENT_ROLES).map((role) => [role, holdersOf(desk, role)])),
+    frozen: incident.frozen,
+    conditions: unfreezeConditions(desk.steps, progress.answers),
+    nextUpdateAt: incident.nextUpdateMs === null ? null : iso(incident.nextUpdateMs),
   };
 }
 
@@ -50,12 +68,28 @@ function remainsOf(progress: Progress): Remaining[] {
   const parts = progress.steps.flatMap((step) => step.remains);
   if (progress.outcome !== 'failed' && progress.outcome !== 'partial') return parts;
   const left = progress.steps.filter((step) => step.planned.operation === 'deploy' && !PASSED.has(step.state));
+  if (progress.incident) return [...parts, ...leftOf(progress, progress.incident)];
   return [
     ...parts,
     ...left.map((step) => ({
       artifact: step.planned.component ?? step.planned.id,
       reason: step.failure?.message ?? 'not attempted',
       owner: step.planned.owner,
+    })),
+  ];
+}
+
+/** What an incident leaves: whatever changes and was not done, and the freeze. */
+function leftOf(progress: Progress, incident: IncidentProgress): Remaining[] {
+  const left = progress.steps.filter(
+    ({ planned, state }) => changes(planned.effect) && planned.operation !== 'lift' && (state === 'skipped' || (!PASSED.has(state) && incident.declared !== null)),
+  );
+  return [
+    ...left.map((step) => ({ artifact: step.planned.id, reason: step.failure?.message ?? 'not attempted', owner: step.planned.owner })),
+    ...incident.frozen.map((scope) => ({
+      artifact: `freeze of ${scope} in ${progress.input?.environment ?? ''}`,
+      reason: 'stays until a controlled unfreeze: start the rollback of this incident again to come to it',
+      owner: progress.policy.lead,
     })),
   ];
 }
@@ -67,36 +101,42 @@ export function waitingOf(progress: Progress): Waiting[] {
   const waits = progress.steps
     .filter((step) => step.state === 'waiting')
     .map((step) => {
-      const note = step.planned.id === 'investigation' ? ' --note "the finding"' : '';
-      const json = { step: step.planned.id, by: 'YOU', ...(note === '' ? {} : { note: 'the finding' }) };
+      const { flags, json } = answerTo(step.planned, progress.planHash);
       return {
         step: step.planned.id,
         for: step.planned.owner ?? 'operator',
         since: step.startedAt ?? '',
-        answer: `backout confirm ${id} --step ${step.planned.id} --by YOU${note}`,
+        answer: `backout confirm ${id} --step ${step.planned.id} --by YOU${flags}`,
         json: `confirm ${JSON.stringify(json)}`,
       };
     });
-  return progress.stopReason() === null ? waits : [decisionAwaited(progress, id), ...waits];
+  const beside = progress.steps.filter((step) => step.planned.beside && BLOCKED.has(step.state)).map((step) => decisionOn(progress, step));
+  return progress.stopReason() === null ? [...beside, ...waits] : [...decisionsAwaited(progress), ...beside, ...waits];
 }
 
-function decisionAwaited(progress: Progress, id: string): Waiting {
-  const step = progress.next();
-  if (progress.stop || !step)
-    return {
-      step: step?.planned.id ?? '',
-      for: 'operator',
+function decisionsAwaited(progress: Progress): Waiting[] {
+  const id = progress.identity.workflowId;
+  const blocked = progress.blocked();
+  if (!progress.stop && blocked.length > 0) return blocked.map((step) => decisionOn(progress, step));
+  return [
+    {
+      step: progress.next()?.planned.id ?? '',
+      for: progress.policy.lead,
       since: iso(progress.clock.humanSinceMs ?? progress.identity.startedAtMs),
       answer: `backout resume ${id} --by YOU --reason WHY`,
       json: 'resume {"by":"YOU","reason":"WHY"}',
-    };
+    },
+  ];
+}
+
+function decisionOn(progress: Progress, step: StepProgress): Waiting {
   const analysis = progress.policy.retryNeedsAnalysis;
   const json = { step: step.planned.id, by: 'YOU', action: 'retry', reason: 'WHY', ...(analysis ? { analysis: 'WHAT WENT WRONG' } : {}) };
   return {
     step: step.planned.id,
     for: step.planned.owner ?? 'operator',
     since: step.endedAt ?? iso(progress.clock.humanSinceMs ?? progress.identity.startedAtMs),
-    answer: `backout decide ${id} --step ${step.planned.id} --action retry --by YOU --reason WHY${analysis ? ' --analysis "WHAT WENT WRONG"' : ''}`,
+    answer: `backout decide ${progress.identity.workflowId} --step ${step.planned.id} --action retry --by YOU --reason WHY${analysis ? ' --analysis "WHAT WENT WRONG"' : ''}`,
     json: `decide ${JSON.stringify(json)}`,
   };
 }

@@ -110,10 +110,15 @@ class Reconciliation {
             `it belongs to run ${runId}, which neither Temporal nor the exported histories know`,
             `${INVENTED} Only a run that is older than what Temporal keeps, and was never exported, may be innocent.`,
           );
-      } else if (whole.has(runId) && !this.explained.has(entry.event) && !SWEPT.has(entry.type)) {
+      } else if (whole.has(runId) && !this.isExplained(entry) && !SWEPT.has(entry.type)) {
         this.fault(where, `the history of its run has nothing that wrote it (type ${entry.type})`, INVENTED);
       }
     }
+  }
+
+  /** A step may write more than its own entry, under its name: what it froze, the plan it made anew, an attempt that came late. */
+  private isExplained({ event, type }: RecordEntry): boolean {
+    return this.explained.has(event) || (OF_A_STEP.has(type) && this.explained.has(event.split('/').slice(0, 5).join('/')));
   }
 
   private ownEntry(where: string, activity: ActivityRan, work: Fields, result: Fields): void {
@@ -210,19 +215,18 @@ class Reconciliation {
   }
 }
 
+/** What a step writes beside its own entry. */
+const OF_A_STEP: ReadonlySet<string> = new Set(['late-attempt', 'freeze', 'unfreeze', 'replanned', 'takeover']);
 /** Written by the worker's sweep, from outside of the run. */
-const SWEPT: ReadonlySet<string> = new Set(['history', 'abandoned', 'stuck']);
+const SWEPT: ReadonlySet<string> = new Set(['history', 'abandoned', 'stuck', 'freeze-drift']);
 
 /** The names under which an activity may write its own entries; empty for one that writes none. */
 function ownEvents(type: string, work: Fields): string[] {
   switch (type) {
     case 'openRollback':
       return ['opened', 'refused'];
-    case 'runStep': {
-      const event = `step/${word(fields(work['step'])['id'])}/${word(work['generation'])}/${word(work['ordinal'])}`;
-      // As many attempts as the retry policy allows [workflows/proxies.ts].
-      return [event, ...Array.from({ length: 100 }, (_, index) => `${event}/attempt-${index + 1}`)];
-    }
+    case 'runStep':
+      return [`step/${word(fields(work['step'])['id'])}/${word(work['generation'])}/${word(work['ordinal'])}`];
     case 'notify':
       return [`${word(work['notice'])}/${word(work['at'])}`];
     case 'closeRollback':

@@ -14,23 +14,28 @@ interface LedgerEntry {
   readonly conclusion?: string;
 }
 
-export interface FakeGithub {
+/** A fake that speaks as `github-server.ts` does. */
+export interface FakeProcess<Control, Entry> {
   readonly url: string;
   readonly control: (control: Control) => Promise<void>;
-  readonly ledger: () => Promise<LedgerEntry[]>;
-  /** Dispatches that took effect. */
-  readonly dispatches: (operation?: string) => Promise<number>;
+  readonly ledger: () => Promise<Entry[]>;
   readonly state: () => Promise<unknown>;
   readonly requests: () => Promise<string[]>;
-  readonly served: (component: string) => Promise<string | null>;
+  readonly read: <T>(path: string) => Promise<T>;
   readonly stop: () => Promise<void>;
 }
 
-export async function startFakeGithub(settings: Control = {}): Promise<FakeGithub> {
+export interface FakeGithub extends Omit<FakeProcess<Control, LedgerEntry>, 'read'> {
+  /** Dispatches that took effect. */
+  readonly dispatches: (operation?: string) => Promise<number>;
+  readonly served: (component: string) => Promise<string | null>;
+}
+
+export async function startFake<Control, Entry>(file: string, settings: Control): Promise<FakeProcess<Control, Entry>> {
   const folder = await mkdtemp(join(tmpdir(), 'fake-github-'));
   const child = spawn(
     process.execPath,
-    [fileURLToPath(new URL('./github.ts', import.meta.url)), '--port', '0', '--ledger', join(folder, 'ledger.jsonl'), '--until-stdin-ends'],
+    [fileURLToPath(new URL(file, import.meta.url)), '--port', '0', '--ledger', join(folder, 'ledger.jsonl'), '--until-stdin-ends'],
     { stdio: ['pipe', 'pipe', 'inherit'] },
   );
   const ended = new Promise<void>((resolve) => {
@@ -51,7 +56,6 @@ export async function startFakeGithub(settings: Control = {}): Promise<FakeGithu
     const value: T = JSON.parse(await (await fetch(`${url}${path}`)).text());
     return value;
   };
-  const ledger = (): Promise<LedgerEntry[]> => read('/_ledger');
   const control = async (change: Control): Promise<void> => {
     await fetch(`${url}/_control`, { method: 'POST', body: JSON.stringify(change) });
   };
@@ -59,16 +63,24 @@ export async function startFakeGithub(settings: Control = {}): Promise<FakeGithu
   return {
     url,
     control,
-    ledger,
-    dispatches: async (operation) =>
-      (await ledger()).filter((entry) => entry.event === 'dispatch' && (operation === undefined || entry.operation === operation)).length,
+    ledger: () => read('/_ledger'),
     state: () => read('/_state'),
     requests: () => read('/_requests'),
-    served: async (component) => (await read<{ version: string | null }>(`/_served/${component}`)).version,
+    read,
     stop: async () => {
       child.kill('SIGKILL');
       await ended;
       await rm(folder, { recursive: true, force: true });
     },
+  };
+}
+
+export async function startFakeGithub(settings: Control = {}): Promise<FakeGithub> {
+  const { read, ...fake } = await startFake<Control, LedgerEntry>('./github.ts', settings);
+  return {
+    ...fake,
+    dispatches: async (operation) =>
+      (await fake.ledger()).filter((entry) => entry.event === 'dispatch' && (operation === undefined || entry.operation === operation)).length,
+    served: async (component) => (await read<{ version: string | null }>(`/_served/${component}`)).version,
   };
 }

@@ -1,7 +1,7 @@
 /** What the fake GitHub knows: one repository, one workflow, its runs. Answers are typed by the vendor's published types. */
 import { spawn } from 'node:child_process';
-import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import type { components } from '@octokit/openapi-types';
+import { note } from './github-server.ts';
 
 type Schemas = components['schemas'];
 export type RunAnswer = Pick<
@@ -113,16 +113,8 @@ export class Runs {
     this.ledger = ledger;
   }
 
-  note(event: Record<string, unknown>): void {
-    appendFileSync(this.ledger, `${JSON.stringify({ at: new Date().toISOString(), ...event })}\n`);
-  }
-
-  ledgerEntries(): unknown[] {
-    const text = existsSync(this.ledger) ? readFileSync(this.ledger, 'utf8') : '';
-    return text
-      .split('\n')
-      .filter((line) => line !== '')
-      .map((line): unknown => JSON.parse(line));
+  note(event: Readonly<Record<string, unknown>>): void {
+    note(this.ledger, event);
   }
 
   get repositoryUrl(): string {

@@ -6,40 +6,19 @@
  *   GET  /_ledger    every dispatch and every conclusion, from the file, which outlives this process too
  *   GET  /_state     runs and what is served · GET /_requests what was asked · GET /_served/<component> `{version}`
  */
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { parseArgs } from 'node:util';
 import type { components } from '@octokit/openapi-types';
 import { Runs, SHA, type Plan, type Run, type RunAnswer, type Settings, type WorkflowAnswer } from './github-runs.ts';
+import { NOT_FOUND, parsed, refusal, serve, stopped, type Answer, type Asked, type ServerControl } from './github-server.ts';
+
+export type { Fault } from './github-server.ts';
 
 type Schemas = components['schemas'];
 type DispatchAnswer = Schemas['workflow-dispatch-response'];
 type GitRefAnswer = Schemas['git-ref'];
 type FileAnswer = Pick<Schemas['content-file'], 'type' | 'encoding' | 'size' | 'name' | 'path' | 'content' | 'sha'>;
 
-/** The first that matches is used up. */
-export interface Fault {
-  readonly method?: string;
-  /** A regular expression on the path. */
-  readonly path?: string;
-  readonly times?: number;
-  /** Does the request take its effect before it breaks? */
-  readonly after?: boolean;
-  readonly delayMs?: number;
-  /** Without one the request goes on after `delayMs`. */
-  /** Faults that are queued when this one strikes. */
-  readonly then?: readonly Fault[];
-  readonly answer?:
-    | { readonly status: number; readonly headers?: Readonly<Record<string, string>>; readonly body?: string }
-    | 'reset'
-    | 'hang'
-    | 'html'
-    | 'huge';
-}
-
-export interface Control extends Partial<Settings> {
+export interface Control extends Partial<Settings>, ServerControl {
   readonly plans?: readonly Plan[];
-  readonly faults?: readonly Fault[];
   readonly seed?: {
     readonly count: number;
     readonly ageMs?: number;
@@ -48,38 +27,10 @@ export interface Control extends Partial<Settings> {
     readonly conclusion?: string;
   };
   readonly approve?: boolean;
-  /** Begins anew: nothing of before is seen again, and the ledger is another file, `FILE.2`, `FILE.3` and so on. */
-  readonly reset?: boolean;
 }
 
-interface Answer {
-  readonly status: number;
-  readonly body?: unknown;
-}
-interface Asked {
-  readonly method: string;
-  readonly path: string;
-  readonly query: URLSearchParams;
-  readonly headers: IncomingMessage['headers'];
-  readonly text: string;
-}
-
-const refusal = (status: number, message: string): Answer => ({
-  status,
-  body: { message, documentation_url: 'https://docs.github.com/rest', status: String(status) } satisfies Schemas['basic-error'],
-});
-const NOT_FOUND = refusal(404, 'Not Found');
 const RESULTS_MAX = 1000;
 const INPUTS_MAX = 25;
-
-function parsed(text: string): Record<string, unknown> | null {
-  try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null ? { ...value } : null;
-  } catch {
-    return null;
-  }
-}
 
 function dispatch(runs: Runs, text: string): Answer {
   const { settings } = runs;
@@ -192,24 +143,18 @@ function reading(runs: Runs, path: string): Answer {
 
 function api(runs: Runs, asked: Asked): Answer {
   const { settings } = runs;
-  if ((asked.headers['user-agent'] ?? '') === '')
-    return refusal(403, 'Request forbidden by administrative rules. Please make sure your request has a User-Agent header');
-  if (asked.headers.authorization !== `Bearer ${settings.token}`) return refusal(401, 'Bad credentials');
-  const repository = `/repos/${settings.repository}`;
-  if (!asked.path.startsWith(`${repository}/`)) return NOT_FOUND;
-  const path = asked.path.slice(repository.length);
+  const refused = stopped(asked, settings.token, settings.repository);
+  if (refused !== null) return refused;
+  const path = asked.path.slice(`/repos/${settings.repository}`.length);
   const [, noun, id, verb] = /^\/actions\/(workflows|runs)\/([\w.-]+)(?:\/(\w+))?$/.exec(path) ?? [];
   if (noun === 'workflows') return id === '5' || id === settings.workflow ? workflow(runs, asked, verb) : NOT_FOUND;
   if (noun === 'runs') return oneRun(runs, asked.method, id ?? '', verb);
   return asked.method === 'GET' ? reading(runs, path) : NOT_FOUND;
 }
 
-const queued = (faults: readonly Fault[]): Fault[] => faults.flatMap((fault) => Array.from({ length: fault.times ?? 1 }, () => fault));
-
-function control(runs: Runs, faults: Fault[], { plans = [], faults: more = [], seed, approve = false, reset: _, ...settings }: Control): Answer {
+function control(runs: Runs, { plans = [], seed, approve = false, faults: _, calm: __, reset: ___, ...settings }: Control): void {
   Object.assign(runs.settings, settings);
   runs.plans.push(...plans);
-  faults.push(...queued(more));
   for (let index = 0; index < (seed?.count ?? 0); index += 1) {
     const inputs = Object.fromEntries(Object.entries(seed?.inputs ?? {}).map(([name, value]) => [name, value.replaceAll('#', String(index))]));
     Object.assign(runs.add(inputs, 'main', (seed?.ageMs ?? 0) + ((seed?.count ?? 0) - index) * (seed?.everyMs ?? 0)).answer, {
@@ -218,117 +163,19 @@ function control(runs: Runs, faults: Fault[], { plans = [], faults: more = [], s
     });
   }
   if (approve) for (const run of runs.all) if (run.answer.status === 'waiting') runs.wake(run);
-  return { status: 200, body: {} };
 }
 
-const stateOf = ({ all, settings }: Runs): unknown => ({ settings, runs: all.map(({ answer, inputs }: Run) => ({ answer, inputs })) });
-
-function reply(response: ServerResponse, { status, body }: Answer): void {
-  const reset = String(Math.ceil(Date.now() / 1000) + 3600);
-  response.writeHead(status, {
-    'content-type': 'application/json; charset=utf-8',
-    'x-ratelimit-limit': '5000',
-    'x-ratelimit-remaining': '4999',
-    'x-ratelimit-reset': reset,
-  });
-  response.end(body === undefined ? undefined : JSON.stringify(body));
-}
-
-function fail(response: ServerResponse, answer: Exclude<Fault['answer'], undefined>): void {
-  if (answer === 'hang') return;
-  if (answer === 'reset') {
-    response.socket?.resetAndDestroy();
-    return;
-  }
-  if (answer === 'html') {
-    response.writeHead(200, { 'content-type': 'text/html' }).end('<!doctype html><title>Unicorn!</title>');
-    return;
-  }
-  if (answer === 'huge') {
-    response.writeHead(200, { 'content-type': 'application/json' }).end(`["${'x'.repeat(6 * 1024 * 1024)}"]`);
-    return;
-  }
-  response.writeHead(answer.status, { 'content-type': 'application/json', ...answer.headers }).end(answer.body ?? JSON.stringify({ message: 'Server Error' }));
-}
-
-async function main(): Promise<void> {
-  const { values } = parseArgs({
-    options: { port: { type: 'string', default: '0' }, ledger: { type: 'string' }, 'until-stdin-ends': { type: 'boolean', default: false } },
-  });
-  const server = createServer();
-  await new Promise<void>((resolve) => {
-    server.listen(Number(values.port), '127.0.0.1', resolve);
-  });
-  const address = server.address();
-  if (values.ledger === undefined || address === null || typeof address === 'string')
-    throw new Error('usage: node test/fakes/github.ts --port 0 --ledger FILE');
-  const url = `http://127.0.0.1:${address.port}`;
-  const ledger = values.ledger;
-  let runs = new Runs(url, ledger);
-  const faults: Fault[] = [];
-  const requests: string[] = [];
-  let times = 1;
-  const controlled = (change: Control): Answer => {
-    if (change.reset === true) {
-      runs = new Runs(url, `${ledger}.${(times += 1)}`);
-      faults.length = 0;
-      requests.length = 0;
-    }
-    return control(runs, faults, change);
+await serve<Control>((url, ledger) => {
+  const runs = new Runs(url, ledger);
+  return {
+    api: (asked) => api(runs, asked),
+    control: (change) => {
+      control(runs, change);
+    },
+    state: () => ({ settings: runs.settings, runs: runs.all.map(({ answer, inputs }: Run) => ({ answer, inputs })) }),
+    page: (path) => {
+      const component = /^\/_served\/(.+)$/.exec(path)?.[1];
+      return component === undefined ? null : { status: 200, body: { version: runs.settings.served[component] ?? null } };
+    },
   };
-
-  const handle = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
-    const { pathname, searchParams } = new URL(request.url ?? '/', url);
-    const method = request.method ?? 'GET';
-    const chunks: Buffer[] = [];
-    for await (const chunk of request) chunks.push(Buffer.from(chunk));
-    const asked: Asked = {
-      method,
-      path: decodeURIComponent(pathname),
-      query: searchParams,
-      headers: request.headers,
-      text: Buffer.concat(chunks).toString('utf8'),
-    };
-    const component = /^\/_served\/(.+)$/.exec(asked.path)?.[1];
-    if (component !== undefined) {
-      reply(response, { status: 200, body: { version: runs.settings.served[component] ?? null } });
-      return;
-    }
-    switch (asked.path) {
-      case '/_control':
-        reply(response, controlled(parsed(asked.text) ?? {}));
-        return;
-      case '/_ledger':
-        reply(response, { status: 200, body: runs.ledgerEntries() });
-        return;
-      case '/_state':
-        reply(response, { status: 200, body: stateOf(runs) });
-        return;
-      case '/_requests':
-        reply(response, { status: 200, body: requests });
-        return;
-      default:
-        requests.push(`${method} ${asked.path}`);
-    }
-    const index = faults.findIndex((one) => (one.method ?? method) === method && new RegExp(one.path ?? '').test(asked.path));
-    const [fault] = index < 0 ? [] : faults.splice(index, 1);
-    faults.push(...queued(fault?.then ?? []));
-    const early = fault?.after === true ? api(runs, asked) : null;
-    if (fault?.delayMs !== undefined) await sleep(fault.delayMs);
-    if (fault?.answer === undefined) reply(response, early ?? api(runs, asked));
-    else fail(response, fault.answer);
-  };
-  server.on('request', (request, response) => {
-    handle(request, response).catch((error: unknown) => {
-      process.stderr.write(`${String(error)}\n`);
-      response.destroy();
-    });
-  });
-  if (values['until-stdin-ends'])
-    process.stdin.resume().on('end', () => {
-      process.exit(0);
-    });
-  process.stdout.write(`${JSON.stringify({ url })}\n`);
-}
-
-await main();
+});

@@ -34,6 +34,8 @@ export function desk(states: Readonly<Record<string, StepState>> = {}, more: Par
     assigned: {},
     stopRequested: false,
     closed: false,
+    kept: new Set(),
+    answers: [],
     steps: steps.map((step) => atDesk(step, states[step.id] ?? 'pending')),
     ...more,
   };
@@ -169,6 +171,7 @@ export function dependencies(paper: Paper, recorded: Recorded, yaml = YAML): Dep
     predecessor: () => Promise.resolve(null),
     stopping: new AbortController().signal,
     startWatch: () => Promise.resolve(),
+    peer: () => ({ stop: () => Promise.resolve(), isMoving: () => Promise.resolve(false) }),
     checkpoint: () => Promise.resolve(),
   };
 }
@@ -176,6 +179,7 @@ export function dependencies(paper: Paper, recorded: Recorded, yaml = YAML): Dep
 export const firstAttempt = (more: Partial<Attempt> = {}): Attempt => ({
   number: 1,
   runId: 'r',
+  workflowId: 'deployRevert/production/web',
   firstScheduledMs: Date.now() - 3_600_000,
   signal: new AbortController().signal,
   heartbeat: () => undefined,

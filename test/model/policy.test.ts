@@ -7,7 +7,7 @@ const HARMLESS = ['read', 'notify', 'record'];
 const TABLE: Readonly<
   Record<
     Kind,
-    { starters: string[]; effects: string[]; partialEnd: boolean; retryNeedsAnalysis: boolean; targetSeconds: number | null; subject: string; built: boolean }
+    { starters: string[]; effects: string[]; partialEnd: boolean; retryNeedsAnalysis: boolean; targetSeconds: number | null; subject: string; lead: string; level: number | null; built: boolean }
   >
 > = {
   deployRevert: {
@@ -17,6 +17,8 @@ const TABLE: Readonly<
     retryNeedsAnalysis: true,
     targetSeconds: 300,
     subject: 'components',
+    lead: 'operator',
+    level: null,
     built: true,
   },
   l1Rollback: {
@@ -26,7 +28,9 @@ const TABLE: Readonly<
     retryNeedsAnalysis: false,
     targetSeconds: 900,
     subject: 'incident',
-    built: false,
+    lead: 'incident-commander',
+    level: 1,
+    built: true,
   },
   l2Rollback: {
     starters: ['operator', 'verification', 'automatic', 'drill'],
@@ -35,6 +39,8 @@ const TABLE: Readonly<
     retryNeedsAnalysis: false,
     targetSeconds: 900,
     subject: 'incident',
+    lead: 'incident-commander',
+    level: 2,
     built: false,
   },
   l3Rollback: {
@@ -44,6 +50,8 @@ const TABLE: Readonly<
     retryNeedsAnalysis: false,
     targetSeconds: 900,
     subject: 'incident',
+    lead: 'incident-commander',
+    level: 3,
     built: false,
   },
   upaDeprovision: {
@@ -53,6 +61,8 @@ const TABLE: Readonly<
     retryNeedsAnalysis: false,
     targetSeconds: null,
     subject: 'tenant',
+    lead: 'operator',
+    level: null,
     built: false,
   },
 };

@@ -1,0 +1,18 @@
+import type { Operation } from '../model/plan.ts';
+import { checkHealth, checkServed, checkSmoke, type Checked } from './checks.ts';
+import type { Component } from './components.ts';
+
+/** The check that an operation makes of a component. */
+export function checkOf(operation: Operation | null, component: Component, environment: string, to: string, signal: AbortSignal): Promise<Checked> {
+  const { config, folder, name, adapter } = component;
+  switch (operation) {
+    case 'smoke':
+      return checkSmoke(config, { folder, environment, component: name, version: to }, signal);
+    case 'health':
+      return checkHealth(config, signal);
+    case 'served':
+      return checkServed(config, to, adapter.name, signal);
+    default:
+      throw new Error(`${operation ?? 'nothing'} is no check of a component`);
+  }
+}

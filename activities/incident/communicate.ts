@@ -1,0 +1,40 @@
+/** Telling stakeholders [001 Communication Templates, 004 section 6]: rendered from the facts, to the channels of each audience. */
+import { AUDIENCES, channelName, type Template, TEMPLATES } from '../../model/communications.ts';
+import { render } from '../../model/templates.ts';
+import { post } from '../channels.ts';
+import { failed, operationIdOf, type Found } from '../found.ts';
+import type { Scene } from './scene.ts';
+
+/** Repeated after a crash it may tell a channel twice, under the same id; a file is looked at first. */
+export async function communicate({ work, incident, loaded, attempt }: Scene): Promise<Found> {
+  const template = TEMPLATES.find((one): one is Template => one === incident.subject);
+  if (!template || !incident.facts) return failed('Configuration', `there is no template ${incident.subject ?? ''}`);
+  const texts = render(template, { ...incident.facts, product: loaded.config.product });
+  const sent: Record<string, string> = {};
+  const undelivered: string[] = [];
+  for (const audience of AUDIENCES) {
+    const { subject, body } = texts[audience];
+    const id = `${operationIdOf(work)}/${audience}`;
+    const message = { id, notice: 'communication', at: incident.facts.at, template, audience, subject, body, rollbackId: work.rollbackId, workflowId: attempt.workflowId };
+    const results = await Promise.all(
+      loaded.config.channels[audience].map((channel) =>
+        post(loaded.folder, channel, message, attempt.signal).then(
+          () => null,
+          (error: unknown) => `${channelName(channel)}: ${error instanceof Error ? error.message : 'unknown error'}`,
+        ),
+      ),
+    );
+    undelivered.push(...results.filter((one) => one !== null).map((one) => `${audience}: ${one}`));
+    sent[audience] = `${results.filter((one) => one === null).length} of ${results.length}`;
+  }
+  const receipt = { after: { subject: texts.stakeholders.subject, sent } };
+  if (undelivered.length > 0) return { ...failed('Undelivered', `not everybody was told (${template}): ${undelivered.join('; ')}`), receipt };
+  const nobody = loaded.config.channels.stakeholders.length === 0;
+  return {
+    state: 'done',
+    receipt,
+    failure: null,
+    remains: [],
+    ...(nobody ? { warnings: ['no channel for stakeholders is configured: what is to be told them is told nobody (channels.stakeholders)'] } : {}),
+  };
+}

@@ -1,0 +1,82 @@
+/** Drifted configuration is set back to what was recorded with the target [001 step 3b], key by key, and read again. */
+import type { Compared } from '../../model/plan.ts';
+import type { Receipt } from '../../model/state.ts';
+import { ConfigError, type LoadedConfig } from '../../model/config-file.ts';
+import { findComponent, NotPossible, secretOf, type Component } from '../components.ts';
+import type { ConfigCall, ConfigKey, ConfigMark, ConfigSource } from '../configs/source.ts';
+import * as sources from '../configs/registry.ts';
+import type { Attempt } from '../dependencies.ts';
+import { failed, fromError, mayHaveActed, operationIdOf, type Found } from '../found.ts';
+import type { Scene } from './scene.ts';
+
+export interface Source {
+  readonly source: ConfigSource;
+  readonly call: ConfigCall<unknown>;
+}
+
+/** Where a component keeps its configuration, in the order of `backout.yaml`. */
+export function sourcesOf(loaded: LoadedConfig, component: Component, attempt: Pick<Attempt, 'signal' | 'heartbeat'>, operationId: string): Source[] {
+  return (component.config.config ?? []).map((config, index) => {
+    const source = Object.values<ConfigSource>(sources as unknown as Record<string, ConfigSource>).find((one) => one.name === config.source);
+    if (!source)
+      throw new NotPossible(
+        'unknown-platform',
+        `${component.name} keeps its configuration in ${JSON.stringify(config.source)}, which Backout does not know; it knows ${Object.values<ConfigSource>(sources as unknown as Record<string, ConfigSource>).map((one) => one.name).join(', ')}`,
+      );
+    try {
+      const options = loaded.check(source.options, config.options, ['environments', component.environment, 'components', component.name, 'config', index, 'options']);
+      const call = { environment: component.environment, component: component.name, options, folder: component.folder, operationId, secret: secretOf(component.folder), ...attempt };
+      return { source, call: { ...call, signal: attempt.signal, heartbeat: attempt.heartbeat } };
+    } catch (error) {
+      if (error instanceof ConfigError) throw new NotPossible('configuration', error.message);
+      throw error;
+    }
+  });
+}
+
+/** All that is known of what was recorded is where it lies; the source has the values. */
+const markOf = (id: string): ConfigMark => ({ id, keys: {} });
+
+/** The drifted keys of a component, as lines of the comparison. */
+export async function drifted(list: readonly Source[], marks: readonly string[]): Promise<Compared[]> {
+  const keys = await Promise.all(list.map(({ source, call }, index) => (marks[index] ? source.compare(call, markOf(marks[index])) : Promise.resolve<readonly ConfigKey[]>([]))));
+  return keys.flat().flatMap(({ key, now, then }) => (now === then ? [] : [{ what: `config ${key}`, now, then }]));
+}
+
+export async function setBack(scene: Scene): Promise<Found> {
+  const { work, incident, loaded, deps, attempt } = scene;
+  const component = findComponent(loaded, deps.adapters, work.environment, work.step.component ?? '');
+  if (component.hash !== work.config && work.generation === 0)
+    return failed('ConfigurationChanged', `the configuration of ${component.name} has changed since the plan was made`);
+  const list = sourcesOf(loaded, component, attempt, operationIdOf(work));
+  const marks = incident.marks ?? [];
+  if (marks.every((id) => id === ''))
+    return {
+      state: 'skipped',
+      receipt: { detail: 'no configuration was recorded with the target' },
+      failure: null,
+      remains: [],
+      warnings: [`${component.name}: no configuration was recorded with its target, so none is set back; backout deployment verify records it`],
+    };
+  let receipt: Receipt | null = null;
+  try {
+    const before = await drifted(list, marks);
+    receipt = { before };
+    if (before.length === 0) return { state: mayHaveActed(work, attempt) ? 'done' : 'already', receipt: { after: 'as it was recorded' }, failure: null, remains: [] };
+    const unlike = before.filter((one) => !(incident.comparison ?? []).some((known) => known.what === one.what && known.now === one.now && known.then === one.then));
+    if (unlike.length > 0 && work.generation === 0 && !mayHaveActed(work, attempt)) {
+      const stale = `${unlike.map((one) => one.what).join(', ')} of ${component.name} is not what the plan shows`;
+      return { ...failed('PlanStale', stale), receipt, change: { stale } };
+    }
+    if (work.mode === 'inspect') return { ...failed('NotAtTarget', `${before.map((one) => one.what).join(', ')} of ${component.name} is not as it was recorded`), receipt };
+    if (work.deadlineAt !== null && Date.now() >= Date.parse(work.deadlineAt))
+      return { ...failed('DeadlinePassed', `the time target was over before the configuration of ${component.name} could be set back`), receipt };
+    for (const [index, { source, call }] of list.entries()) if (marks[index]) await source.apply(call, markOf(marks[index]));
+    const after = await drifted(list, marks);
+    return after.length === 0
+      ? { state: 'done', receipt: { before, after: 'as it was recorded' }, failure: null, remains: [] }
+      : { ...failed('NotAtTarget', `${after.map((one) => one.what).join(', ')} of ${component.name} is still not as it was recorded`), receipt: { before, after } };
+  } catch (error) {
+    return fromError(work, attempt, error, { receipt, acted: receipt !== null });
+  }
+}

@@ -1,0 +1,236 @@
+/** The freeze of [001 Freeze Scope]: its register in Postgres, which is what holds, and the platforms that hold it too. */
+import { FREEZE_SCOPES, isFreezeScope, type FreezeScope } from '../../model/freeze.ts';
+import type { Receipt } from '../../model/state.ts';
+import type { RecordEntry } from '../../model/record.ts';
+import { canonical } from '../../store/digest.ts';
+import { ConfigError, type LoadedConfig } from '../../model/config-file.ts';
+import { NotPossible, secretOf } from '../components.ts';
+import { failed, fromError, mayHaveActed, operationIdOf, type Found } from '../found.ts';
+import type { FreezeCall, FreezeCarrier, FreezePart } from '../freezes/carrier.ts';
+import * as carriers from '../freezes/registry.ts';
+import { environmentOf, type Scene } from './scene.ts';
+import { driftOf } from './stability.ts';
+
+export const freeze = (scene: Scene): Promise<Found> => (scene.incident.subject === undefined ? register(scene) : carry(scene, scene.incident.subject));
+export const lift = (scene: Scene): Promise<Found> => (scene.incident.subject === undefined ? unregister(scene) : release(scene, scene.incident.subject));
+
+/** What is configured about the freeze of an environment, with what is meant where nothing is said. */
+const OWNERS = ['incident-commander', 'api-lead', 'infrastructure-lead'];
+const ITEMS = ['rollback', 'incident'];
+
+const environmentsOf = ({ work, environment }: Scene): string[] => [...new Set([work.environment, ...(environment.freeze?.also ?? [])])];
+
+/** The scopes a decision is about; the whole where nothing was chosen. */
+const chosen = ({ incident }: Scene): readonly FreezeScope[] => incident.scopes?.filter(isFreezeScope) ?? FREEZE_SCOPES;
+
+/** Written with what it is about, in one transaction, under the name of this very step. */
+const entryOf = ({ work, attempt }: Scene, type: string, environment: string, more: Readonly<Record<string, unknown>>): RecordEntry => ({
+  event: `${attempt.runId}/step/${work.step.id}/${work.generation}/${work.ordinal}/${environment}`,
+  rollbackId: work.rollbackId,
+  at: new Date().toISOString(),
+  type,
+  environment,
+  ...more,
+});
+
+async function register(scene: Scene): Promise<Found> {
+  const { work, incident, environment, deps, attempt } = scene;
+  const exceptions = { roles: environment.freeze?.owners ?? OWNERS, items: environment.freeze?.items ?? ITEMS };
+  try {
+    let already = true;
+    for (const place of environmentsOf(scene)) {
+      if (work.mode === 'inspect') continue;
+      const frozen = await deps.store.freeze({
+        environment: place,
+        incident: incident.id,
+        rollbackId: work.rollbackId,
+        workflowId: attempt.workflowId,
+        by: incident.by,
+        at: new Date().toISOString(),
+        scopes: FREEZE_SCOPES,
+        exceptions,
+        entry: entryOf(scene, 'freeze', place, { incident: incident.id, by: incident.by, scopes: FREEZE_SCOPES, exceptions }),
+      });
+      await deps.checkpoint(frozen.position);
+      already &&= frozen.already;
+    }
+    const frozen = await inForce(scene);
+    if (frozen.length === 0) return failed('FreezeLifted', `${work.environment} is not frozen`);
+    const own = !already || mayHaveActed(work, attempt);
+    return {
+      state: own ? 'done' : 'already',
+      receipt: { after: { environments: environmentsOf(scene), scopes: frozen, exceptions } },
+      failure: null,
+      remains: [],
+      change: { frozen },
+    };
+  } catch (error) {
+    return fromError(work, attempt, error, { receipt: null, acted: false });
+  }
+}
+
+async function unregister(scene: Scene): Promise<Found> {
+  const { work, incident, deps, attempt } = scene;
+  try {
+    // It may be long ago that the target was seen to be stable.
+    const drift = await driftOf(scene);
+    if (drift) return drift;
+    for (const place of environmentsOf(scene)) {
+      const lifted = await deps.store.unfreeze({
+        environment: place,
+        incident: incident.id,
+        rollbackId: work.rollbackId,
+        by: incident.by,
+        at: new Date().toISOString(),
+        scopes: chosen(scene),
+        entry: entryOf(scene, 'unfreeze', place, { incident: incident.id, by: incident.by, scopes: chosen(scene) }),
+      });
+      await deps.checkpoint(lifted.position);
+    }
+    const frozen = await inForce(scene);
+    return { state: 'done', receipt: { after: { environments: environmentsOf(scene), lifted: chosen(scene), frozen } }, failure: null, remains: [], change: { frozen } };
+  } catch (error) {
+    return fromError(work, attempt, error, { receipt: null, acted: false });
+  }
+}
+
+/** What this incident still holds, over its environments. */
+export async function inForce(scene: Scene): Promise<FreezeScope[]> {
+  const all = await Promise.all(
+    environmentsOf(scene).map((environment) => scene.deps.store.freezes({ environment, incident: scene.incident.id, inForceOnly: true })),
+  );
+  const scopes = new Set(all.flat().flatMap((one) => one.inForce));
+  return FREEZE_SCOPES.filter((scope) => scopes.has(scope));
+}
+
+/** A platform that holds the freeze, ready to be called. */
+export interface Carrier {
+  readonly name: string;
+  readonly carrier: FreezeCarrier;
+  readonly options: unknown;
+  /** The same for the same place on the same platform, whatever it is called. */
+  readonly key: string;
+}
+
+export function carrierOf(loaded: LoadedConfig, environment: string, name: string): Carrier {
+  const configured = environmentOf(loaded, environment).freeze?.carriers ?? {};
+  const config = Object.hasOwn(configured, name) ? configured[name] : undefined;
+  if (!config) throw new NotPossible('configuration', `the freeze carrier ${name} is not in backout.yaml any more`);
+  const carrier = Object.values<FreezeCarrier>(carriers as unknown as Record<string, FreezeCarrier>).find((one) => one.name === config.carrier);
+  if (!carrier)
+    throw new NotPossible('unknown-platform', `${name} names the carrier ${JSON.stringify(config.carrier)}, which Backout does not know; it knows ${Object.keys(carriers).join(', ')}`);
+  try {
+    const options = loaded.check(carrier.options, config.options, ['environments', environment, 'freeze', 'carriers', name, 'options']);
+    return { name, carrier, options, key: canonical({ carrier: carrier.name, options: config.options }) };
+  } catch (error) {
+    if (error instanceof ConfigError) throw new NotPossible('configuration', error.message);
+    throw error;
+  }
+}
+
+export const callTo = (
+  { name, options }: Carrier,
+  from: {
+    readonly environment: string;
+    readonly incident: string;
+    readonly folder: string;
+    readonly operationId: string;
+    readonly scopes: readonly FreezeScope[];
+    readonly signal: AbortSignal;
+    readonly heartbeat: (progress: string) => void;
+  },
+): FreezeCall<unknown> => ({ name, options, before: null, secret: secretOf(from.folder), ...from });
+
+const callIn = (scene: Scene, carrier: Carrier, scopes: readonly FreezeScope[]): FreezeCall<unknown> =>
+  callTo(carrier, {
+    environment: scene.work.environment,
+    incident: scene.incident.id,
+    folder: scene.loaded.folder,
+    operationId: operationIdOf(scene.work),
+    scopes,
+    signal: scene.attempt.signal,
+    heartbeat: scene.attempt.heartbeat,
+  });
+
+const shown = (parts: readonly FreezePart[]): Record<string, string> => Object.fromEntries(parts.map((part) => [part.name, part.detail]));
+
+async function carry(scene: Scene, name: string): Promise<Found> {
+  const { work, attempt } = scene;
+  const found = carrierOf(scene.loaded, work.environment, name);
+  const call = callIn(scene, found, FREEZE_SCOPES);
+  let receipt: Receipt | null = null;
+  try {
+    const before = await found.carrier.inspect(call);
+    receipt = { before: shown(before) };
+    const open = before.filter((part) => !part.frozen);
+    if (open.length === 0) return { state: mayHaveActed(work, attempt) ? 'done' : 'already', receipt: { after: shown(before) }, failure: null, remains: [] };
+    if (work.mode === 'inspect')
+      return { ...failed('FreezeLifted', `${name} is not frozen: ${open.map((part) => `${part.name}: ${part.detail}`).join('; ')}`), receipt };
+    const set = await found.carrier.set(call);
+    const after = await found.carrier.inspect(call);
+    const left = after.filter((part) => !part.frozen);
+    return left.length === 0
+      ? { state: 'done', receipt: { ...set, after: shown(after) }, failure: null, remains: [] }
+      : { ...failed('FreezeLifted', `${name} reported success, and is not frozen: ${left.map((part) => part.name).join(', ')}`), receipt: set };
+  } catch (error) {
+    return fromError(work, attempt, error, { receipt, acted: mayHaveActed(work, attempt) });
+  }
+}
+
+async function release(scene: Scene, name: string): Promise<Found> {
+  const { work, attempt, incident } = scene;
+  if (!incident.carriers?.includes(name)) return { state: 'already', receipt: { detail: `${name} was never frozen by this rollback` }, failure: null, remains: [] };
+  const found = carrierOf(scene.loaded, work.environment, name);
+  const call = callIn(scene, found, chosen(scene));
+  try {
+    const other = await anotherHolds(scene, found);
+    if (other !== null)
+      return { state: 'done', receipt: { detail: `left frozen: ${other} needs it too, and lifts it with its own unfreeze` }, failure: null, remains: [] };
+    if (work.mode === 'run') {
+      const receipt = await found.carrier.lift({ ...call, before: await setBefore(scene, name) });
+      const remains = (await stillFrozen(found, call)).map((part) => ({ artifact: `${name}: ${part.name}`, reason: part.detail, owner: 'incident-commander' }));
+      return { state: 'done', receipt, failure: null, remains };
+    }
+    const left = await stillFrozen(found, call);
+    return left.length === 0
+      ? { state: 'done', receipt: { detail: 'lifted by hand' }, failure: null, remains: [] }
+      : { ...failed('NotAtTarget', `${name} still holds ${left.map((part) => part.name).join(', ')}`) };
+  } catch (error) {
+    return fromError(work, attempt, error, { receipt: null, acted: mayHaveActed(work, attempt) });
+  }
+}
+
+/** What the receipt of `freeze.<carrier>` says was there before; null: it was frozen by an earlier rollback, and the carrier has its own note. */
+async function setBefore({ work, deps }: Scene, name: string): Promise<unknown> {
+  const entries = (await deps.store.entriesOf(work.rollbackId)).map((one) => JSON.parse(one.body) as RecordEntry); // The chain holds what our own writer put there.
+  const set = entries.findLast((one) => one.type === 'step' && one['step'] === `freeze.${name}` && one['state'] === 'done');
+  return (set?.['receipt'] as Receipt | null | undefined)?.before ?? null;
+}
+
+const stillFrozen = async (found: Carrier, call: FreezeCall<unknown>): Promise<FreezePart[]> => (await found.carrier.inspect(call)).filter((part) => part.frozen);
+
+/** One platform may hold the freeze of two incidents, or of two environments: the last one lifts it. */
+async function anotherHolds({ loaded, incident, deps }: Pick<Scene, 'loaded' | 'incident' | 'deps'>, { key }: Carrier): Promise<string | null> {
+  const held = await deps.store.freezes({ inForceOnly: true });
+  const other = held.find((freeze) => {
+    if (freeze.incident === incident.id) return false;
+    const environment = Object.hasOwn(loaded.config.environments, freeze.environment) ? loaded.config.environments[freeze.environment] : undefined;
+    return Object.entries(environment?.freeze?.carriers ?? {}).some(([, config]) => canonical({ carrier: config.carrier, options: config.options }) === key);
+  });
+  return other ? `${other.incident} in ${other.environment}` : null;
+}
+
+/** Whether the platforms still hold what this incident has frozen: those that do not, and why. A platform that cannot be asked says nothing. */
+export async function liftedByHand(scene: Scene): Promise<{ carrier: string; detail: string }[]> {
+  const scopes = await inForce(scene);
+  const names = scene.incident.carriers ?? [];
+  const looks = await Promise.all(
+    names.map(async (name) => {
+      const found = carrierOf(scene.loaded, scene.work.environment, name);
+      const parts = await found.carrier.inspect(callIn(scene, found, scopes));
+      const open = parts.filter((part) => !part.frozen);
+      return open.length === 0 ? [] : [{ carrier: name, detail: open.map((part) => `${part.name}: ${part.detail}`).join('; ') }];
+    }),
+  );
+  return looks.flat();
+}

@@ -1,0 +1,108 @@
+/** What belongs to a version beside its code [001 step 2]: kept when its deployment is verified, read again when it is gone back to. */
+import { Writable } from 'node:stream';
+import type { LoadedConfig } from '../../model/config-file.ts';
+import type { Fact } from '../../model/config.ts';
+import type { Deployment } from '../../store/store.ts';
+import { AdapterError } from '../adapters/adapter.ts';
+import { readServed } from '../checks.ts';
+import { lastBytes, runCommand, textOf } from '../command.ts';
+import type { Component } from '../components.ts';
+import type { ConfigMark } from '../configs/source.ts';
+import type { Attempt, Dependencies } from '../dependencies.ts';
+import { digestOf, readDocument } from '../parity.ts';
+import { sourcesOf } from './configuration.ts';
+
+/** As it lies in the snapshot of a verified deployment. A fact that could not be read is absent, and said so. */
+export interface Kept {
+  readonly facts: Readonly<Record<string, string>>;
+  readonly marks: readonly (ConfigMark | null)[];
+  readonly openapi: unknown;
+  readonly problems: readonly string[];
+}
+
+const FACT_SECONDS = 10;
+const FACT_MAX = 200;
+
+/** Reads everything that is configured. What cannot be read is a problem in words, and keeps nothing from being verified. */
+export async function keep(loaded: LoadedConfig, component: Component, version: string, attempt: Attempt): Promise<Kept> {
+  const { facts, problems } = await factsOf(component, version, attempt.signal);
+  const list = sourcesOf(loaded, component, attempt, 'verification');
+  const marks = await Promise.all(
+    list.map(({ source, call }) =>
+      source.record(call).catch((error: unknown) => {
+        if (!(error instanceof AdapterError)) throw error;
+        problems.push(`the configuration in ${source.name} could not be kept: ${error.message}`);
+        return null;
+      }),
+    ),
+  );
+  const { openapi } = component.config;
+  const document = openapi
+    ? await readDocument(openapi.url, attempt.signal).catch((error: unknown) => {
+        if (attempt.signal.aborted) throw error;
+        problems.push(`the OpenAPI document could not be read: ${error instanceof Error ? error.message : 'unknown error'}`);
+        return null;
+      })
+    : null;
+  return { facts, marks, openapi: document === null || !openapi ? null : digestOf(document, openapi.critical), problems };
+}
+
+/** The facts of what runs now. */
+export async function factsOf(component: Component, version: string, signal: AbortSignal): Promise<{ facts: Record<string, string>; problems: string[] }> {
+  const problems: string[] = [];
+  const read = await Promise.all(
+    Object.entries(component.config.facts ?? {}).map(async ([name, fact]): Promise<[string, string][]> => {
+      if (!fact) return [];
+      const { value, problem } = await readFact(fact, component, version, signal);
+      if (value !== null) return [[name, value]];
+      problems.push(`${name} of ${component.name} could not be read: ${problem ?? 'no answer'}`);
+      return [];
+    }),
+  );
+  return { facts: Object.fromEntries(read.flat()), problems };
+}
+
+async function readFact(fact: Fact, component: Component, version: string, signal: AbortSignal): Promise<{ value: string | null; problem: string | null }> {
+  if ('url' in fact) {
+    const { version: value, problem } = await readServed(fact, signal);
+    return { value: value === null || value === '' ? null : value.slice(0, FACT_MAX), problem };
+  }
+  const output = lastBytes(4_096);
+  const ended = await runCommand(
+    {
+      command: fact.command,
+      cwd: component.folder,
+      seconds: fact.timeoutSeconds ?? FACT_SECONDS,
+      env: { BACKOUT_ENVIRONMENT: component.environment, BACKOUT_COMPONENT: component.name, BACKOUT_VERSION: version },
+      output: new Writable({
+        write: (chunk: Buffer, _, done) => {
+          output.add(chunk);
+          done();
+        },
+      }),
+    },
+    signal,
+  );
+  const [line = ''] = textOf(output.read(), 4_096).split('\n');
+  const value = line.trim().slice(0, FACT_MAX);
+  return ended.code === 0 && value !== '' ? { value, problem: null } : { value: null, problem: `${fact.command.join(' ')} ended with ${ended.exit}` };
+}
+
+/** What was kept of a version, with the deployment it was kept for; null where it was never verified. */
+export async function keptOf(
+  { store }: Pick<Dependencies, 'store'>,
+  environment: string,
+  component: string,
+  version: string,
+): Promise<{ readonly deployment: Deployment; readonly kept: Kept | null } | null> {
+  const rows = await store.deployments({ environment, component, version, limit: 50 });
+  const deployment = rows.find((row) => row.status === 'success' && row.healthCheckPassed && row.rollbackFrom === null) ?? rows.find((row) => row.status === 'success');
+  if (!deployment) return null;
+  const snapshot = await store.snapshot(deployment.deploymentId);
+  const kept: unknown = typeof snapshot?.config === 'object' && snapshot.config !== null ? Object.getOwnPropertyDescriptor(snapshot.config, 'kept')?.value : undefined;
+  return { deployment, kept: (kept as Kept | undefined) ?? null }; // Written by `deployment verify`, as keep() made it.
+}
+
+/** The OpenAPI document that was kept of a version; null where none was. */
+export const documentOf = async (deps: Pick<Dependencies, 'store'>, environment: string, component: string, version: string): Promise<unknown> =>
+  (await keptOf(deps, environment, component, version))?.kept?.openapi ?? null;

@@ -1,0 +1,125 @@
+/** The plan of an incident rollback: what belongs to each target, now and then, and the steps in their declared order [001 steps 2 and 3]. */
+import type { LoadedConfig } from '../../model/config-file.ts';
+import { fourEyesOn } from '../../model/config.ts';
+import { incidentSteps } from '../../model/incident.ts';
+import type { StartInput } from '../../model/input.ts';
+import type { Compared, PlannedStep, Target } from '../../model/plan.ts';
+import { POLICIES, type Kind } from '../../model/policy.ts';
+import { AdapterError } from '../adapters/adapter.ts';
+import { NotPossible, type Component } from '../components.ts';
+import type { Attempt, Dependencies } from '../dependencies.ts';
+import type { Look } from '../look.ts';
+import { drifted, sourcesOf } from './configuration.ts';
+import { carrierOf } from './freezing.ts';
+import { factsOf, keptOf } from './keep.ts';
+import { environmentOf } from './scene.ts';
+
+export interface PlanOf {
+  readonly kind: Kind;
+  readonly input: StartInput;
+  readonly loaded: LoadedConfig;
+  readonly components: readonly Component[];
+  readonly seen: readonly Look[];
+  readonly deps: Dependencies;
+  readonly attempt: Attempt;
+}
+
+export async function incidentPlan(of: PlanOf): Promise<{ targets: Target[]; steps: PlannedStep[]; targetSeconds: number | null; warnings: string[] }> {
+  const { kind, input, loaded, components, seen, deps, attempt } = of;
+  const environment = environmentOf(loaded, input.environment);
+  const carriers = Object.keys(environment.freeze?.carriers ?? {});
+  // A carrier that cannot be used is said before anything is declared, not in the middle of it.
+  for (const name of carriers) carrierOf(loaded, input.environment, name);
+  const compared = await Promise.all(
+    components.map((component, index) => {
+      const one = seen[index];
+      if (!one) throw new Error(`${component.name} was not looked at`);
+      return targetOf(component, one, loaded, deps, attempt);
+    }),
+  );
+  const targets = compared.map((one) => one.target);
+  const gates = Object.entries(environment.gates ?? {}).map(([name, gate]) => ({ name, covers: gate.covers }));
+  const steps = incidentSteps({
+    kind,
+    cause: input.cause,
+    targets,
+    waves: wavesOf(components),
+    configured: new Set(components.flatMap((component) => (component.config.config ? [component.name] : []))),
+    parity: components.some((component) => component.config.openapi),
+    gates,
+    carriers,
+    review: environment.review !== undefined,
+    fourEyes: (step) => fourEyesOn(loaded.config, step),
+  });
+  return { targets, steps, targetSeconds: POLICIES[kind].targetSeconds, warnings: [...compared.flatMap((one) => one.warnings), ...missing(loaded, input, gates)] };
+}
+
+/** What [001 step 4] and [001 Ownership] ask for and the configuration does not have. */
+function missing(loaded: LoadedConfig, input: StartInput, gates: readonly { covers: string }[]): string[] {
+  const { people, channels } = loaded.config;
+  const uncovered = ['ci', 'evidence'].filter((cover) => !gates.some((gate) => gate.covers === cover));
+  const held = Object.values(people ?? {}).flatMap((person) => person.roles);
+  return [
+    ...uncovered.map((cover) => `no gate of ${input.environment} covers ${cover}; [001 step 4] asks for one`),
+    ...(people === undefined ? ['no people are configured: anyone may declare, confirm and unfreeze, self-declared'] : []),
+    ...(people !== undefined && !held.includes('incident-commander') ? ['nobody has the role incident-commander: assign it to somebody'] : []),
+    ...(channels.stakeholders.length === 0 ? ['no channel for stakeholders is configured (channels.stakeholders)'] : []),
+  ];
+}
+
+/**
+ * What is gone back to, and how it differs from what is there. What changes from minute to minute, as the cutover point does, is shown by
+ * its recorded value only: a plan that never holds still could never be confirmed.
+ */
+export async function targetOf(
+  component: Component,
+  { target, deployment }: Look,
+  loaded: LoadedConfig,
+  deps: Pick<Dependencies, 'store'>,
+  attempt: Attempt,
+): Promise<{ target: Target; warnings: string[]; volatile: Readonly<Record<string, string>> }> {
+  const then = await keptOf(deps, component.environment, component.name, target.to);
+  const { facts, problems } = await factsOf(component, target.from ?? '', attempt.signal);
+  const marks = (component.config.config ?? []).map((_, index) => then?.kept?.marks[index]?.id ?? '');
+  const warnings = [...problems];
+  const keys = await drifted(sourcesOf(loaded, component, attempt, 'inspection'), marks).catch((error: unknown): Compared[] => {
+    if (!(error instanceof AdapterError)) throw error;
+    warnings.push(`${component.name}: its configuration cannot be compared: ${error.message}`);
+    return [];
+  });
+  const row = (what: string, now: string | null | undefined, was: string | null | undefined): Compared[] =>
+    (now ?? null) === null && (was ?? null) === null ? [] : [{ what, now: now ?? null, then: was ?? null }];
+  const comparison = [
+    ...row('commit', deployment?.commit, then?.deployment.commit),
+    ...row('build', deployment?.platformRef, then?.deployment.platformRef),
+    ...row('deployment', deployment?.deploymentId, then?.deployment.deploymentId),
+    ...row('migrations', facts['migrations'], then?.kept?.facts['migrations']),
+    ...row('cutover', null, then?.kept?.facts['cutover']),
+    ...keys,
+  ];
+  const migrated = comparison.find((one) => one.what === 'migrations' && one.then !== null && one.now !== one.then);
+  if (migrated)
+    warnings.push(
+      `${component.name}: the migrations are at ${migrated.now ?? '?'}, and were at ${migrated.then ?? '?'} with ${target.to}; this level does not touch the schema`,
+    );
+  const { targetSeconds } = component.config;
+  return {
+    target: { ...target, comparison, ...(marks.length === 0 ? {} : { marks }), ...(targetSeconds === undefined ? {} : { targetSeconds }) },
+    warnings,
+    volatile: facts['cutover'] === undefined ? {} : { cutover: facts['cutover'] },
+  };
+}
+
+/** Components that wait for nobody go together; the others when those named in `after` are back. */
+function wavesOf(components: readonly Component[]): string[][] {
+  const names = new Set(components.map((component) => component.name));
+  const left = new Map(components.map((component) => [component.name, (component.config.after ?? []).filter((name) => names.has(name))]));
+  const waves: string[][] = [];
+  while (left.size > 0) {
+    const wave = [...left].flatMap(([name, after]) => (after.some((one) => left.has(one)) ? [] : [name]));
+    if (wave.length === 0) throw new NotPossible('configuration', `the components ${[...left.keys()].join(', ')} wait for each other: mend "after" in backout.yaml`);
+    for (const name of wave) left.delete(name);
+    waves.push(wave);
+  }
+  return waves;
+}

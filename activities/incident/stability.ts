@@ -1,0 +1,67 @@
+/** Is the target still in place, healthy and frozen [001 step 5]? Looked at for a while before the unfreeze, and once more before anything is lifted. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { failure } from '../../model/failure.ts';
+import type { Failure } from '../../model/state.ts';
+import { checkHealth, readServed } from '../checks.ts';
+import { callOf, findComponent } from '../components.ts';
+import { again } from '../dependencies.ts';
+import { failed, fromError, type Found } from '../found.ts';
+import { liftedByHand } from './freezing.ts';
+import type { Scene } from './scene.ts';
+
+const EVERY_MS = 1_000;
+/** Bad readings of health in a row, so that one lost packet stops nothing. */
+const BAD_READINGS = 3;
+
+export async function stability(scene: Scene): Promise<Found> {
+  const { work, attempt, loaded, deps } = scene;
+  const forMs = loaded.config.unfreeze.stableForSeconds * 1000;
+  const until = Date.now() + forMs;
+  try {
+    for (;;) {
+      const found = (await driftOf(scene)) ?? (await stillFrozen(scene));
+      if (found) return found;
+      if (Date.now() >= until) break;
+      attempt.heartbeat('watching the target');
+      await delay(Math.min(EVERY_MS, Math.max(1, until - Date.now())), undefined, { signal: AbortSignal.any([attempt.signal, deps.stopping]) }).catch((error: unknown) => {
+        throw again('the worker is stopping', error);
+      });
+    }
+    return { state: 'done', receipt: { after: { stableForSeconds: forMs / 1000, components: (scene.incident.targets ?? []).map((one) => one.component) } }, failure: null, remains: [] };
+  } catch (error) {
+    return fromError(work, attempt, error, { receipt: null, acted: false });
+  }
+}
+
+/** What left its target since it was put back; null: nothing. */
+export async function driftOf(scene: Scene): Promise<Found | null> {
+  const looks = await Promise.all((scene.incident.targets ?? []).map((target) => driftOfComponent(scene, target)));
+  const drifted = looks.filter((one) => one !== null);
+  const [first] = drifted;
+  if (!first) return null;
+  return { ...failed('Drifted', drifted.map((one) => one.failure.message).join('; ')), change: { drifted } };
+}
+
+async function driftOfComponent({ work, loaded, deps, attempt }: Scene, { component: name, to }: { component: string; to: string }): Promise<{ component: string; failure: Failure } | null> {
+  const component = findComponent(loaded, deps.adapters, work.environment, name);
+  const drifted = (what: string): { component: string; failure: Failure } => ({ component: name, failure: failure('Drifted', `${name} was put back to ${to}, and now ${what}`) });
+  const call = callOf(component, { to, operationId: 'inspection', attempt: 1, signal: attempt.signal, heartbeat: attempt.heartbeat });
+  const { current } = await component.adapter.inspect(call);
+  if (current !== null && current !== to) return drifted(`${component.adapter.name} has ${current} in place`);
+  const { served } = component.config;
+  const reading = served ? await readServed(served, attempt.signal) : null;
+  if (reading?.version && reading.version !== to) return drifted(`${served?.url ?? ''} serves ${reading.version}`);
+  for (let bad = 1; ; bad += 1) {
+    const health = await checkHealth({ ...component.config, settleSeconds: 0.001 }, attempt.signal);
+    if (health.failure === null) return null;
+    if (bad >= BAD_READINGS) return drifted(`it is unhealthy: ${health.failure.message}`);
+    await delay(EVERY_MS, undefined, { signal: attempt.signal });
+  }
+}
+
+async function stillFrozen(scene: Scene): Promise<Found | null> {
+  const unfrozen = await liftedByHand(scene);
+  if (unfrozen.length === 0) return null;
+  const what = unfrozen.map(({ carrier, detail }) => `${carrier} (${detail})`).join('; ');
+  return { ...failed('FreezeLifted', `the freeze was lifted by hand on ${what}`), change: { unfrozen } };
+}

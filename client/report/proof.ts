@@ -1,0 +1,187 @@
+/** What was proven, and by what: the verdict of every check with its evidence, the cleanup checklist item by item, and what was let through by signature [001 steps 3 to 5]. */
+import { itemsOf } from '../../model/evidence.ts';
+import { CHECKLIST } from '../../model/incident.ts';
+import { PASSED, type Answer, type StepView } from '../../model/state.ts';
+import { field, lastSaid, runsOf, skipOf, stepOf, textIn, textsIn, titleOf, type Reading, type Run } from './reading.ts';
+
+/** `unchecked`: nothing is configured to look at. `not-run`: not looked at, or not again since something moved. */
+export type Verdict = 'passed' | 'failed' | 'inconclusive' | 'error' | 'unchecked' | 'not-run';
+
+/** A kept output: what is in it can be proven by its hash. */
+export interface EvidenceFile {
+  readonly file: string;
+  readonly sha256: string;
+  readonly bytes: number | null;
+}
+
+export interface GateRun {
+  readonly at: string;
+  readonly verdict: Verdict;
+  readonly seconds: number | null;
+  readonly detail: string;
+  readonly evidence: EvidenceFile | null;
+}
+
+export interface GateReport {
+  readonly step: string;
+  readonly title: string;
+  readonly component: string | null;
+  readonly owner: string | null;
+  readonly verdict: Verdict;
+  /** Why, or what was seen. */
+  readonly detail: string;
+  /** What one check over all components found of each; null where it is about one thing. */
+  readonly byComponent: Readonly<Record<string, string>> | null;
+  readonly evidence: EvidenceFile | null;
+  /** A check that did not pass, and was let through. */
+  readonly signedOff: SignOff | null;
+  /** Every time it was run; the last one is the verdict. */
+  readonly runs: readonly GateRun[];
+}
+
+/** Let through without a pass: as a risk with a due date, or as known to fail before the cycle too. */
+export interface SignOff {
+  readonly as: 'accepted-risk' | 'baseline-blocker';
+  readonly step: string;
+  readonly title: string;
+  readonly by: string;
+  /** How the name is known. */
+  readonly proof: string;
+  readonly at: string;
+  readonly reason: string;
+  /** A date as it was given. */
+  readonly due: string | null;
+  /** Where it is tracked. */
+  readonly link: string | null;
+  /** That it failed before the cycle too. */
+  readonly failedBefore: string | null;
+}
+
+export interface CleanupRow {
+  readonly step: string;
+  readonly title: string;
+  readonly owner: string;
+  readonly actions: readonly string[];
+  /** Null: not answered. */
+  readonly answer: string | null;
+  readonly by: string | null;
+  readonly at: string | null;
+  readonly note: string | null;
+  /** Each item that [001] asks for; null: not given. What was given beside them comes after. */
+  readonly evidence: readonly { readonly item: string; readonly text: string | null }[];
+}
+
+/** Failures of a check that has looked; every other one could not tell. */
+const BAD: ReadonlySet<string> = new Set(['SmokeFailed', 'Unhealthy', 'ServedVersionDiffers', 'ParityDiffers', 'GateFailed', 'Drifted', 'FreezeLifted', 'NotAtTarget']);
+
+function verdictOf({ state, failure }: Run): Verdict {
+  if (state === 'skipped') return 'unchecked';
+  if (PASSED.has(state)) return 'passed';
+  if (failure?.type === 'GateInconclusive') return 'inconclusive';
+  return failure !== null && BAD.has(failure.type) ? 'failed' : 'error';
+}
+
+export const gatesOf = (reading: Reading): GateReport[] => reading.steps.filter((step) => step.mode === 'gate').map((step) => gateOf(reading, step));
+
+function gateOf(reading: Reading, step: StepView): GateReport {
+  const raw = runsOf(reading, step.id);
+  const runs = raw.map(gateRunOf);
+  const last = runs.at(-1);
+  const isOpen = step.state === 'pending' || step.state === 'running';
+  const signed = skipOf(reading, step.id);
+  return {
+    step: step.id,
+    title: step.title,
+    component: step.component,
+    owner: step.owner,
+    verdict: isOpen || !last ? 'not-run' : last.verdict,
+    detail: last?.detail ?? '',
+    byComponent: step.component === null ? wordsIn(raw.at(-1)?.receipt?.after, reading) : null,
+    evidence: last?.evidence ?? null,
+    signedOff: signed && step.state === 'skipped' ? signOffOf(reading, signed) : null,
+    runs,
+  };
+}
+
+function gateRunOf(run: Run): GateRun {
+  const { failure, receipt, startedAt, at } = run;
+  const seconds = field(receipt?.after, 'seconds');
+  const took = startedAt === null ? null : (Date.parse(at) - Date.parse(startedAt)) / 1000;
+  return {
+    at,
+    verdict: verdictOf(run),
+    seconds: typeof seconds === 'number' ? seconds : took,
+    detail: failure?.message ?? receipt?.detail ?? seenIn(receipt?.after),
+    evidence: evidenceIn(receipt?.ids),
+  };
+}
+
+/** The few words of a pass that say more than that it passed. */
+function seenIn(after: unknown): string {
+  const [exit, version, stable] = [textIn(after, 'exit'), textIn(after, 'version'), field(after, 'stableForSeconds')];
+  if (exit !== null) return `ended with ${exit}`;
+  if (version !== null) return `serves ${version}`;
+  return typeof stable === 'number' ? `held for ${stable} s` : '';
+}
+
+function evidenceIn(ids: unknown): EvidenceFile | null {
+  const [file, sha256, bytes] = [textIn(ids, 'file'), textIn(ids, 'sha256'), field(ids, 'bytes')];
+  return file === null || sha256 === null ? null : { file, sha256, bytes: typeof bytes === 'number' ? bytes : null };
+}
+
+/** A word for each component, as the checks over all of them leave it. */
+function wordsIn(after: unknown, { state }: Reading): Readonly<Record<string, string>> | null {
+  const known = state.targets.flatMap(({ component }) => {
+    const word = textIn(after, component);
+    return word === null ? [] : [[component, word === 'skipped' ? 'unchecked' : word]];
+  });
+  return known.length === 0 ? null : (Object.fromEntries(known) as Record<string, string>); // Pairs of texts, made above.
+}
+
+/** Everything that was let through without success, gates and others; what was tried again since is not among it. */
+export function signOffsOf(reading: Reading): SignOff[] {
+  const steps = [...new Set(reading.answers.flatMap((one) => (one.name === 'decide' && one.step !== null ? [one.step] : [])))];
+  return steps.flatMap((step) => {
+    const skip = skipOf(reading, step);
+    return skip ? [signOffOf(reading, skip)] : [];
+  });
+}
+
+function signOffOf(reading: Reading, answer: Answer): SignOff {
+  const step = answer.step ?? '';
+  const given = itemsOf(textsIn(answer, 'evidence'));
+  const due = textIn(answer, 'due');
+  return {
+    as: due === null && stepOf(reading, step)?.mode === 'gate' ? 'baseline-blocker' : 'accepted-risk',
+    step,
+    title: titleOf(reading, step),
+    by: answer.by,
+    proof: answer.proof,
+    at: answer.at,
+    reason: textIn(answer, 'reason') ?? '',
+    due,
+    link: textIn(given, 'link'),
+    failedBefore: textIn(given, 'proof'),
+  };
+}
+
+export function cleanupOf(reading: Reading): CleanupRow[] {
+  return CHECKLIST.map((row) => {
+    const step = `cleanup.${row.area}`;
+    const answer = lastSaid(reading, 'confirm', step);
+    const given = textsIn(answer, 'evidence');
+    const items = itemsOf(given);
+    const more = given.filter((one) => !row.items.some((item) => one.startsWith(`${item}=`)));
+    return {
+      step,
+      title: row.title,
+      owner: row.owner,
+      actions: row.actions,
+      answer: answer === undefined ? null : (textIn(answer, 'choice') ?? 'confirmed'),
+      by: answer?.by ?? null,
+      at: answer?.at ?? null,
+      note: textIn(answer, 'note'),
+      evidence: [...row.items.map((item) => ({ item, text: textIn(items, item) })), ...more.map((text) => ({ item: 'beside that', text }))],
+    };
+  });
+}

@@ -1,0 +1,125 @@
+/** What a report is made of, and the ways to look into it. The record's entries are typed as their writers made them; what people sent is looked into by hand. */
+import { CHECKLIST } from '../../model/incident.ts';
+import type { RecordEntry } from '../../model/record.ts';
+import { POLICIES, type Policy } from '../../model/policy.ts';
+import { BLOCKED, PASSED, type Answer, type Failure, type Receipt, type RollbackState, type StepState, type StepView } from '../../model/state.ts';
+import type { Recorded } from './timeline.ts';
+
+export interface Material {
+  readonly state: RollbackState;
+  /** Empty: the record could not be read, or has nothing of it. */
+  readonly recorded: readonly Recorded[];
+  readonly sources: readonly string[];
+  readonly madeAt: string;
+}
+
+/** One try at a step, as `runStep` recorded it; without the record, the last one as the state has it. */
+export interface Run {
+  readonly at: string;
+  readonly startedAt: string | null;
+  readonly state: StepState;
+  readonly receipt: Receipt | null;
+  readonly failure: Failure | null;
+}
+
+export interface Reading {
+  readonly state: RollbackState;
+  readonly policy: Policy;
+  /** Is an incident rolled back? */
+  readonly isIncident: boolean;
+  readonly entries: readonly RecordEntry[];
+  /** What the start said; empty where nobody knows. */
+  readonly input: Readonly<Record<string, unknown>>;
+  readonly steps: readonly StepView[];
+  readonly answers: readonly Answer[];
+  /** ISO; null while it is not closed. */
+  readonly endedAt: string | null;
+  readonly madeAt: string;
+}
+
+export function readingOf({ state, recorded, madeAt }: Material, endedAt: string | null): Reading {
+  const policy = POLICIES[state.kind];
+  const entries = recorded.map((one) => one.entry);
+  const { answers } = state;
+  return {
+    state,
+    policy,
+    isIncident: policy.level !== null,
+    entries,
+    input: startInput(entries),
+    steps: state.steps.map((step) => asDecided(step, answers)),
+    answers,
+    endedAt,
+    madeAt,
+  };
+}
+
+/** What the start said, as the record has it. */
+function startInput(entries: readonly RecordEntry[]): Readonly<Record<string, unknown>> {
+  const input = entries.find((entry) => entry.type === 'opened' || entry.type === 'refused')?.['input'];
+  return typeof input === 'object' && input !== null ? (input as Record<string, unknown>) : {}; // JSON of our own writer.
+}
+
+/** A state that is put together from the record does not know yet that a failed step was let go. */
+function asDecided(step: StepView, answers: readonly Answer[]): StepView {
+  if (!BLOCKED.has(step.state)) return step;
+  const last = answers.findLast((one) => one.name === 'decide' && one.step === step.id);
+  const isLater = last !== undefined && (step.endedAt === null || last.at >= step.endedAt);
+  return isLater && last['action'] === 'skip' ? { ...step, state: 'skipped' } : step;
+}
+
+export const field = (from: unknown, name: string): unknown =>
+  typeof from === 'object' && from !== null ? Object.getOwnPropertyDescriptor(from, name)?.value : undefined;
+/** Null where it is no text, or an empty one. */
+export function textIn(from: unknown, name: string): string | null {
+  const value = field(from, name);
+  return typeof value === 'string' && value.trim() !== '' ? value : null;
+}
+export function textsIn(from: unknown, name: string): string[] {
+  const value = field(from, name);
+  return Array.isArray(value) ? value.filter((one) => typeof one === 'string') : [];
+}
+
+export const secondsBetween = (from: string, to: string): number => Math.max(0, (Date.parse(to) - Date.parse(from)) / 1000);
+
+export const stepOf = ({ steps }: Reading, id: string): StepView | undefined => steps.find((step) => step.id === id);
+export const entriesOf = ({ entries }: Reading, ...types: readonly string[]): RecordEntry[] => entries.filter((entry) => types.includes(entry.type));
+export const said = ({ answers }: Reading, name: string, step?: string | null): Answer[] =>
+  answers.filter((one) => one.name === name && (step === undefined || one.step === step));
+export const lastSaid = (reading: Reading, name: string, step?: string | null): Answer | undefined => said(reading, name, step).at(-1);
+
+/** Oldest first. */
+export function runsOf(reading: Reading, id: string): Run[] {
+  const recorded = entriesOf(reading, 'step').filter((entry) => entry['step'] === id);
+  if (recorded.length > 0) return recorded.map(runOf);
+  const step = stepOf(reading, id);
+  if (!step || step.mode === 'manual' || step.endedAt === null || (!PASSED.has(step.state) && !BLOCKED.has(step.state))) return [];
+  const { endedAt, startedAt, receipt, failure } = step;
+  return [{ at: endedAt, startedAt, state: failure && step.state === 'skipped' ? 'failed' : step.state, receipt, failure }];
+}
+
+function runOf(entry: RecordEntry): Run {
+  const { startedAt, state, receipt, failure } = entry as unknown as Partial<Run>; // Written by runStep, or for it by the workflow.
+  return { at: entry.at, startedAt: startedAt ?? null, state: state ?? 'unknown', receipt: receipt ?? null, failure: failure ?? null };
+}
+
+/** The decision that let a step go without its success; null: there is none, or it was tried again since. */
+export function skipOf(reading: Reading, id: string): Answer | null {
+  const last = lastSaid(reading, 'decide', id);
+  return last?.['action'] === 'skip' ? last : null;
+}
+
+/** In a state that is put together from the record it is in the Workflow Id only. */
+export const incidentOf = ({ state, policy }: Reading): string | null =>
+  state.incident ?? (policy.subject === 'incident' ? (state.id.split('/')[2] ?? null) : null);
+
+/** Who answers for a step: its owner; of what came in on the way, whoever leads. */
+export const ownerOf = (reading: Reading, step: string | null): string => (step === null ? null : stepOf(reading, step)?.owner) ?? reading.policy.lead;
+
+export const titleOf = (reading: Reading, step: string): string =>
+  CHECKLIST.find((row) => step === `cleanup.${row.area}`)?.title ?? stepOf(reading, step)?.title ?? TITLES[step] ?? step;
+/** Steps that come in on the way; a plan from the record alone does not have them. */
+const TITLES: Readonly<Record<string, string>> = {
+  takeover: 'Take over the other rollback, or wait for it?',
+  investigation: 'Why was the time target missed?',
+};

@@ -1,0 +1,51 @@
+/** The four conditions of the controlled unfreeze [001 step 5], each met or not, and by what. Pure readings of the steps and the answers. */
+import type { PlannedStep } from './plan.ts';
+import { PASSED, type Answer, type Condition, type StepState } from './state.ts';
+
+export interface ConditionStep extends PlannedStep {
+  readonly state: StepState;
+}
+
+const isDone = (step: ConditionStep): boolean => step.state === 'done' || step.state === 'already';
+
+export function unfreezeConditions(steps: readonly ConditionStep[], answers: readonly Answer[]): Condition[] {
+  const said = (name: string, id: string): Answer | undefined => answers.findLast((one) => one.name === name && one.step === id);
+  const changing = steps.filter((step) => step.operation === 'deploy' || step.operation === 'config' || step.operation === 'stability');
+  const unstable = changing.filter((step) => !isDone(step));
+  const checks = steps.filter((step) => step.mode === 'gate' && step.operation !== 'stability');
+  const rows = steps.filter((step) => step.id.startsWith('cleanup.'));
+  const open = [...checks.filter((step) => !PASSED.has(step.state)), ...rows.filter((step) => step.state !== 'confirmed')];
+  const accepted = checks.filter((step) => step.state === 'skipped' && said('decide', step.id) !== undefined);
+  const owner = steps.find((step) => step.id === 'ownership');
+  const words = steps.filter((step) => step.operation === 'communicate' && step.subject !== 'recovery');
+  const unsent = words.filter((step) => (step.beside ? step.state === 'waiting' || step.state === 'failed' : step.state !== 'done' && step.state !== 'confirmed'));
+  const names = (list: readonly ConditionStep[]): string => list.map((step) => `${step.id} is ${step.state}`).join(', ');
+  return [
+    {
+      condition: 'rollback target is stable',
+      met: unstable.length === 0,
+      by: unstable.length === 0 ? `${changing.map((step) => step.id).join(', ')} are done` : names(unstable),
+    },
+    {
+      condition: 'critical checks pass or accepted risk is signed off',
+      met: open.length === 0,
+      by:
+        open.length > 0
+          ? names(open)
+          : [
+              `${checks.length - accepted.length} checks passed, ${rows.length} cleanup rows signed`,
+              ...accepted.map((step) => `${step.id} signed off by ${said('decide', step.id)?.by ?? '?'}`),
+            ].join('; '),
+    },
+    {
+      condition: 'ownership is re-established for next-cycle work',
+      met: owner?.state === 'confirmed',
+      by: owner?.state === 'confirmed' ? `confirmed by ${said('confirm', 'ownership')?.by ?? '?'}` : `ownership is ${owner?.state ?? 'not planned'}`,
+    },
+    {
+      condition: 'communication updates are sent',
+      met: unsent.length === 0,
+      by: unsent.length === 0 ? `${words.map((step) => step.id).join(', ')}: nothing is overdue` : names(unsent),
+    },
+  ];
+}

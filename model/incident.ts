@@ -1,0 +1,252 @@
+/** The plan of an incident rollback [001 Procedure], level by level: data in, steps out. */
+import { CI_FAILED, POLICIES, type Kind } from './policy.ts';
+import type { Demands, PlannedStep, Target } from './plan.ts';
+
+/** What the configuration says about the environment, as far as the steps depend on it. */
+export interface IncidentPlace {
+  readonly kind: Kind;
+  readonly cause: string;
+  readonly targets: readonly Target[];
+  /** Components in the order in which they may be moved: those of one wave do not depend on each other. */
+  readonly waves: readonly (readonly string[])[];
+  /** Components with recorded configuration to go back to. */
+  readonly configured: ReadonlySet<string>;
+  /** Is any component's OpenAPI document configured? */
+  readonly parity: boolean;
+  readonly gates: readonly { readonly name: string; readonly covers: GateCover }[];
+  readonly carriers: readonly string[];
+  readonly review: boolean;
+  readonly fourEyes: (step: string) => boolean;
+}
+
+/** What a configured command checks, by [001 step 4]. */
+export const GATE_COVERS = ['ci', 'smoke', 'evidence'] as const;
+export type GateCover = (typeof GATE_COVERS)[number];
+
+/** A row of the mandatory cleanup checklist [001 Step 3 Checklist]. */
+export interface ChecklistRow {
+  readonly area: string;
+  readonly title: string;
+  readonly owner: string;
+  readonly actions: readonly string[];
+  /** The evidence to capture, item by item. */
+  readonly items: readonly string[];
+  /** From this level on it cannot be signed not-applicable. */
+  readonly level: 2 | 3;
+}
+
+export const CHECKLIST: readonly ChecklistRow[] = [
+  {
+    area: 'data',
+    title: 'Data rollback and cleanup',
+    owner: 'data-evidence-lead',
+    actions: ['revert unsafe schema and data changes', 'rebuild projections', 're-verify tenant isolation'],
+    items: ['repair-notes', 'tenant-isolation-test'],
+    level: 2,
+  },
+  {
+    area: 'evidence',
+    title: 'Evidence is rollback safe',
+    owner: 'data-evidence-lead',
+    actions: ['preserve the append-only log', 'annotate impacted records', 'verify hash-chain continuity'],
+    items: ['chain-verification', 'incident-links'],
+    level: 3,
+  },
+  {
+    area: 'credentials',
+    title: 'Credential hygiene',
+    owner: 'security-lead',
+    actions: ['revoke and rotate impacted credentials', 're-verify scoped permissions'],
+    items: ['rotation-log', 'scope-verification'],
+    level: 3,
+  },
+];
+
+export const NOT_APPLICABLE = 'not-applicable';
+
+type Sketch = Pick<PlannedStep, 'id' | 'title' | 'mode' | 'effect' | 'owner'> & Partial<PlannedStep>;
+
+export function incidentSteps(place: IncidentPlace): PlannedStep[] {
+  let wave = 0;
+  const step = (sketch: Sketch): PlannedStep => ({
+    component: null,
+    operation: null,
+    attests: null,
+    ...sketch,
+    fourEyes: sketch.mode === 'manual' && place.fourEyes(sketch.id),
+  });
+  const together = (sketches: readonly Sketch[]): PlannedStep[] => {
+    wave += 1;
+    const number = wave;
+    return sketches.map((sketch) => step(sketches.length > 1 ? { ...sketch, wave: number } : sketch));
+  };
+  return [
+    step(declaration(place.cause)),
+    ...together([freeze(null), ...place.carriers.map(freeze)]),
+    step(communication('declared', 'Stakeholders are told that a rollback is declared')),
+    step({ id: 'identify', title: 'Look again at every component and take it', mode: 'automatic', effect: 'record', owner: 'incident-commander', operation: 'identify' }),
+    step({
+      id: 'target',
+      title: 'The Incident Commander confirms the target of this plan',
+      mode: 'manual',
+      effect: 'record',
+      owner: 'incident-commander',
+      attests: 'seen',
+      demands: { plan: true },
+      mandatory: true,
+    }),
+    ...place.waves.flatMap((names) => together(names.filter((name) => place.configured.has(name)).map(configStep))),
+    ...place.waves.flatMap((names) => together(names.map((name) => deployStep(name, place.targets)))),
+    ...together(gates(place)),
+    ...together([...CHECKLIST.map((row) => cleanup(row, POLICIES[place.kind].level ?? 1)), ownership]),
+    ...(place.review
+      ? [step({ id: 'review', title: 'The results are committed for review', mode: 'automatic', effect: 'record', owner: 'data-evidence-lead', operation: 'review' })]
+      : []),
+    step({
+      id: 'stability',
+      title: 'The target stays in place, healthy and frozen',
+      mode: 'gate',
+      effect: 'read',
+      owner: 'infrastructure-lead',
+      operation: 'stability',
+      mandatory: true,
+    }),
+    step({
+      id: 'unfreeze',
+      title: 'The Incident Commander lifts the freeze, all four conditions met',
+      mode: 'manual',
+      effect: 'record',
+      owner: 'incident-commander',
+      attests: 'seen',
+      mandatory: true,
+    }),
+    step(communication('recovery', 'Stakeholders are told of the recovery and of what is unblocked')),
+    // The register last: what is still frozen on a platform is not forgotten.
+    ...together(place.carriers.map(lift)),
+    step(lift(null)),
+    step({
+      id: 'communication.update',
+      title: 'Stakeholders are kept up to date',
+      mode: 'manual',
+      effect: 'notify',
+      owner: 'communications-owner',
+      operation: 'communicate',
+      subject: 'update',
+      attests: 'done',
+      beside: true,
+    }),
+  ];
+}
+
+const declaration = (cause: string): Sketch => ({
+  id: 'declaration',
+  title: 'The Incident Commander declares rollback mode',
+  mode: 'manual',
+  effect: 'record',
+  owner: 'incident-commander',
+  attests: 'done',
+  mandatory: true,
+  ...(cause === CI_FAILED ? { demands: { data: ['criticalArea', 'missedWindow'] } } : {}),
+});
+
+const freeze = (carrier: string | null): Sketch => ({
+  id: carrier === null ? 'freeze' : `freeze.${carrier}`,
+  title: carrier === null ? 'Merges, claims, promotions and deployments are frozen' : `${carrier} holds the freeze`,
+  mode: 'automatic',
+  effect: 'freeze',
+  owner: 'incident-commander',
+  operation: 'freeze',
+  // Without its own register there is no freeze at all; a platform may be left to people.
+  ...(carrier === null ? { mandatory: true as const } : { subject: carrier }),
+});
+
+const lift = (carrier: string | null): Sketch => ({
+  id: carrier === null ? 'lift' : `lift.${carrier}`,
+  title: carrier === null ? 'The freeze is lifted' : `${carrier} is unfrozen`,
+  mode: 'automatic',
+  effect: 'freeze',
+  owner: 'incident-commander',
+  operation: 'lift',
+  ...(carrier === null ? { mandatory: true as const } : { subject: carrier }),
+});
+
+const communication = (template: string, title: string): Sketch => ({
+  id: `communication.${template}`,
+  title,
+  mode: 'automatic',
+  effect: 'notify',
+  owner: 'communications-owner',
+  operation: 'communicate',
+  subject: template,
+  mandatory: true,
+  // A channel that is down must not hold up the rollback; the freeze is not lifted before it is caught up.
+  ...(template === 'declared' ? { beside: true as const } : {}),
+});
+
+const configStep = (component: string): Sketch => ({
+  id: `${component}.config`,
+  title: `Set the drifted configuration of ${component} back`,
+  mode: 'automatic',
+  effect: 'config',
+  owner: 'infrastructure-lead',
+  operation: 'config',
+  component,
+});
+
+const deployStep = (component: string, targets: readonly Target[]): Sketch => ({
+  id: `${component}.deploy`,
+  title: `Put ${component} back to ${targets.find((one) => one.component === component)?.to ?? '?'}`,
+  mode: 'automatic',
+  effect: 'deploy',
+  owner: 'api-lead',
+  operation: 'deploy',
+  component,
+});
+
+function gates(place: IncidentPlace): Sketch[] {
+  const gate = { mode: 'gate', effect: 'read' } as const;
+  const owners: Readonly<Record<GateCover, string>> = { ci: 'incident-commander', smoke: 'api-lead', evidence: 'data-evidence-lead' };
+  return [
+    { id: 'health', title: 'Every component starts and is healthy', ...gate, owner: 'infrastructure-lead', operation: 'health' },
+    { id: 'smoke', title: 'The critical smoke tests pass', ...gate, owner: 'api-lead', operation: 'smoke' },
+    { id: 'served', title: 'Every component serves its target', ...gate, owner: 'api-lead', operation: 'served' },
+    ...(place.parity
+      ? [{ id: 'parity', title: 'The critical endpoints are those of the target', ...gate, owner: 'api-lead', operation: 'parity' } as const]
+      : []),
+    ...place.gates.map(({ name, covers }): Sketch => ({
+      id: `gate.${name}`,
+      title: `${name} passes`,
+      ...gate,
+      owner: owners[covers],
+      operation: 'gate',
+      subject: name,
+    })),
+  ];
+}
+
+/** Within its level a row is done, with its evidence; outside of it its owner may sign that it does not apply, and why. */
+const cleanup = (row: ChecklistRow, level: number): Sketch => ({
+  id: `cleanup.${row.area}`,
+  title: `${row.title}: ${row.actions.join(', ')}`,
+  mode: 'manual',
+  effect: 'record',
+  owner: row.owner,
+  attests: 'done',
+  mandatory: true,
+  demands: {
+    choices: level >= row.level ? ['done'] : [NOT_APPLICABLE, 'done'],
+    items: row.items,
+    note: NOT_APPLICABLE,
+  } satisfies Demands,
+});
+
+const ownership: Sketch = {
+  id: 'ownership',
+  title: 'Ownership for the next cycle is re-established',
+  mode: 'manual',
+  effect: 'record',
+  owner: 'incident-commander',
+  attests: 'done',
+  mandatory: true,
+  demands: { data: ['nextCycleOwner', 'reviewOwner'] },
+};

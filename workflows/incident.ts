@@ -1,0 +1,170 @@
+/** What an incident rollback does beside walking its plan [001]: what its steps are given, and what their outcomes mean. */
+import { failure } from '../model/failure.ts';
+import { newStep, type StepProgress } from './step-progress.ts';
+import type { Change, IncidentWork, StepOutcome } from '../activities/step.ts';
+import { holds } from '../model/roles.ts';
+import type { Failure } from '../model/state.ts';
+import type { Progress } from './progress.ts';
+import { factsNow } from './facts.ts';
+
+const iso = (ms: number): string => new Date(ms).toISOString();
+
+/** The commander's own start is the declaration, where it says all that one has to say; whoever else starts only proposes. */
+export function declareAtOnce(progress: Progress, nowMs: number): void {
+  const { incident, input, settings } = progress;
+  const step = progress.step('declaration');
+  if (!incident || !input || !step || step.state !== 'pending' || settings?.people === null) return;
+  const byCommander = (input.trigger === 'operator' || input.trigger === 'drill') && holds(progress.desk(), input.by, progress.policy.lead);
+  if (!byCommander || (step.planned.demands?.data && !input.declaration)) return;
+  const message = { by: input.by, choice: null, data: input.declaration ?? null };
+  Object.assign(step, { state: 'confirmed', startedAt: iso(nowMs), endedAt: iso(nowMs) });
+  incident.confirmed('declaration', message, iso(nowMs));
+  progress.answered({ name: 'confirm', step: 'declaration', by: input.by, data: message.data, note: 'declared by the start' }, nowMs);
+}
+
+/** What the activity needs beyond a component's step; empty for every other kind, so that what was released is given what it always was. */
+export function incidentWorkOf(progress: Progress, step: StepProgress): { readonly incident?: IncidentWork } {
+  const { incident, input, plan } = progress;
+  if (!incident || !input || !plan) return {};
+  const { operation, subject } = step.planned;
+  const base = { id: input.incident ?? '', by: incident.declared?.by ?? input.by, ...(subject === undefined ? {} : { subject }) };
+  const targets = plan.targets.map(({ component, to }) => ({ component, to }));
+  switch (operation) {
+    case 'communicate':
+      return { incident: { ...base, facts: factsNow(progress, subject ?? '', Date.now()) } };
+    case 'identify':
+      return {
+        incident: {
+          ...base,
+          settled: progress.steps.flatMap((one) =>
+            one.planned.operation === 'deploy' && (one.state === 'done' || one.state === 'already') ? [one.planned.component ?? ''] : [],
+          ),
+          takeover: incident.takeover,
+        },
+      };
+    case 'config': {
+      const target = plan.targets.find((one) => one.component === step.planned.component);
+      return { incident: { ...base, marks: target?.marks ?? [], comparison: (target?.comparison ?? []).filter((one) => one.what.startsWith('config ')) } };
+    }
+    case 'lift':
+      return { incident: { ...base, targets, carriers: carriersOf(progress), ...(incident.lifting === null ? {} : { scopes: incident.lifting }) } };
+    case 'health':
+    case 'smoke':
+    case 'served':
+    case 'parity':
+    case 'gate':
+      return { incident: { ...base, targets } };
+    case 'stability':
+      return { incident: { ...base, targets, carriers: carriersOf(progress) } };
+    default:
+      return { incident: base };
+  }
+}
+
+/** Platforms that hold the freeze; one that was left to people is not among them. */
+const carriersOf = (progress: Progress): string[] =>
+  progress.steps.flatMap(({ planned: { operation, subject }, state }) =>
+    operation === 'freeze' && subject !== undefined && (state === 'done' || state === 'already') ? [subject] : [],
+  );
+
+/** What a step has found that concerns more than itself. */
+export function follow(progress: Progress, step: StepProgress, { change }: Pick<StepOutcome, 'change'>): void {
+  const { incident } = progress;
+  if (!incident || !change) return;
+  if (change.frozen) incident.frozen = change.frozen;
+  if (change.plan) adopt(progress, change.plan);
+  if (change.held) askTakeover(progress, step);
+  if (change.stale !== undefined) voidTarget(progress, step, change.stale);
+  if (change.drifted) reopen(progress, change.drifted);
+  if (change.unfrozen) unfrozen(progress, change.unfrozen);
+  if (step.planned.operation === 'lift' && step.planned.subject === undefined && step.state === 'done') askForTheRest(progress);
+}
+
+/** Another plan than the one that was looked at: what was confirmed of it is void. */
+function adopt(progress: Progress, { targets, hash }: NonNullable<Change['plan']>): void {
+  if (!progress.plan || hash === progress.planHash) return;
+  progress.plan = { ...progress.plan, targets };
+  progress.planHash = hash;
+  const target = progress.step('target');
+  if (target?.state === 'confirmed') {
+    Object.assign(target, { state: 'pending', startedAt: null, endedAt: null });
+    progress.warn('reality has moved since the target was confirmed: the plan is another one, and is asked about again');
+  }
+}
+
+/** Another rollback holds a component: the commander takes it over knowingly, or waits for it. */
+function askTakeover(progress: Progress, identify: StepProgress): void {
+  const because = identify.failure?.message ?? 'another rollback holds a component';
+  Object.assign(identify, { state: 'pending', failure: null, startedAt: null, endedAt: null });
+  if (progress.incident) progress.incident.takeover = null;
+  const asked = progress.step('takeover');
+  if (asked) {
+    Object.assign(asked, { state: 'pending', startedAt: null, endedAt: null });
+    return;
+  }
+  const step = newStep({
+    id: 'takeover',
+    title: `Take over or wait? ${because}`,
+    mode: 'manual',
+    effect: 'record',
+    component: null,
+    owner: progress.policy.lead,
+    operation: null,
+    attests: 'seen',
+    fourEyes: false,
+    mandatory: true,
+    demands: { choices: ['take-over', 'wait'] },
+  });
+  progress.steps.splice(progress.steps.indexOf(identify), 0, step);
+}
+
+/** Reality is not what the plan shows: nothing was changed by this step, and the target is asked about again. */
+function voidTarget(progress: Progress, step: StepProgress, why: string): void {
+  Object.assign(step, { state: 'pending', failure: null, startedAt: null, endedAt: null });
+  for (const id of ['identify', 'target']) {
+    const one = progress.step(id);
+    if (one) Object.assign(one, { state: 'pending', failure: null, startedAt: null, endedAt: null });
+  }
+  progress.warn(`the confirmation of the target is void: ${why}`);
+  progress.note('void', Date.now(), { step: 'target', why });
+}
+
+/** What was put back is not there any more: the change itself is in doubt, and everything that was seen after it. */
+export function reopen(progress: Progress, drifted: readonly { readonly component: string; readonly failure: Failure }[]): void {
+  for (const { component, failure: found } of drifted) {
+    for (const step of progress.steps) {
+      if (step.planned.component !== component) continue;
+      if (step.planned.operation === 'deploy') Object.assign(step, { state: 'failed', failure: found });
+      else Object.assign(step, { state: 'pending', startedAt: null, endedAt: null });
+    }
+    progress.note('drift', Date.now(), { component, failure: found });
+  }
+  const after = progress.steps.filter((step) => step.planned.component === null && looksAgain(step));
+  for (const step of after) Object.assign(step, { state: 'pending', failure: null, startedAt: null, endedAt: null });
+}
+
+/** Steps that attest what was seen after the change; in a deployRevert that is the last one alone. */
+const looksAgain = ({ planned: { id, mode, operation } }: StepProgress): boolean =>
+  mode === 'gate' || operation === 'review' || id === 'availability' || id === 'unfreeze' || id === 'communication.recovery' || operation === 'lift';
+
+/** Somebody has lifted the freeze on a platform by hand. */
+function unfrozen(progress: Progress, carriers: NonNullable<Change['unfrozen']>): void {
+  for (const { carrier, detail } of carriers) {
+    const step = progress.step(`freeze.${carrier}`);
+    if (!step) continue;
+    Object.assign(step, { state: 'failed', failure: failure('FreezeLifted', `${carrier} is not frozen any more: ${detail}`) });
+    progress.note('drift', Date.now(), { carrier, failure: step.failure });
+  }
+  for (const step of progress.steps) if (step.planned.operation === 'stability') Object.assign(step, { state: 'pending', failure: null, startedAt: null, endedAt: null });
+}
+
+/** Unfrozen in scopes: what is still frozen is asked about again, with its own notice. */
+function askForTheRest(progress: Progress): void {
+  if (!progress.incident || progress.incident.frozen.length === 0) return;
+  progress.incident.lifting = null;
+  for (const step of progress.steps) {
+    const { id, operation } = step.planned;
+    if (id !== 'unfreeze' && id !== 'communication.recovery' && operation !== 'lift' && operation !== 'stability') continue;
+    Object.assign(step, { state: 'pending', generation: step.generation + 1, failure: null, startedAt: null, endedAt: null });
+  }
+}
