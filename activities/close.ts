@@ -57,7 +57,12 @@ export async function closeRollback(work: CloseWork, deps: Dependencies, attempt
   // A component counts as restored when Backout moved it and every gate of it passed, however the whole ended; one that was at its target already changes no deployment.
   const restored = work.targets.filter((target) => {
     const own = steps.filter((step) => step.component === target.component);
-    return !declined && work.verified !== false && own.every((step) => PASSED.has(step.state)) && own.some((step) => step.id === `${target.component}.deploy` && step.state === 'done');
+    return (
+      !declined &&
+      work.verified !== false &&
+      own.every((step) => PASSED.has(step.state)) &&
+      own.some((step) => step.id === `${target.component}.deploy` && step.state === 'done')
+    );
   });
   try {
     // Apart from the end itself, which is written once: a later call may only bring what was said meanwhile.

@@ -126,4 +126,3 @@ const lateness = (input: StartInput): string[] => {
     `detected at ${input.detectedAt} and started ${Math.round(lateMs / 60_000)} minutes later without a justification; an answer is owed [002 section 3]`,
   ];
 };
-

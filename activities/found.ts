@@ -38,8 +38,7 @@ export async function fromError(work: StepWork, attempt: Attempt, error: unknown
   if (attempt.signal.aborted) throw again('cancelled', error);
   if (error instanceof StoreUnavailable) return away(work, attempt, error, known);
   if (!(error instanceof AdapterError)) throw error;
-  if (isFinal(error.kind))
-    return { ...failed(FAILURE_OF[error.kind], error.message), receipt: known.receipt, remains: (await known.remains?.()) ?? [] };
+  if (isFinal(error.kind)) return { ...failed(FAILURE_OF[error.kind], error.message), receipt: known.receipt, remains: (await known.remains?.()) ?? [] };
   // A call whose result is not known is never made again by itself: a person looks first.
   if (error.kind !== 'unknown' && Date.now() < patience(work, attempt)) throw again(error.message, error, error.retryAfterMs);
   const unknown = known.acted || error.kind === 'unknown';

@@ -263,15 +263,10 @@ async function verify(deploymentId: string, deps: Dependencies, attempt: Attempt
     results.map(([check, result]) => ({ check, state: result.state, detail: result.failure?.message ?? result.receipt.detail ?? 'passed' })),
   );
   const kept = passed ? await keep(loaded, component, deployment.version, attempt) : null;
-  const stored = await deps.store.verifyDeployment(
-    deploymentId,
-    passed,
-    checks,
-    {
-      ...clean({ version: deployment.version, checks: results.map(([check, result]) => ({ check, receipt: result.receipt })) }),
-      ...(kept && isKept(kept) ? { kept } : {}),
-    },
-  );
+  const stored = await deps.store.verifyDeployment(deploymentId, passed, checks, {
+    ...clean({ version: deployment.version, checks: results.map(([check, result]) => ({ check, receipt: result.receipt })) }),
+    ...(kept && isKept(kept) ? { kept } : {}),
+  });
   const unkept = (kept?.problems ?? []).map((detail) => ({ check: 'kept', state: 'skipped' as const, detail }));
   return { ask: 'verify', passed, deployment: stored, checks: [...checks, ...unkept], refusal: null };
 }

@@ -231,7 +231,10 @@ export function nextCommands(state: RollbackState, by: string | null): NextComma
     const [, verb = ''] = one.answer.split(' ');
     // A row of the checklist is answered, not refused; so are facts and findings.
     const canDecline = verb === 'confirm' && ['availability', 'declaration', 'target', 'unfreeze'].includes(one.step);
-    const said = command({ confirm: canDecline ? 'yes' : one.step === 'investigation' ? 'finding' : one.for, decide: 'again', resume: 'go on' }[verb] ?? verb, one.answer);
+    const said = command(
+      { confirm: canDecline ? 'yes' : one.step === 'investigation' ? 'finding' : one.for, decide: 'again', resume: 'go on' }[verb] ?? verb,
+      one.answer,
+    );
     return canDecline ? [command('no', `backout decline ${id} --step ${one.step} --by YOU --reason WHY`), said] : [said];
   });
   return state.state === 'stopped' ? [command('give up', `backout decide ${id} --action close --by YOU --reason WHY`), ...asked] : asked;

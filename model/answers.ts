@@ -122,7 +122,7 @@ export function judgeDecline(desk: Desk, message: Decline): No {
 }
 
 /** Is it stopped, so that a person has to decide? */
-export const isStopped = (desk: Desk): boolean => desk.stopRequested || desk.steps.some((step) => BLOCKED.has(step.state) || step.held);
+export const isStopped = (desk: Desk): boolean => desk.stopRequested || desk.steps.some((step) => !step.beside && (BLOCKED.has(step.state) || step.held));
 
 export function judgeDecide(desk: Desk, message: Decide): No {
   if (desk.closed) return no('closed', 'the rollback is closed; nothing can be decided any more');
@@ -182,7 +182,10 @@ export function judgeResume(desk: Desk, message: Resume): No {
 
 export function judgeEscalate(desk: Desk, message: Escalate): No {
   if (desk.policy.level === null)
-    return no('level', `${message.to} is a level of an incident rollback; this is not one. ${desk.closed ? 'Start' : 'Stop this and start'} l1Rollback instead`);
+    return no(
+      'level',
+      `${message.to} is a level of an incident rollback; this is not one. ${desk.closed ? 'Start' : 'Stop this and start'} l1Rollback instead`,
+    );
   return no('kind-not-built', `${message.to} is a known level whose plan is not built in this version; nothing was changed, and the freeze stays`);
 }
 

@@ -18,7 +18,9 @@ export function unfreezeConditions(steps: readonly ConditionStep[], answers: rea
   const accepted = checks.filter((step) => step.state === 'skipped' && said('decide', step.id) !== undefined);
   const owner = steps.find((step) => step.id === 'ownership');
   const words = steps.filter((step) => step.operation === 'communicate' && step.subject !== 'recovery');
-  const unsent = words.filter((step) => (step.beside ? step.state === 'waiting' || step.state === 'failed' : step.state !== 'done' && step.state !== 'confirmed'));
+  const unsent = words.filter((step) =>
+    step.beside ? step.state === 'waiting' || step.state === 'failed' : step.state !== 'done' && step.state !== 'confirmed',
+  );
   const names = (list: readonly ConditionStep[]): string => list.map((step) => `${step.id} is ${step.state}`).join(', ');
   return [
     {

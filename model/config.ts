@@ -65,15 +65,13 @@ const gate = z.strictObject({
   command: z.array(z.string()).min(1).describe('Program and arguments; exit 0 passes, 75 is inconclusive'),
   cwd: z.string().optional().describe('Where it runs, from the folder of backout.yaml'),
   timeoutSeconds: seconds.optional(),
+  inconclusiveExitCodes: z.array(z.int().min(1).max(255)).optional().describe('Exit codes that say it cannot tell, beside 75'),
   covers: z.enum(GATE_COVERS).default('ci').describe('Which check of [001 step 4] it is'),
 });
 
 const freeze = z.strictObject({
   also: z.array(name).default([]).describe('Further environments that are frozen with this one'),
-  owners: z
-    .array(z.string())
-    .default(['incident-commander', 'api-lead', 'infrastructure-lead'])
-    .describe('Rollback owners: the roles that may still deploy'),
+  owners: z.array(z.string()).default(['incident-commander', 'api-lead', 'infrastructure-lead']).describe('Rollback owners: the roles that may still deploy'),
   items: z.array(z.string()).default(['rollback', 'incident']).describe('The kinds of work item that may still be claimed'),
   carriers: z
     .record(name, z.strictObject({ carrier: z.string().describe('The platform, e.g. github'), options: z.record(z.string(), z.unknown()).default({}) }))
@@ -112,10 +110,13 @@ export const configSchema = z.strictObject({
   product: z.string().min(1).default('the product').describe('As stakeholders know it'),
   environments: z.record(name, environment),
   people: z
-    .record(z.string(), z.strictObject({
+    .record(
+      z.string(),
+      z.strictObject({
         roles: z.array(z.string()).min(1),
         deputyFor: z.array(z.string()).optional().describe('Roles this person may take over'),
-      }))
+      }),
+    )
     .optional()
     .describe('Without people, anyone is operator, self-declared'),
   channels: z

@@ -23,7 +23,10 @@ const FAILURES = {
   PlanStale: [false, 'look at the plan again and confirm its target'],
   Held: [false, 'confirm the step takeover: take-over, or wait'],
   FreezeLifted: [false, 'find out who lifted it and why; decide retry to freeze it again'],
-  GateFailed: [false, 'read the output; mend the cause and decide retry, or skip: as a known baseline blocker with link and proof, or as an accepted risk with a due date'],
+  GateFailed: [
+    false,
+    'read the output; mend the cause and decide retry, or skip: as a known baseline blocker with link and proof, or as an accepted risk with a due date',
+  ],
   GateInconclusive: [true, 'it could not tell; decide retry, or skip as an accepted risk with a due date'],
   GateError: [false, 'it did not run; mend its command in backout.yaml, then decide retry'],
   ParityDiffers: [false, 'see which operation differs; if the target itself is bad, close and start with an older one'],

@@ -84,7 +84,14 @@ export function incidentSteps(place: IncidentPlace): PlannedStep[] {
     step(declaration(place.cause)),
     ...together([freeze(null), ...place.carriers.map(freeze)]),
     step(communication('declared', 'Stakeholders are told that a rollback is declared')),
-    step({ id: 'identify', title: 'Look again at every component and take it', mode: 'automatic', effect: 'record', owner: 'incident-commander', operation: 'identify' }),
+    step({
+      id: 'identify',
+      title: 'Look again at every component and take it',
+      mode: 'automatic',
+      effect: 'record',
+      owner: 'incident-commander',
+      operation: 'identify',
+    }),
     step({
       id: 'target',
       title: 'The Incident Commander confirms the target of this plan',
@@ -100,7 +107,16 @@ export function incidentSteps(place: IncidentPlace): PlannedStep[] {
     ...together(gates(place)),
     ...together([...CHECKLIST.map((row) => cleanup(row, POLICIES[place.kind].level ?? 1)), ownership]),
     ...(place.review
-      ? [step({ id: 'review', title: 'The results are committed for review', mode: 'automatic', effect: 'record', owner: 'data-evidence-lead', operation: 'review' })]
+      ? [
+          step({
+            id: 'review',
+            title: 'The results are committed for review',
+            mode: 'automatic',
+            effect: 'record',
+            owner: 'data-evidence-lead',
+            operation: 'review',
+          }),
+        ]
       : []),
     step({
       id: 'stability',

@@ -64,7 +64,9 @@ const quiet = new AbortController().signal;
 async function whereIs({ adapters }: Sweep, loaded: LoadedConfig, { environment }: Freeze, name: string, to: string): Promise<string | null> {
   return lookAt(async () => {
     const component = findComponent(loaded, adapters, environment, name);
-    const { current } = await component.adapter.inspect(callOf(component, { to, operationId: 'inspection', attempt: 1, signal: quiet, heartbeat: () => undefined }));
+    const { current } = await component.adapter.inspect(
+      callOf(component, { to, operationId: 'inspection', attempt: 1, signal: quiet, heartbeat: () => undefined }),
+    );
     return current === null || current === to ? null : `${name} was put back to ${to}, and ${component.adapter.name} has ${current} in place`;
   });
 }
@@ -72,7 +74,15 @@ async function whereIs({ adapters }: Sweep, loaded: LoadedConfig, { environment 
 async function whatIsLifted(loaded: LoadedConfig, { environment, incident, inForce }: Freeze, name: string): Promise<string | null> {
   return lookAt(async () => {
     const carrier = carrierOf(loaded, environment, name);
-    const call = callTo(carrier, { environment, incident, folder: loaded.folder, operationId: 'inspection', scopes: inForce, signal: quiet, heartbeat: () => undefined });
+    const call = callTo(carrier, {
+      environment,
+      incident,
+      folder: loaded.folder,
+      operationId: 'inspection',
+      scopes: inForce,
+      signal: quiet,
+      heartbeat: () => undefined,
+    });
     const open = (await carrier.carrier.inspect(call)).filter((part) => !part.frozen);
     return open.length === 0 ? null : `the freeze was lifted by hand on ${name}: ${open.map((part) => `${part.name}: ${part.detail}`).join('; ')}`;
   });

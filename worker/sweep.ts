@@ -135,7 +135,10 @@ async function findStuck(deps: Sweep): Promise<void> {
 }
 
 /** Told once: the record's entry is the memory. */
-export async function notice(deps: Sweep, what: { event: string; rollbackId: string; workflowId: string; kind: Notice; text: string; next: string[] }): Promise<void> {
+export async function notice(
+  deps: Sweep,
+  what: { event: string; rollbackId: string; workflowId: string; kind: Notice; text: string; next: string[] },
+): Promise<void> {
   if (await deps.store.find(what.event)) return;
   const at = new Date().toISOString();
   const undelivered = await tell(await deps.config(), {

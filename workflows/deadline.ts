@@ -36,4 +36,3 @@ function breach(progress: Progress): void {
   progress.note('breach', Date.now(), { targetSeconds: progress.plan?.targetSeconds ?? null, machineMs: progress.machineMs(Date.now()) });
   void tell(progress, 'breach', text);
 }
-

@@ -123,7 +123,9 @@ function commandDetails(progress: Progress): string[] {
   const { declared, frozen } = incident;
   const lines = [
     '',
-    declared ? `**L${incident.level}**, declared by ${verbatim(declared.by)} at ${declared.at}` : `**L${incident.level}**, only proposed: nothing is touched before it is declared`,
+    declared
+      ? `**L${incident.level}**, declared by ${verbatim(declared.by)} at ${declared.at}`
+      : `**L${incident.level}**, only proposed: nothing is touched before it is declared`,
     ...(frozen.length === 0 ? [] : [`· frozen: ${frozen.join(', ')}`]),
   ];
   if (asked('target') && plan)

@@ -108,4 +108,3 @@ function lost(progress: Progress, step: StepProgress, entries: readonly RecordEn
   progress.note('step', Date.now(), { step: step.planned.id, state, generation: step.generation, failure });
   return { state, attempts: 1, receipt: null, failure, remains: [], warnings: [], entry: null, record: progress.record };
 }
-

@@ -23,6 +23,7 @@ export function factsNow(progress: Progress, template: string, nowMs: number): F
   });
   // Only what its text is made of goes into the history.
   if (template === 'update') return facts;
-  if (template === 'declared') return { ...facts, targets: [], done: [], inProgress: [], next: facts.next.slice(0, 2), verification: [], remaining: [], unfreezeScopes: [] };
+  if (template === 'declared')
+    return { ...facts, targets: [], done: [], inProgress: [], next: facts.next.slice(0, 2), verification: [], remaining: [], unfreezeScopes: [] };
   return { ...facts, done: [], inProgress: [], next: [], risks: [], freezeScopes: [] };
 }

@@ -155,7 +155,8 @@ function unfrozen(progress: Progress, carriers: NonNullable<Change['unfrozen']>)
     Object.assign(step, { state: 'failed', failure: failure('FreezeLifted', `${carrier} is not frozen any more: ${detail}`) });
     progress.note('drift', Date.now(), { carrier, failure: step.failure });
   }
-  for (const step of progress.steps) if (step.planned.operation === 'stability') Object.assign(step, { state: 'pending', failure: null, startedAt: null, endedAt: null });
+  for (const step of progress.steps)
+    if (step.planned.operation === 'stability') Object.assign(step, { state: 'pending', failure: null, startedAt: null, endedAt: null });
 }
 
 /** Unfrozen in scopes: what is still frozen is asked about again, with its own notice. */

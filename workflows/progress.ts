@@ -148,7 +148,7 @@ export class Progress {
 
   /** Those that stop the walk until a person decides. */
   blocked(): StepProgress[] {
-    return this.steps.filter((step) => (BLOCKED.has(step.state) || step.held) && !step.planned.beside);
+    return this.steps.filter((step) => (BLOCKED.has(step.state) || (step.held && !PASSED.has(step.state))) && !step.planned.beside);
   }
 
   step(id: string): StepProgress | undefined {

@@ -137,9 +137,7 @@ function outcomeOf(progress: Progress): Outcome {
 /** Is something left undone that the rollback was to do? A platform that could not be frozen is history by now. */
 const left = (progress: Progress): boolean =>
   progress.incident !== null &&
-  progress.steps.some(
-    ({ state, planned: { operation } }) => state === 'skipped' && (operation === 'deploy' || operation === 'config' || operation === 'lift'),
-  );
+  progress.steps.some(({ state, planned: { operation } }) => state === 'skipped' && (operation === 'deploy' || operation === 'config' || operation === 'lift'));
 
 /** A component that is unhealthy by accepted risk is not known healthy; a check that is not configured was said so [ADR 0012]. */
 const isProven = (progress: Progress): boolean =>
@@ -221,7 +219,11 @@ function endOf(progress: Progress): Ended {
   const state = viewOf(progress, Date.now());
   if (progress.incident === null) return state;
   const { steps, targets, answers: _answers, waiting: _waiting, incidentCommand: _command, ...rest } = state;
-  return { ...rest, targets: targets.map(({ component, from, to }) => ({ component, from, to })), steps: steps.map(({ id, state: word }) => ({ id, state: word })) };
+  return {
+    ...rest,
+    targets: targets.map(({ component, from, to }) => ({ component, from, to })),
+    steps: steps.map(({ id, state: word }) => ({ id, state: word })),
+  };
 }
 
 function finish(progress: Progress): Ended {

@@ -82,7 +82,8 @@ function remainsOf(progress: Progress): Remaining[] {
 /** What an incident leaves: whatever changes and was not done, and the freeze. */
 function leftOf(progress: Progress, incident: IncidentProgress): Remaining[] {
   const left = progress.steps.filter(
-    ({ planned, state }) => changes(planned.effect) && planned.operation !== 'lift' && (state === 'skipped' || (!PASSED.has(state) && incident.declared !== null)),
+    ({ planned, state }) =>
+      changes(planned.effect) && planned.operation !== 'lift' && (state === 'skipped' || (!PASSED.has(state) && incident.declared !== null)),
   );
   return [
     ...left.map((step) => ({ artifact: step.planned.id, reason: step.failure?.message ?? 'not attempted', owner: step.planned.owner })),

@@ -172,7 +172,7 @@ function replace(call: Call, path: string, file: File, change: Edit, kept: KeptV
   const prepared = join(folder, `.${basename(lease.prepared(file.target))}`);
   try {
     writeNew(prepared, change.text, file.stats ?? undefined);
-    
+    if (call.options.reload) kept.setReloadDue(true);
     call.heartbeat(`writing ${call.options.path}`);
     call.signal.throwIfAborted();
     lease.hold();

@@ -15,7 +15,17 @@ export async function communicate({ work, incident, loaded, attempt }: Scene): P
   for (const audience of AUDIENCES) {
     const { subject, body } = texts[audience];
     const id = `${operationIdOf(work)}/${audience}`;
-    const message = { id, notice: 'communication', at: incident.facts.at, template, audience, subject, body, rollbackId: work.rollbackId, workflowId: attempt.workflowId };
+    const message = {
+      id,
+      notice: 'communication',
+      at: incident.facts.at,
+      template,
+      audience,
+      subject,
+      body,
+      rollbackId: work.rollbackId,
+      workflowId: attempt.workflowId,
+    };
     const results = await Promise.all(
       loaded.config.channels[audience].map((channel) =>
         post(loaded.folder, channel, message, attempt.signal).then(

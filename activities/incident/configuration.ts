@@ -21,11 +21,31 @@ export function sourcesOf(loaded: LoadedConfig, component: Component, attempt: P
     if (!source)
       throw new NotPossible(
         'unknown-platform',
-        `${component.name} keeps its configuration in ${JSON.stringify(config.source)}, which Backout does not know; it knows ${Object.values<ConfigSource>(sources as unknown as Record<string, ConfigSource>).map((one) => one.name).join(', ')}`,
+        `${component.name} keeps its configuration in ${JSON.stringify(config.source)}, which Backout does not know; it knows ${Object.values<ConfigSource>(
+          sources as unknown as Record<string, ConfigSource>,
+        )
+          .map((one) => one.name)
+          .join(', ')}`,
       );
     try {
-      const options = loaded.check(source.options, config.options, ['environments', component.environment, 'components', component.name, 'config', index, 'options']);
-      const call = { environment: component.environment, component: component.name, options, folder: component.folder, operationId, secret: secretOf(component.folder), ...attempt };
+      const options = loaded.check(source.options, config.options, [
+        'environments',
+        component.environment,
+        'components',
+        component.name,
+        'config',
+        index,
+        'options',
+      ]);
+      const call = {
+        environment: component.environment,
+        component: component.name,
+        options,
+        folder: component.folder,
+        operationId,
+        secret: secretOf(component.folder),
+        ...attempt,
+      };
       return { source, call: { ...call, signal: attempt.signal, heartbeat: attempt.heartbeat } };
     } catch (error) {
       if (error instanceof ConfigError) throw new NotPossible('configuration', error.message);
@@ -39,7 +59,9 @@ const markOf = (id: string): ConfigMark => ({ id, keys: {} });
 
 /** The drifted keys of a component, as lines of the comparison. */
 export async function drifted(list: readonly Source[], marks: readonly string[]): Promise<Compared[]> {
-  const keys = await Promise.all(list.map(({ source, call }, index) => (marks[index] ? source.compare(call, markOf(marks[index])) : Promise.resolve<readonly ConfigKey[]>([]))));
+  const keys = await Promise.all(
+    list.map(({ source, call }, index) => (marks[index] ? source.compare(call, markOf(marks[index])) : Promise.resolve<readonly ConfigKey[]>([]))),
+  );
   return keys.flat().flatMap(({ key, now, then }) => (now === then ? [] : [{ what: `config ${key}`, now, then }]));
 }
 
@@ -62,20 +84,29 @@ export async function setBack(scene: Scene): Promise<Found> {
   try {
     const before = await drifted(list, marks);
     receipt = { before };
-    if (before.length === 0) return { state: mayHaveActed(work, attempt) ? 'done' : 'already', receipt: { after: 'as it was recorded' }, failure: null, remains: [] };
-    const unlike = before.filter((one) => !(incident.comparison ?? []).some((known) => known.what === one.what && known.now === one.now && known.then === one.then));
-    if (unlike.length > 0 && work.generation === 0 && !mayHaveActed(work, attempt)) {
+    const again = mayHaveActed(work, attempt) || work.generation > 0;
+    if (before.length === 0 && !again) return { state: 'already', receipt: { after: 'as it was recorded' }, failure: null, remains: [] };
+    const unlike = before.filter(
+      (one) => !(incident.comparison ?? []).some((known) => known.what === one.what && known.now === one.now && known.then === one.then),
+    );
+    if (unlike.length > 0 && !again) {
       const stale = `${unlike.map((one) => one.what).join(', ')} of ${component.name} is not what the plan shows`;
       return { ...failed('PlanStale', stale), receipt, change: { stale } };
     }
-    if (work.mode === 'inspect') return { ...failed('NotAtTarget', `${before.map((one) => one.what).join(', ')} of ${component.name} is not as it was recorded`), receipt };
+    if (work.mode === 'inspect' && before.length === 0) return { state: 'done', receipt: { after: 'as it was recorded' }, failure: null, remains: [] };
+    if (work.mode === 'inspect')
+      return { ...failed('NotAtTarget', `${before.map((one) => one.what).join(', ')} of ${component.name} is not as it was recorded`), receipt };
     if (work.deadlineAt !== null && Date.now() >= Date.parse(work.deadlineAt))
       return { ...failed('DeadlinePassed', `the time target was over before the configuration of ${component.name} could be set back`), receipt };
+    // Also where nothing has drifted any more: an attempt that died may have left its reload undone.
     for (const [index, { source, call }] of list.entries()) if (marks[index]) await source.apply(call, markOf(marks[index]));
     const after = await drifted(list, marks);
     return after.length === 0
       ? { state: 'done', receipt: { before, after: 'as it was recorded' }, failure: null, remains: [] }
-      : { ...failed('NotAtTarget', `${after.map((one) => one.what).join(', ')} of ${component.name} is still not as it was recorded`), receipt: { before, after } };
+      : {
+          ...failed('NotAtTarget', `${after.map((one) => one.what).join(', ')} of ${component.name} is still not as it was recorded`),
+          receipt: { before, after },
+        };
   } catch (error) {
     return fromError(work, attempt, error, { receipt, acted: receipt !== null });
   }

@@ -88,7 +88,13 @@ async function unregister(scene: Scene): Promise<Found> {
       await deps.checkpoint(lifted.position);
     }
     const frozen = await inForce(scene);
-    return { state: 'done', receipt: { after: { environments: environmentsOf(scene), lifted: chosen(scene), frozen } }, failure: null, remains: [], change: { frozen } };
+    return {
+      state: 'done',
+      receipt: { after: { environments: environmentsOf(scene), lifted: chosen(scene), frozen } },
+      failure: null,
+      remains: [],
+      change: { frozen },
+    };
   } catch (error) {
     return fromError(work, attempt, error, { receipt: null, acted: false });
   }
@@ -118,7 +124,10 @@ export function carrierOf(loaded: LoadedConfig, environment: string, name: strin
   if (!config) throw new NotPossible('configuration', `the freeze carrier ${name} is not in backout.yaml any more`);
   const carrier = Object.values<FreezeCarrier>(carriers as unknown as Record<string, FreezeCarrier>).find((one) => one.name === config.carrier);
   if (!carrier)
-    throw new NotPossible('unknown-platform', `${name} names the carrier ${JSON.stringify(config.carrier)}, which Backout does not know; it knows ${Object.keys(carriers).join(', ')}`);
+    throw new NotPossible(
+      'unknown-platform',
+      `${name} names the carrier ${JSON.stringify(config.carrier)}, which Backout does not know; it knows ${Object.keys(carriers).join(', ')}`,
+    );
   try {
     const options = loaded.check(carrier.options, config.options, ['environments', environment, 'freeze', 'carriers', name, 'options']);
     return { name, carrier, options, key: canonical({ carrier: carrier.name, options: config.options }) };
@@ -179,7 +188,8 @@ async function carry(scene: Scene, name: string): Promise<Found> {
 
 async function release(scene: Scene, name: string): Promise<Found> {
   const { work, attempt, incident } = scene;
-  if (!incident.carriers?.includes(name)) return { state: 'already', receipt: { detail: `${name} was never frozen by this rollback` }, failure: null, remains: [] };
+  if (!incident.carriers?.includes(name))
+    return { state: 'already', receipt: { detail: `${name} was never frozen by this rollback` }, failure: null, remains: [] };
   const found = carrierOf(scene.loaded, work.environment, name);
   const call = callIn(scene, found, chosen(scene));
   try {
@@ -207,7 +217,8 @@ async function setBefore({ work, deps }: Scene, name: string): Promise<unknown> 
   return (set?.['receipt'] as Receipt | null | undefined)?.before ?? null;
 }
 
-const stillFrozen = async (found: Carrier, call: FreezeCall<unknown>): Promise<FreezePart[]> => (await found.carrier.inspect(call)).filter((part) => part.frozen);
+const stillFrozen = async (found: Carrier, call: FreezeCall<unknown>): Promise<FreezePart[]> =>
+  (await found.carrier.inspect(call)).filter((part) => part.frozen);
 
 /** One platform may hold the freeze of two incidents, or of two environments: the last one lifts it. */
 async function anotherHolds({ loaded, incident, deps }: Pick<Scene, 'loaded' | 'incident' | 'deps'>, { key }: Carrier): Promise<string | null> {

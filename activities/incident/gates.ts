@@ -24,8 +24,14 @@ export async function parity(scene: Scene): Promise<Found> {
   return merged(scene, async (component, to) => {
     const { openapi, settleSeconds } = component.config;
     if (!openapi) return null;
-    const recorded = openapi.document === undefined ? await documentOf(scene.deps, scene.work.environment, component.name, to) : null;
-    return checkParity(openapi, { folder: component.folder, version: to, recorded, settleSeconds: settleSeconds ?? SETTLE_SECONDS, signal: scene.attempt.signal });
+    const recorded = await documentOf(scene.deps, scene.work.environment, component.name, to);
+    return checkParity(openapi, {
+      folder: component.folder,
+      version: to,
+      recorded,
+      settleSeconds: settleSeconds ?? SETTLE_SECONDS,
+      signal: scene.attempt.signal,
+    });
   });
 }
 
@@ -43,11 +49,18 @@ async function merged({ work, incident, loaded, deps }: Scene, check: (component
   const after = Object.fromEntries(made.map(({ component, checked }) => [component, checked.state === 'done' ? 'passed' : checked.state]));
   const warnings = made.flatMap(({ component, checked }) => (checked.warning === undefined ? [] : [`${component}: ${checked.warning}`]));
   const [first] = bad;
-  const receipt: Receipt = { after };
+  const details = Object.fromEntries(made.flatMap(({ component, checked }) => (work.step.operation === 'parity' ? [[component, checked.receipt.after]] : [])));
+  const receipt: Receipt = { after: work.step.operation === 'parity' ? details : after };
   if (first?.checked.failure) {
     const { type, message } = first.checked.failure;
     const all = bad.map(({ component, checked }) => `${component}: ${checked.failure?.message ?? ''}`).join('; ');
-    return { state: 'failed', receipt, failure: { ...first.checked.failure, type, message: bad.length > 1 ? all : `${first.component}: ${message}` }, remains: [], warnings };
+    return {
+      state: 'failed',
+      receipt,
+      failure: { ...first.checked.failure, type, message: bad.length > 1 ? all : `${first.component}: ${message}` },
+      remains: [],
+      warnings,
+    };
   }
   const state: StepState = made.some(({ checked }) => checked.state === 'done') ? 'done' : 'skipped';
   return { state, receipt, failure: null, remains: [], warnings };

@@ -61,15 +61,19 @@ async function looked(scene: Scene, before: Plan, hashBefore: string): Promise<F
   const found: Found = { state: 'done', receipt, failure: null, remains: [], warnings: made.flatMap((one) => one.warnings) };
   if (hash === hashBefore) return found;
   const deploymentIds = Object.fromEntries(made.flatMap((one) => (one.deployment ? [[one.target.component, one.deployment.deploymentId]] : [])));
-  const { position } = await deps.store.replan(work.rollbackId, { plan, planHash: hash, deploymentIds }, {
-    event: `${attempt.runId}/step/${work.step.id}/${work.generation}/${work.ordinal}/plan`,
-    rollbackId: work.rollbackId,
-    at: new Date().toISOString(),
-    type: 'replanned',
-    plan,
-    planHash: hash,
-    planHashBefore: hashBefore,
-  });
+  const { position } = await deps.store.replan(
+    work.rollbackId,
+    { plan, planHash: hash, deploymentIds },
+    {
+      event: `${attempt.runId}/step/${work.step.id}/${work.generation}/${work.ordinal}/plan`,
+      rollbackId: work.rollbackId,
+      at: new Date().toISOString(),
+      type: 'replanned',
+      plan,
+      planHash: hash,
+      planHashBefore: hashBefore,
+    },
+  );
   await deps.checkpoint(position);
   return { ...found, change: { plan: { targets, hash } } };
 }

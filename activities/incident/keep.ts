@@ -2,7 +2,7 @@
 import { Writable } from 'node:stream';
 import type { LoadedConfig } from '../../model/config-file.ts';
 import type { Fact } from '../../model/config.ts';
-import type { Deployment } from '../../store/store.ts';
+import { StoreUnavailable, type Deployment } from '../../store/store.ts';
 import { AdapterError } from '../adapters/adapter.ts';
 import { readServed } from '../checks.ts';
 import { lastBytes, runCommand, textOf } from '../command.ts';
@@ -96,13 +96,21 @@ export async function keptOf(
   version: string,
 ): Promise<{ readonly deployment: Deployment; readonly kept: Kept | null } | null> {
   const rows = await store.deployments({ environment, component, version, limit: 50 });
-  const deployment = rows.find((row) => row.status === 'success' && row.healthCheckPassed && row.rollbackFrom === null) ?? rows.find((row) => row.status === 'success');
+  const deployment =
+    rows.find((row) => row.status === 'success' && row.healthCheckPassed && row.rollbackFrom === null) ?? rows.find((row) => row.status === 'success');
   if (!deployment) return null;
   const snapshot = await store.snapshot(deployment.deploymentId);
-  const kept: unknown = typeof snapshot?.config === 'object' && snapshot.config !== null ? Object.getOwnPropertyDescriptor(snapshot.config, 'kept')?.value : undefined;
+  const kept: unknown =
+    typeof snapshot?.config === 'object' && snapshot.config !== null ? Object.getOwnPropertyDescriptor(snapshot.config, 'kept')?.value : undefined;
   return { deployment, kept: (kept as Kept | undefined) ?? null }; // Written by `deployment verify`, as keep() made it.
 }
 
 /** The OpenAPI document that was kept of a version; null where none was. */
 export const documentOf = async (deps: Pick<Dependencies, 'store'>, environment: string, component: string, version: string): Promise<unknown> =>
-  (await keptOf(deps, environment, component, version))?.kept?.openapi ?? null;
+  (
+    await keptOf(deps, environment, component, version).catch((error: unknown) => {
+      // The gate goes on without the record; the target's own document may be in its release.
+      if (error instanceof StoreUnavailable) return null;
+      throw error;
+    })
+  )?.kept?.openapi ?? null;

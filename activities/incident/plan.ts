@@ -51,7 +51,12 @@ export async function incidentPlan(of: PlanOf): Promise<{ targets: Target[]; ste
     review: environment.review !== undefined,
     fourEyes: (step) => fourEyesOn(loaded.config, step),
   });
-  return { targets, steps, targetSeconds: POLICIES[kind].targetSeconds, warnings: [...compared.flatMap((one) => one.warnings), ...missing(loaded, input, gates)] };
+  return {
+    targets,
+    steps,
+    targetSeconds: POLICIES[kind].targetSeconds,
+    warnings: [...compared.flatMap((one) => one.warnings), ...missing(loaded, input, gates)],
+  };
 }
 
 /** What [001 step 4] and [001 Ownership] ask for and the configuration does not have. */
@@ -117,7 +122,8 @@ function wavesOf(components: readonly Component[]): string[][] {
   const waves: string[][] = [];
   while (left.size > 0) {
     const wave = [...left].flatMap(([name, after]) => (after.some((one) => left.has(one)) ? [] : [name]));
-    if (wave.length === 0) throw new NotPossible('configuration', `the components ${[...left.keys()].join(', ')} wait for each other: mend "after" in backout.yaml`);
+    if (wave.length === 0)
+      throw new NotPossible('configuration', `the components ${[...left.keys()].join(', ')} wait for each other: mend "after" in backout.yaml`);
     for (const name of wave) left.delete(name);
     waves.push(wave);
   }

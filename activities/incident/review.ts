@@ -59,7 +59,11 @@ interface Wanted {
 const execute = promisify(execFile);
 
 /** Its output, trimmed. Addresses may hold a password, so none is repeated. */
-async function git({ folder, signal }: Repository, args: readonly string[], { env = {}, input }: { env?: NodeJS.ProcessEnv; input?: string } = {}): Promise<string> {
+async function git(
+  { folder, signal }: Repository,
+  args: readonly string[],
+  { env = {}, input }: { env?: NodeJS.ProcessEnv; input?: string } = {},
+): Promise<string> {
   const { PATH, HOME, LANG, SSH_AUTH_SOCK } = process.env;
   try {
     const running = execute('git', ['-C', folder, ...args], {
@@ -72,8 +76,16 @@ async function git({ folder, signal }: Repository, args: readonly string[], { en
     return (await running).stdout.trim();
   } catch (error) {
     if (signal.aborted) throw error;
-    const said = error instanceof Error && 'stderr' in error && typeof error.stderr === 'string' && error.stderr.trim() !== '' ? error.stderr : String(error instanceof Error ? error.message : error);
-    throw new GitFailed(`git ${args[0] ?? ''} in ${folder}: ${said.trim().replaceAll(/\/\/[^/@\s]+@/g, '//').slice(-500)}`);
+    const said =
+      error instanceof Error && 'stderr' in error && typeof error.stderr === 'string' && error.stderr.trim() !== ''
+        ? error.stderr
+        : String(error instanceof Error ? error.message : error);
+    throw new GitFailed(
+      `git ${args[0] ?? ''} in ${folder}: ${said
+        .trim()
+        .replaceAll(/\/\/[^/@\s]+@/g, '//')
+        .slice(-500)}`,
+    );
   }
 }
 
@@ -91,14 +103,18 @@ async function commitOnce(repository: Repository, wanted: Wanted): Promise<{ sha
   const ref = `refs/heads/${wanted.branch}`;
   await git(repository, ['check-ref-format', ref]);
   const head = await git(repository, ['rev-parse', '--verify', 'HEAD']);
-  if ((await orNull(git(repository, ['symbolic-ref', '--quiet', 'HEAD']))) === ref && (await git(repository, ['rev-parse', '--is-bare-repository'])) === 'false')
+  if (
+    (await orNull(git(repository, ['symbolic-ref', '--quiet', 'HEAD']))) === ref &&
+    (await git(repository, ['rev-parse', '--is-bare-repository'])) === 'false'
+  )
     throw new GitFailed(`the branch ${wanted.branch} is checked out in ${repository.folder}; check out another one, or configure another branch`);
   const local = await orNull(git(repository, ['rev-parse', '--verify', '--quiet', ref]));
   const there = wanted.remote === null ? null : await remoteTip(repository, wanted.remote, ref);
   const base = there ?? local ?? head;
   const trailer = `Backout-Operation: ${wanted.operationId}`;
   const made = await orNull(git(repository, ['log', '--format=%H', '--fixed-strings', `--grep=${trailer}`, '-n', '1', base]));
-  const known = made ?? (local === null ? null : await orNull(git(repository, ['log', '--format=%H', '--fixed-strings', `--grep=${trailer}`, '-n', '1', local])));
+  const known =
+    made ?? (local === null ? null : await orNull(git(repository, ['log', '--format=%H', '--fixed-strings', `--grep=${trailer}`, '-n', '1', local])));
   const sha = known ?? (await commitOn(repository, base, wanted, trailer));
   // Only from where it was seen: somebody else's commit is never lost.
   if (known === null) await git(repository, ['update-ref', ref, sha, local ?? NOBODY]);

@@ -23,11 +23,18 @@ export async function stability(scene: Scene): Promise<Found> {
       if (found) return found;
       if (Date.now() >= until) break;
       attempt.heartbeat('watching the target');
-      await delay(Math.min(EVERY_MS, Math.max(1, until - Date.now())), undefined, { signal: AbortSignal.any([attempt.signal, deps.stopping]) }).catch((error: unknown) => {
-        throw again('the worker is stopping', error);
-      });
+      await delay(Math.min(EVERY_MS, Math.max(1, until - Date.now())), undefined, { signal: AbortSignal.any([attempt.signal, deps.stopping]) }).catch(
+        (error: unknown) => {
+          throw again('the worker is stopping', error);
+        },
+      );
     }
-    return { state: 'done', receipt: { after: { stableForSeconds: forMs / 1000, components: (scene.incident.targets ?? []).map((one) => one.component) } }, failure: null, remains: [] };
+    return {
+      state: 'done',
+      receipt: { after: { stableForSeconds: forMs / 1000, components: (scene.incident.targets ?? []).map((one) => one.component) } },
+      failure: null,
+      remains: [],
+    };
   } catch (error) {
     return fromError(work, attempt, error, { receipt: null, acted: false });
   }
@@ -42,9 +49,15 @@ export async function driftOf(scene: Scene): Promise<Found | null> {
   return { ...failed('Drifted', drifted.map((one) => one.failure.message).join('; ')), change: { drifted } };
 }
 
-async function driftOfComponent({ work, loaded, deps, attempt }: Scene, { component: name, to }: { component: string; to: string }): Promise<{ component: string; failure: Failure } | null> {
+async function driftOfComponent(
+  { work, loaded, deps, attempt }: Scene,
+  { component: name, to }: { component: string; to: string },
+): Promise<{ component: string; failure: Failure } | null> {
   const component = findComponent(loaded, deps.adapters, work.environment, name);
-  const drifted = (what: string): { component: string; failure: Failure } => ({ component: name, failure: failure('Drifted', `${name} was put back to ${to}, and now ${what}`) });
+  const drifted = (what: string): { component: string; failure: Failure } => ({
+    component: name,
+    failure: failure('Drifted', `${name} was put back to ${to}, and now ${what}`),
+  });
   const call = callOf(component, { to, operationId: 'inspection', attempt: 1, signal: attempt.signal, heartbeat: attempt.heartbeat });
   const { current } = await component.adapter.inspect(call);
   if (current !== null && current !== to) return drifted(`${component.adapter.name} has ${current} in place`);

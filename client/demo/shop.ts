@@ -12,11 +12,21 @@ const answer = (response, status, body) => {
   response.writeHead(status, { 'content-type': 'application/json' });
   response.end(JSON.stringify(body) + '\\n');
 };
+const sold = { type: 'object', required: ['sold'], properties: { sold: { type: 'string' } } };
+const document = {
+  openapi: '3.1.0',
+  info: { title: 'shop', version: release.version },
+  paths: {
+    '/checkout': { get: { responses: { 200: { description: 'sold', content: { 'application/json': { schema: release.broken ? {} : sold } } } } } },
+    '/version': { get: { responses: { 200: { description: 'the version', content: { 'application/json': { schema: { type: 'object' } } } } } } },
+  },
+};
 if (release.crashes) { console.error('cannot read the price list'); process.exit(1); }
 const server = createServer((request, response) => {
   if (request.url === '/version') return answer(response, 200, { version: release.says ?? release.version });
   if (request.url === '/healthz') return release.unhealthy ? answer(response, 503, { ok: false }) : answer(response, 200, { ok: true });
   if (request.url === '/checkout') return release.broken ? answer(response, 500, { error: 'the price list is empty' }) : answer(response, 200, { sold: 'one pair of boots' });
+  if (request.url === '/openapi.json') return answer(response, 200, document);
   return answer(response, 404, { error: 'not found' });
 });
 setTimeout(() => server.listen(Number(process.env.PORT), '127.0.0.1'), release.startMs ?? 0);

@@ -72,7 +72,16 @@ export interface CleanupRow {
 }
 
 /** Failures of a check that has looked; every other one could not tell. */
-const BAD: ReadonlySet<string> = new Set(['SmokeFailed', 'Unhealthy', 'ServedVersionDiffers', 'ParityDiffers', 'GateFailed', 'Drifted', 'FreezeLifted', 'NotAtTarget']);
+const BAD: ReadonlySet<string> = new Set([
+  'SmokeFailed',
+  'Unhealthy',
+  'ServedVersionDiffers',
+  'ParityDiffers',
+  'GateFailed',
+  'Drifted',
+  'FreezeLifted',
+  'NotAtTarget',
+]);
 
 function verdictOf({ state, failure }: Run): Verdict {
   if (state === 'skipped') return 'unchecked';
@@ -171,7 +180,7 @@ export function cleanupOf(reading: Reading): CleanupRow[] {
     const answer = lastSaid(reading, 'confirm', step);
     const given = textsIn(answer, 'evidence');
     const items = itemsOf(given);
-    const more = given.filter((one) => !row.items.some((item) => one.startsWith(`${item}=`)));
+    const more = given.filter((one) => !row.items.includes(one.slice(0, Math.max(0, one.indexOf('='))).trim()));
     return {
       step,
       title: row.title,

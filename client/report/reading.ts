@@ -1,4 +1,5 @@
 /** What a report is made of, and the ways to look into it. The record's entries are typed as their writers made them; what people sent is looked into by hand. */
+import type { Freeze } from '../../model/freeze.ts';
 import { CHECKLIST } from '../../model/incident.ts';
 import type { RecordEntry } from '../../model/record.ts';
 import { POLICIES, type Policy } from '../../model/policy.ts';
@@ -9,6 +10,8 @@ export interface Material {
   readonly state: RollbackState;
   /** Empty: the record could not be read, or has nothing of it. */
   readonly recorded: readonly Recorded[];
+  /** The register's freezes of the incident, whichever of its rollbacks set or lifted them; absent where it could not be read. */
+  readonly freezes?: readonly Freeze[];
   readonly sources: readonly string[];
   readonly madeAt: string;
 }
@@ -28,6 +31,8 @@ export interface Reading {
   /** Is an incident rolled back? */
   readonly isIncident: boolean;
   readonly entries: readonly RecordEntry[];
+  /** Null: not known. */
+  readonly freezes: readonly Freeze[] | null;
   /** What the start said; empty where nobody knows. */
   readonly input: Readonly<Record<string, unknown>>;
   readonly steps: readonly StepView[];
@@ -37,7 +42,7 @@ export interface Reading {
   readonly madeAt: string;
 }
 
-export function readingOf({ state, recorded, madeAt }: Material, endedAt: string | null): Reading {
+export function readingOf({ state, recorded, freezes, madeAt }: Material, endedAt: string | null): Reading {
   const policy = POLICIES[state.kind];
   const entries = recorded.map((one) => one.entry);
   const { answers } = state;
@@ -46,6 +51,7 @@ export function readingOf({ state, recorded, madeAt }: Material, endedAt: string
     policy,
     isIncident: policy.level !== null,
     entries,
+    freezes: freezes ?? null,
     input: startInput(entries),
     steps: state.steps.map((step) => asDecided(step, answers)),
     answers,

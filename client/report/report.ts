@@ -1,7 +1,15 @@
 /** An incident report: everything the state and the record can say, and the questions that only a person can answer. */
 import type { Answer, Receipt, RollbackState } from '../../model/state.ts';
 import { duration } from '../words.ts';
-import { timelineOf, type Moment, type Recorded } from './timeline.ts';
+import { incidentReportOf, type IncidentReport } from './command.ts';
+import { decisionsOf, waitingTimesOf, type Decision, type WaitingTimes } from './decisions.ts';
+import { followUpsOf, type FollowUp } from './follow-ups.ts';
+import { driftOf, type Drift } from './freeze.ts';
+import { inShortOf, type InShort } from './in-short.ts';
+import { gatesOf, signOffsOf, type GateReport } from './proof.ts';
+import { incidentOf, readingOf, textIn, type Material, type Reading } from './reading.ts';
+import { safeguardsOf, type Safeguard } from './safeguards.ts';
+import { timelineOf, type Moment } from './timeline.ts';
 
 export interface Question {
   readonly question: string;
@@ -44,26 +52,28 @@ export interface Report {
   readonly planHash: string | null;
   readonly verify: readonly string[];
   readonly open: readonly Question[];
+  /** For somebody who was not there. */
+  readonly inShort: InShort;
+  readonly gates: readonly GateReport[];
+  readonly decisions: readonly Decision[];
+  readonly waitingTimes: WaitingTimes;
+  readonly drift: readonly Drift[];
+  readonly followUps: readonly FollowUp[];
+  readonly safeguards: readonly Safeguard[];
+  /** Null where no incident is rolled back. */
+  readonly incidentCommand: IncidentReport | null;
   /** Where the report comes from, and what it could not read. */
   readonly sources: readonly string[];
   readonly madeAt: string;
 }
 
-export interface Material {
-  readonly state: RollbackState;
-  /** Empty: the record could not be read, or has nothing of it. */
-  readonly recorded: readonly Recorded[];
-  readonly sources: readonly string[];
-  readonly madeAt: string;
-}
-
-export function reportOf({ state, recorded, sources, madeAt }: Material): Report {
+export function reportOf(material: Material): Report {
+  const { state, recorded, sources, madeAt } = material;
   const { clock, trigger } = state;
-  const input = startInput(recorded);
-  const said = (name: string): string | null => (typeof input[name] === 'string' ? input[name] : null);
   const timeline = timelineOf(state, recorded);
   const closed = recorded.find(({ entry }) => entry.type === 'closed' || entry.type === 'refused')?.entry.at;
   const endedAt = state.state === 'closed' ? (closed ?? timeline.at(-1)?.at ?? null) : null;
+  const reading = readingOf(material, endedAt);
   return {
     id: state.id,
     rollbackId: state.rollbackId,
@@ -72,7 +82,12 @@ export function reportOf({ state, recorded, sources, madeAt }: Material): Report
     components: state.components,
     targets: state.targets,
     trigger,
-    incident: { number: state.incident, severity: said('severity'), detectedAt: said('detectedAt'), contact: said('contact') },
+    incident: {
+      number: incidentOf(reading),
+      severity: textIn(reading.input, 'severity'),
+      detectedAt: textIn(reading.input, 'detectedAt'),
+      contact: textIn(reading.input, 'contact'),
+    },
     state: state.state,
     outcome: state.outcome,
     startedAt: trigger.at,
@@ -97,16 +112,31 @@ export function reportOf({ state, recorded, sources, madeAt }: Material): Report
     record: { entries: state.record.entries, head: state.record.head },
     planHash: state.planHash,
     verify: [`backout audit ${state.id}`],
-    open: questions(said('impact')),
+    open: questions(textIn(reading.input, 'impact')),
+    ...findingsOf(reading),
     sources,
     madeAt,
   };
 }
 
-/** What the start said, as the record has it. */
-function startInput(recorded: readonly Recorded[]): Readonly<Record<string, unknown>> {
-  const input = recorded.find(({ entry }) => entry.type === 'opened' || entry.type === 'refused')?.entry['input'];
-  return typeof input === 'object' && input !== null ? (input as Record<string, unknown>) : {}; // JSON of our own writer.
+/** What is read out of it all. */
+function findingsOf(
+  reading: Reading,
+): Pick<Report, 'inShort' | 'gates' | 'decisions' | 'waitingTimes' | 'drift' | 'followUps' | 'safeguards' | 'incidentCommand'> {
+  const [gates, decisions, drift] = [gatesOf(reading), decisionsOf(reading), driftOf(reading)];
+  const incident = incidentReportOf(reading, incidentOf(reading));
+  const findings = { reading, incident, gates, drift, signOffs: signOffsOf(reading) };
+  const followUps = followUpsOf(findings);
+  return {
+    inShort: inShortOf({ reading, summary: summaryOf(reading.state), incident, gates, decisions, drift, followUps }),
+    gates,
+    decisions,
+    waitingTimes: waitingTimesOf(reading),
+    drift,
+    followUps,
+    safeguards: safeguardsOf(findings),
+    incidentCommand: incident,
+  };
 }
 
 function summaryOf(state: RollbackState): string {

@@ -10,6 +10,8 @@ const COMMANDS = [
   'init',
   'doctor',
   'deployment',
+  'freeze',
+  'communicate',
   'now',
   'plan',
   'start',
@@ -28,7 +30,7 @@ const COMMANDS = [
   'report',
   'audit',
 ];
-const SUB = ['deployment record', 'deployment verify', 'deployment list'];
+const SUB = ['deployment record', 'deployment verify', 'deployment list', 'freeze check', 'freeze list'];
 const START = ['start', 'deployRevert', '--environment', 'production', '--component', 'web', '--to', 'v1', '--cause', 'smoke-failed', '--reason', 'r'];
 const RECORD = [
   'deployment',

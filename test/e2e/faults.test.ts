@@ -116,7 +116,7 @@ const REFUSED: readonly (readonly [string, () => Promise<WorkflowHandle>, Rule, 
     ...(['another Workflow Id', () => lying.raw(json(request()), 'deployRevert', 'mine'), 'workflow-id'] as const),
     'the Workflow Id of this request is deployRevert/production/web, not mine; start it under that Id',
   ],
-  ...(['l1Rollback', 'l2Rollback', 'l3Rollback'] as const).map(
+  ...(['l2Rollback', 'l3Rollback'] as const).map(
     (name) =>
       [
         ...([`${name}, which is not built`, kind(name, 'INC-1', { cause: 'reliability-regression', incident: 'INC-1' }), 'kind-not-built'] as const),

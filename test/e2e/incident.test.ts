@@ -30,10 +30,25 @@ describe('an L1 rollback', () => {
     expect(stepOf(end, 'communication.declared').state).toBe('done');
     const audited = await world.cli(['audit', ID]);
     expect(audited, audited.stdout).toMatchObject({ code: 0 });
-    const { history } = await world.client.workflow.getHandle(ID).fetchHistory().then((one) => ({ history: one }));
+    const { history } = await world.client.workflow
+      .getHandle(ID)
+      .fetchHistory()
+      .then((one) => ({ history: one }));
     const bytes = Number((await world.client.workflow.getHandle(ID).describe()).raw.workflowExecutionInfo?.historySizeBytes ?? 0);
     const { temporal } = await import('@temporalio/proto');
-    (await import('node:fs')).writeFileSync('/tmp/l1/sizes.json', JSON.stringify(history.events?.map((e) => [Number(e.eventId), e.eventType, e.activityTaskScheduledEventAttributes?.activityType?.name ?? '', temporal.api.history.v1.HistoryEvent.encode(e).finish().length, (e.activityTaskScheduledEventAttributes?.input?.payloads?.[0]?.data ?? e.activityTaskCompletedEventAttributes?.result?.payloads?.[0]?.data ?? []).length])));
+    (await import('node:fs')).writeFileSync(
+      '/tmp/l1/sizes.json',
+      JSON.stringify(
+        history.events?.map((e) => [
+          Number(e.eventId),
+          e.eventType,
+          e.activityTaskScheduledEventAttributes?.activityType?.name ?? '',
+          temporal.api.history.v1.HistoryEvent.encode(e).finish().length,
+          (e.activityTaskScheduledEventAttributes?.input?.payloads?.[0]?.data ?? e.activityTaskCompletedEventAttributes?.result?.payloads?.[0]?.data ?? [])
+            .length,
+        ]),
+      ),
+    );
     console.log('events', history.events?.length, 'bytes', bytes);
   }, 120_000);
 });

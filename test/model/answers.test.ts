@@ -187,7 +187,7 @@ describe('decide', () => {
     expect(judgeDecide(desk(failed), decide({ action: 'skip' }))).toEqual(
       no('no-partial', /partial rollbacks are forbidden here, so web.deploy cannot be skipped/),
     );
-    expect(judgeDecide(desk(failed, { policy: POLICIES.l1Rollback }), decide({ action: 'skip' }))).toBeNull();
+    expect(judgeDecide(desk(failed, { policy: POLICIES.l1Rollback }), decide({ action: 'skip', due: '2026-12-01' }))).toBeNull();
   });
   it('analysis: retry where the kind asks for one, and only there', () => {
     expect(judgeDecide(desk(failed), decide({ analysis: null }))).toEqual(no('analysis', /needs a written analysis/));

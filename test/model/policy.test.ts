@@ -7,7 +7,17 @@ const HARMLESS = ['read', 'notify', 'record'];
 const TABLE: Readonly<
   Record<
     Kind,
-    { starters: string[]; effects: string[]; partialEnd: boolean; retryNeedsAnalysis: boolean; targetSeconds: number | null; subject: string; lead: string; level: number | null; built: boolean }
+    {
+      starters: string[];
+      effects: string[];
+      partialEnd: boolean;
+      retryNeedsAnalysis: boolean;
+      targetSeconds: number | null;
+      subject: string;
+      lead: string;
+      level: number | null;
+      built: boolean;
+    }
   >
 > = {
   deployRevert: {

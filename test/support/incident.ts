@@ -37,12 +37,17 @@ export interface IncidentOptions {
 }
 
 const GATES = ['    gates:', '      ci-pr: { command: [./ci-pr], timeoutSeconds: 30 }', '      emission: { command: ["true"], covers: evidence }'];
-const CHANNELS = 'channels: { incident: [{ file: ./incidents.log }], stakeholders: [{ file: ./stakeholders.log }], internal: [{ file: ./internal.log }], status: [{ file: ./status.log }] }';
+const CHANNELS =
+  'channels: { incident: [{ file: ./incidents.log }], stakeholders: [{ file: ./stakeholders.log }], internal: [{ file: ./internal.log }], status: [{ file: ./status.log }] }';
 
 /** Every component at v1.0.0, verified, then at a bad v1.1.0. */
 export async function incidentWorld(options: IncidentOptions = {}): Promise<World> {
   const names = options.components ?? COMPONENTS;
-  const shops = names.map((name): Shop => ({ name, releases: [{ version: 'v1.0.0' }, { version: 'v1.1.0', broken: true }], yaml: options.component?.[name] ?? [] }));
+  const shops = names.map((name): Shop => ({
+    name,
+    releases: [{ version: 'v1.0.0' }, { version: 'v1.1.0', broken: true }],
+    yaml: options.component?.[name] ?? [],
+  }));
   const world = await World.create({
     shops,
     yaml: [
@@ -87,7 +92,8 @@ export const propose = (world: World, more: Record<string, unknown> = {}): Promi
   return world.client.workflow.start('l1Rollback', { workflowId: `l1Rollback/production/${String(input['incident'])}`, taskQueue: TASK_QUEUE, args: [input] });
 };
 
-export const declared = (world: World, more: Record<string, unknown> = {}): Promise<WorkflowHandle> => propose(world, { trigger: 'operator', by: 'carol', ...more });
+export const declared = (world: World, more: Record<string, unknown> = {}): Promise<WorkflowHandle> =>
+  propose(world, { trigger: 'operator', by: 'carol', ...more });
 
 export const waitsFor = (world: World, handle: WorkflowHandle, step: string): Promise<RollbackState> =>
   world.until(handle, `waiting for ${step}`, (state) => state.steps.some((one) => one.id === step && one.state === 'waiting'));
