@@ -5,14 +5,8 @@ import type { Component } from './components.ts';
 /** The check that an operation makes of a component. */
 export function checkOf(operation: Operation | null, component: Component, environment: string, to: string, signal: AbortSignal): Promise<Checked> {
   const { config, folder, name, adapter } = component;
-  switch (operation) {
-    case 'smoke':
-      return checkSmoke(config, { folder, environment, component: name, version: to }, signal);
-    case 'health':
-      return checkHealth(config, signal);
-    case 'served':
-      return checkServed(config, to, adapter.name, signal);
-    default:
-      throw new Error(`${operation ?? 'nothing'} is no check of a component`);
-  }
+  if (operation === 'smoke') return checkSmoke(config, { folder, environment, component: name, version: to }, signal);
+  if (operation === 'health') return checkHealth(config, signal);
+  if (operation === 'served') return checkServed(config, to, adapter.name, signal);
+  throw new Error(`${operation ?? 'nothing'} is no check of a component`);
 }

@@ -65,34 +65,40 @@ export const CHECKLIST: readonly ChecklistRow[] = [
 export const NOT_APPLICABLE = 'not-applicable';
 
 type Sketch = Pick<PlannedStep, 'id' | 'title' | 'mode' | 'effect' | 'owner'> & Partial<PlannedStep>;
+/** What runs, or is asked, together. */
+type Wave = readonly Sketch[];
 
 export function incidentSteps(place: IncidentPlace): PlannedStep[] {
-  let wave = 0;
-  const step = (sketch: Sketch): PlannedStep => ({
-    component: null,
-    operation: null,
-    attests: null,
-    ...sketch,
-    fourEyes: sketch.mode === 'manual' && place.fourEyes(sketch.id),
-  });
-  const together = (sketches: readonly Sketch[]): PlannedStep[] => {
-    wave += 1;
-    const number = wave;
-    return sketches.map((sketch) => step(sketches.length > 1 ? { ...sketch, wave: number } : sketch));
-  };
-  return [
-    step(declaration(place.cause)),
-    ...together([freeze(null), ...place.carriers.map(freeze)]),
-    step(communication('declared', 'Stakeholders are told that a rollback is declared')),
-    step({
+  const waves = [...contained(place), ...rolledBack(place), ...proven(place), ...unfrozen(place), [communicationUpdate]];
+  return waves.flatMap((wave, number) =>
+    wave.map((sketch) => ({
+      component: null,
+      operation: null,
+      attests: null,
+      ...sketch,
+      ...(wave.length > 1 ? { wave: number } : {}),
+      fourEyes: sketch.mode === 'manual' && place.fourEyes(sketch.id),
+    })),
+  );
+}
+
+/** [001 steps 1 and 2] */
+const contained = ({ cause, carriers }: IncidentPlace): Wave[] => [
+  [declaration(cause)],
+  [freeze(null), ...carriers.map(freeze)],
+  [communication('declared', 'Stakeholders are told that a rollback is declared')],
+  [
+    {
       id: 'identify',
       title: 'Look again at every component and take it',
       mode: 'automatic',
       effect: 'record',
       owner: 'incident-commander',
       operation: 'identify',
-    }),
-    step({
+    },
+  ],
+  [
+    {
       id: 'target',
       title: 'The Incident Commander confirms the target of this plan',
       mode: 'manual',
@@ -101,24 +107,25 @@ export function incidentSteps(place: IncidentPlace): PlannedStep[] {
       attests: 'seen',
       demands: { plan: true },
       mandatory: true,
-    }),
-    ...place.waves.flatMap((names) => together(names.filter((name) => place.configured.has(name)).map(configStep))),
-    ...place.waves.flatMap((names) => together(names.map((name) => deployStep(name, place.targets)))),
-    ...together(gates(place)),
-    ...together([...CHECKLIST.map((row) => cleanup(row, POLICIES[place.kind].level ?? 1)), ownership]),
-    ...(place.review
-      ? [
-          step({
-            id: 'review',
-            title: 'The results are committed for review',
-            mode: 'automatic',
-            effect: 'record',
-            owner: 'data-evidence-lead',
-            operation: 'review',
-          }),
-        ]
-      : []),
-    step({
+    },
+  ],
+];
+
+/** [001 step 3]: configuration before code, since a component that goes back starts anew and reads it. */
+const rolledBack = ({ waves, configured, targets }: IncidentPlace): Wave[] => [
+  ...waves.map((names) => names.filter((name) => configured.has(name)).map(configStep)),
+  ...waves.map((names) => names.map((name) => deployStep(name, targets))),
+];
+
+/** [001 Step 3 Checklist and step 4] */
+const proven = (place: IncidentPlace): Wave[] => [
+  gates(place),
+  [...CHECKLIST.map((row) => cleanup(row, POLICIES[place.kind].level ?? 1)), ownership],
+  place.review
+    ? [{ id: 'review', title: 'The results are committed for review', mode: 'automatic', effect: 'record', owner: 'data-evidence-lead', operation: 'review' }]
+    : [],
+  [
+    {
       id: 'stability',
       title: 'The target stays in place, healthy and frozen',
       mode: 'gate',
@@ -126,8 +133,14 @@ export function incidentSteps(place: IncidentPlace): PlannedStep[] {
       owner: 'infrastructure-lead',
       operation: 'stability',
       mandatory: true,
-    }),
-    step({
+    },
+  ],
+];
+
+/** [001 step 5]. The register last: what is still frozen on a platform is not forgotten. */
+const unfrozen = ({ carriers }: IncidentPlace): Wave[] => [
+  [
+    {
       id: 'unfreeze',
       title: 'The Incident Commander lifts the freeze, all four conditions met',
       mode: 'manual',
@@ -135,24 +148,24 @@ export function incidentSteps(place: IncidentPlace): PlannedStep[] {
       owner: 'incident-commander',
       attests: 'seen',
       mandatory: true,
-    }),
-    step(communication('recovery', 'Stakeholders are told of the recovery and of what is unblocked')),
-    // The register last: what is still frozen on a platform is not forgotten.
-    ...together(place.carriers.map(lift)),
-    step(lift(null)),
-    step({
-      id: 'communication.update',
-      title: 'Stakeholders are kept up to date',
-      mode: 'manual',
-      effect: 'notify',
-      owner: 'communications-owner',
-      operation: 'communicate',
-      subject: 'update',
-      attests: 'done',
-      beside: true,
-    }),
-  ];
-}
+    },
+  ],
+  [communication('recovery', 'Stakeholders are told of the recovery and of what is unblocked')],
+  carriers.map(lift),
+  [lift(null)],
+];
+
+const communicationUpdate: Sketch = {
+  id: 'communication.update',
+  title: 'Stakeholders are kept up to date',
+  mode: 'manual',
+  effect: 'notify',
+  owner: 'communications-owner',
+  operation: 'communicate',
+  subject: 'update',
+  attests: 'done',
+  beside: true,
+};
 
 const declaration = (cause: string): Sketch => ({
   id: 'declaration',

@@ -2,14 +2,12 @@
  * While an environment is frozen: is it still? Somebody may lift the freeze on a platform by hand, an automation may put the bad version
  * back. The sweep looks, records and tells; what to do about it, people decide, and the rollback's own `stability` finds it too.
  */
-import { AdapterError } from '../activities/adapters/adapter.ts';
-import { callOf, findComponent, NotPossible } from '../activities/components.ts';
-import { callTo, carrierOf } from '../activities/incident/freezing.ts';
+import { whatIsLifted, whereIs } from '../activities/incident/drift.ts';
 import type { LoadedConfig } from '../model/config-file.ts';
 import type { Freeze } from '../model/freeze.ts';
 import type { RecordEntry } from '../model/record.ts';
 import type { RollbackEvent } from '../store/store.ts';
-import { notice, type Sweep } from './sweep.ts';
+import { notice, type Sweep } from './notice.ts';
 
 interface Drift {
   readonly freeze: Freeze;
@@ -47,7 +45,7 @@ async function driftsOf(deps: Sweep, loaded: LoadedConfig, freeze: Freeze): Prom
     step.operation === 'freeze' && step.subject !== undefined && isIn(step.id) && !last.has(`lift.${step.subject}`) ? [step.subject] : [],
   );
   const looks = await Promise.all([
-    ...components.map(async ({ component, to }) => ({ subject: component, verdict: await whereIs(deps, loaded, freeze, component, to) })),
+    ...components.map(async ({ component, to }) => ({ subject: component, verdict: await whereIs(deps.adapters, loaded, freeze, component, to) })),
     ...carriers.map(async (name) => ({ subject: name, verdict: await whatIsLifted(loaded, freeze, name) })),
   ]);
   return looks.flatMap(({ subject, verdict }) => (verdict === null ? [] : [{ freeze, subject, verdict }]));
@@ -56,46 +54,6 @@ async function driftsOf(deps: Sweep, loaded: LoadedConfig, freeze: Freeze): Prom
 async function lastStates({ store }: Sweep, { rollbackId }: RollbackEvent): Promise<Map<string, string>> {
   const entries = (await store.entriesOf(rollbackId)).map((one) => JSON.parse(one.body) as RecordEntry); // The chain holds what our own writer put there.
   return new Map(entries.flatMap((one) => (one.type === 'step' ? [[String(one['step']), String(one['state'])]] : [])));
-}
-
-const quiet = new AbortController().signal;
-
-/** Null: where it should be, or the platform cannot be asked. */
-async function whereIs({ adapters }: Sweep, loaded: LoadedConfig, { environment }: Freeze, name: string, to: string): Promise<string | null> {
-  return lookAt(async () => {
-    const component = findComponent(loaded, adapters, environment, name);
-    const { current } = await component.adapter.inspect(
-      callOf(component, { to, operationId: 'inspection', attempt: 1, signal: quiet, heartbeat: () => undefined }),
-    );
-    return current === null || current === to ? null : `${name} was put back to ${to}, and ${component.adapter.name} has ${current} in place`;
-  });
-}
-
-async function whatIsLifted(loaded: LoadedConfig, { environment, incident, inForce }: Freeze, name: string): Promise<string | null> {
-  return lookAt(async () => {
-    const carrier = carrierOf(loaded, environment, name);
-    const call = callTo(carrier, {
-      environment,
-      incident,
-      folder: loaded.folder,
-      operationId: 'inspection',
-      scopes: inForce,
-      signal: quiet,
-      heartbeat: () => undefined,
-    });
-    const open = (await carrier.carrier.inspect(call)).filter((part) => !part.frozen);
-    return open.length === 0 ? null : `the freeze was lifted by hand on ${name}: ${open.map((part) => `${part.name}: ${part.detail}`).join('; ')}`;
-  });
-}
-
-/** A platform that is away proves nothing. */
-async function lookAt(look: () => Promise<string | null>): Promise<string | null> {
-  try {
-    return await look();
-  } catch (error) {
-    if (error instanceof AdapterError || error instanceof NotPossible) return null;
-    throw error;
-  }
 }
 
 async function tellOf(deps: Sweep, { freeze, subject, verdict }: Drift): Promise<void> {

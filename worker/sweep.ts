@@ -4,22 +4,11 @@
  */
 import type { Client, WorkflowExecutionInfo } from '@temporalio/client';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils.js';
-import type { Adapter } from '../activities/adapters/adapter.ts';
-import { tell, type Notice } from '../activities/notify.ts';
-import type { LoadedConfig } from '../model/config-file.ts';
 import { KINDS } from '../model/policy.ts';
 import type { RecordEntry } from '../model/record.ts';
 import { sha256 } from '../store/digest.ts';
-import type { Store } from '../store/store.ts';
 import { watchFreezes } from './freezes.ts';
-
-export interface Sweep {
-  readonly client: Client;
-  readonly store: Store;
-  readonly config: () => Promise<LoadedConfig>;
-  readonly checkpoint: (position: { seq: number; head: string }) => Promise<void>;
-  readonly adapters: Readonly<Record<string, Adapter>>;
-}
+import { notice, type Sweep } from './notice.ts';
 
 const TYPES = KINDS.map((kind) => `'${kind}'`).join(', ');
 /** A workflow task that has failed this often in a row is a loop: the execution looks RUNNING and does nothing. */
@@ -132,26 +121,4 @@ async function findStuck(deps: Sweep): Promise<void> {
       next: ['mend the worker and start it again: the execution goes on by itself', `backout now COMPONENT --print`],
     });
   }
-}
-
-/** Told once: the record's entry is the memory. */
-export async function notice(
-  deps: Sweep,
-  what: { event: string; rollbackId: string; workflowId: string; kind: Notice; text: string; next: string[] },
-): Promise<void> {
-  if (await deps.store.find(what.event)) return;
-  const at = new Date().toISOString();
-  const undelivered = await tell(await deps.config(), {
-    id: what.event,
-    notice: what.kind,
-    at,
-    text: what.text,
-    rollbackId: what.rollbackId,
-    workflowId: what.workflowId,
-    next: what.next,
-  });
-  const { position } = await deps.store.append(what.rollbackId, [
-    { event: what.event, rollbackId: what.rollbackId, at, type: what.kind, text: what.text, undelivered },
-  ]);
-  await deps.checkpoint(position);
 }

@@ -2,6 +2,7 @@
 import { failure } from '../model/failure.ts';
 import { newStep, type StepProgress } from './step-progress.ts';
 import type { Change, IncidentWork, StepOutcome } from '../activities/step.ts';
+import type { Plan } from '../model/plan.ts';
 import { holds } from '../model/roles.ts';
 import type { Failure } from '../model/state.ts';
 import type { Progress } from './progress.ts';
@@ -29,36 +30,24 @@ export function incidentWorkOf(progress: Progress, step: StepProgress): { readon
   const { operation, subject } = step.planned;
   const base = { id: input.incident ?? '', by: incident.declared?.by ?? input.by, ...(subject === undefined ? {} : { subject }) };
   const targets = plan.targets.map(({ component, to }) => ({ component, to }));
-  switch (operation) {
-    case 'communicate':
-      return { incident: { ...base, facts: factsNow(progress, subject ?? '', Date.now()) } };
-    case 'identify':
-      return {
-        incident: {
-          ...base,
-          settled: progress.steps.flatMap((one) =>
-            one.planned.operation === 'deploy' && (one.state === 'done' || one.state === 'already') ? [one.planned.component ?? ''] : [],
-          ),
-          takeover: incident.takeover,
-        },
-      };
-    case 'config': {
-      const target = plan.targets.find((one) => one.component === step.planned.component);
-      return { incident: { ...base, marks: target?.marks ?? [], comparison: (target?.comparison ?? []).filter((one) => one.what.startsWith('config ')) } };
-    }
-    case 'lift':
-      return { incident: { ...base, targets, carriers: carriersOf(progress), ...(incident.lifting === null ? {} : { scopes: incident.lifting }) } };
-    case 'health':
-    case 'smoke':
-    case 'served':
-    case 'parity':
-    case 'gate':
-      return { incident: { ...base, targets } };
-    case 'stability':
-      return { incident: { ...base, targets, carriers: carriersOf(progress) } };
-    default:
-      return { incident: base };
-  }
+  if (operation === 'communicate') return { incident: { ...base, facts: factsNow(progress, subject ?? '', Date.now()) } };
+  if (operation === 'identify') return { incident: { ...base, settled: settledOf(progress), takeover: incident.takeover } };
+  if (operation === 'config') return { incident: { ...base, ...configOf(plan, step) } };
+  if (operation === 'stability') return { incident: { ...base, targets, carriers: carriersOf(progress) } };
+  if (operation === 'lift')
+    return { incident: { ...base, targets, carriers: carriersOf(progress), ...(incident.lifting === null ? {} : { scopes: incident.lifting }) } };
+  return { incident: step.planned.mode === 'gate' ? { ...base, targets } : base };
+}
+
+/** Components that are back: their plan stays as it was confirmed. */
+const settledOf = (progress: Progress): string[] =>
+  progress.steps.flatMap(({ planned: { operation, component }, state }) =>
+    operation === 'deploy' && (state === 'done' || state === 'already') ? [component ?? ''] : [],
+  );
+
+function configOf(plan: Plan, step: StepProgress): Pick<IncidentWork, 'marks' | 'comparison'> {
+  const target = plan.targets.find((one) => one.component === step.planned.component);
+  return { marks: target?.marks ?? [], comparison: (target?.comparison ?? []).filter((one) => one.what.startsWith('config ')) };
 }
 
 /** Platforms that hold the freeze; one that was left to people is not among them. */

@@ -3,12 +3,10 @@ import { FREEZE_SCOPES, isFreezeScope, type FreezeScope } from '../../model/free
 import type { Receipt } from '../../model/state.ts';
 import type { RecordEntry } from '../../model/record.ts';
 import { canonical } from '../../store/digest.ts';
-import { ConfigError, type LoadedConfig } from '../../model/config-file.ts';
-import { NotPossible, secretOf } from '../components.ts';
-import { failed, fromError, mayHaveActed, operationIdOf, type Found } from '../found.ts';
-import type { FreezeCall, FreezeCarrier, FreezePart } from '../freezes/carrier.ts';
-import * as carriers from '../freezes/registry.ts';
-import { environmentOf, type Scene } from './scene.ts';
+import { failed, fromError, mayHaveActed, type Found } from '../found.ts';
+import type { FreezeCall, FreezePart } from '../freezes/carrier.ts';
+import { callIn, carrierOf, environmentsOf, inForce, type Carrier } from './carriers.ts';
+import type { Scene } from './scene.ts';
 import { driftOf } from './stability.ts';
 
 export const freeze = (scene: Scene): Promise<Found> => (scene.incident.subject === undefined ? register(scene) : carry(scene, scene.incident.subject));
@@ -17,8 +15,6 @@ export const lift = (scene: Scene): Promise<Found> => (scene.incident.subject ==
 /** What is configured about the freeze of an environment, with what is meant where nothing is said. */
 const OWNERS = ['incident-commander', 'api-lead', 'infrastructure-lead'];
 const ITEMS = ['rollback', 'incident'];
-
-const environmentsOf = ({ work, environment }: Scene): string[] => [...new Set([work.environment, ...(environment.freeze?.also ?? [])])];
 
 /** The scopes a decision is about; the whole where nothing was chosen. */
 const chosen = ({ incident }: Scene): readonly FreezeScope[] => incident.scopes?.filter(isFreezeScope) ?? FREEZE_SCOPES;
@@ -100,67 +96,6 @@ async function unregister(scene: Scene): Promise<Found> {
   }
 }
 
-/** What this incident still holds, over its environments. */
-export async function inForce(scene: Scene): Promise<FreezeScope[]> {
-  const all = await Promise.all(
-    environmentsOf(scene).map((environment) => scene.deps.store.freezes({ environment, incident: scene.incident.id, inForceOnly: true })),
-  );
-  const scopes = new Set(all.flat().flatMap((one) => one.inForce));
-  return FREEZE_SCOPES.filter((scope) => scopes.has(scope));
-}
-
-/** A platform that holds the freeze, ready to be called. */
-export interface Carrier {
-  readonly name: string;
-  readonly carrier: FreezeCarrier;
-  readonly options: unknown;
-  /** The same for the same place on the same platform, whatever it is called. */
-  readonly key: string;
-}
-
-export function carrierOf(loaded: LoadedConfig, environment: string, name: string): Carrier {
-  const configured = environmentOf(loaded, environment).freeze?.carriers ?? {};
-  const config = Object.hasOwn(configured, name) ? configured[name] : undefined;
-  if (!config) throw new NotPossible('configuration', `the freeze carrier ${name} is not in backout.yaml any more`);
-  const carrier = Object.values<FreezeCarrier>(carriers as unknown as Record<string, FreezeCarrier>).find((one) => one.name === config.carrier);
-  if (!carrier)
-    throw new NotPossible(
-      'unknown-platform',
-      `${name} names the carrier ${JSON.stringify(config.carrier)}, which Backout does not know; it knows ${Object.keys(carriers).join(', ')}`,
-    );
-  try {
-    const options = loaded.check(carrier.options, config.options, ['environments', environment, 'freeze', 'carriers', name, 'options']);
-    return { name, carrier, options, key: canonical({ carrier: carrier.name, options: config.options }) };
-  } catch (error) {
-    if (error instanceof ConfigError) throw new NotPossible('configuration', error.message);
-    throw error;
-  }
-}
-
-export const callTo = (
-  { name, options }: Carrier,
-  from: {
-    readonly environment: string;
-    readonly incident: string;
-    readonly folder: string;
-    readonly operationId: string;
-    readonly scopes: readonly FreezeScope[];
-    readonly signal: AbortSignal;
-    readonly heartbeat: (progress: string) => void;
-  },
-): FreezeCall<unknown> => ({ name, options, before: null, secret: secretOf(from.folder), ...from });
-
-const callIn = (scene: Scene, carrier: Carrier, scopes: readonly FreezeScope[]): FreezeCall<unknown> =>
-  callTo(carrier, {
-    environment: scene.work.environment,
-    incident: scene.incident.id,
-    folder: scene.loaded.folder,
-    operationId: operationIdOf(scene.work),
-    scopes,
-    signal: scene.attempt.signal,
-    heartbeat: scene.attempt.heartbeat,
-  });
-
 const shown = (parts: readonly FreezePart[]): Record<string, string> => Object.fromEntries(parts.map((part) => [part.name, part.detail]));
 
 async function carry(scene: Scene, name: string): Promise<Found> {
@@ -229,19 +164,4 @@ async function anotherHolds({ loaded, incident, deps }: Pick<Scene, 'loaded' | '
     return Object.entries(environment?.freeze?.carriers ?? {}).some(([, config]) => canonical({ carrier: config.carrier, options: config.options }) === key);
   });
   return other ? `${other.incident} in ${other.environment}` : null;
-}
-
-/** Whether the platforms still hold what this incident has frozen: those that do not, and why. A platform that cannot be asked says nothing. */
-export async function liftedByHand(scene: Scene): Promise<{ carrier: string; detail: string }[]> {
-  const scopes = await inForce(scene);
-  const names = scene.incident.carriers ?? [];
-  const looks = await Promise.all(
-    names.map(async (name) => {
-      const found = carrierOf(scene.loaded, scene.work.environment, name);
-      const parts = await found.carrier.inspect(callIn(scene, found, scopes));
-      const open = parts.filter((part) => !part.frozen);
-      return open.length === 0 ? [] : [{ carrier: name, detail: open.map((part) => `${part.name}: ${part.detail}`).join('; ') }];
-    }),
-  );
-  return looks.flat();
 }

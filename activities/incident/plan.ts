@@ -10,7 +10,7 @@ import { NotPossible, type Component } from '../components.ts';
 import type { Attempt, Dependencies } from '../dependencies.ts';
 import type { Look } from '../look.ts';
 import { drifted, sourcesOf } from './configuration.ts';
-import { carrierOf } from './freezing.ts';
+import { carrierOf } from './carriers.ts';
 import { factsOf, keptOf } from './keep.ts';
 import { environmentOf } from './scene.ts';
 

@@ -6,7 +6,7 @@ import { checkHealth, readServed } from '../checks.ts';
 import { callOf, findComponent } from '../components.ts';
 import { again } from '../dependencies.ts';
 import { failed, fromError, type Found } from '../found.ts';
-import { liftedByHand } from './freezing.ts';
+import { liftedByHand } from './carriers.ts';
 import type { Scene } from './scene.ts';
 
 const EVERY_MS = 1_000;

@@ -96,12 +96,10 @@ async function play(stage: Stage): Promise<number> {
   for (const name of COMPONENTS) await release(stage, name, BAD, 'c81d0e4');
   await writeFile(join(stage.folder, 'api.env'), 'RATE_LIMIT=1\nAPI_KEY=a-secret-that-is-never-shown\n');
   chapter('3. CI proposes an L1 rollback', 'A proposal touches nothing, not even the freeze.');
-  await backout(stage, [
-    ...['start', 'l1Rollback', '--environment', 'production', '--component', ...COMPONENTS, '--incident', 'INC-42'],
-    ...COMPONENTS.flatMap((name) => ['--to', `${name}=last-healthy`]),
-    ...['--cause', 'ci-failed-in-critical-area', '--reason', 'npm run ci:pr fails at the checkout', '--trigger', 'verification', '--by', 'ci'],
-    ...['--severity', 'P1', '--impact', 'customers cannot buy', '--contact', '#inc-42'],
-  ]);
+  const what = ['start', 'l1Rollback', '--environment', 'production', '--component', ...COMPONENTS, '--incident', 'INC-42'];
+  const where = COMPONENTS.flatMap((name) => ['--to', `${name}=last-healthy`]);
+  const why = ['--cause', 'ci-failed-in-critical-area', '--reason', 'npm run ci:pr fails at the checkout', '--trigger', 'verification', '--by', 'ci'];
+  await backout(stage, [...what, ...where, ...why, '--severity', 'P1', '--impact', 'customers cannot buy', '--contact', '#inc-42']);
   await follow(stage, ID, waitsFor('declaration'));
   await backout(stage, ['freeze', 'check', '--environment', 'production', '--scope', 'merges']);
   chapter('4. The Incident Commander declares; everything is frozen', 'Merges, claims, promotions and deployments. Pipelines ask, and get exit code 3.');
@@ -126,10 +124,8 @@ async function play(stage: Stage): Promise<number> {
     backout(stage, ['confirm', ID, '--step', `cleanup.${area}`, '--choice', 'not-applicable', '--note', note, '--by', by]);
   await row('data', 'dora', 'no migration since the target');
   await row('credentials', 'sam', 'no credential was exposed');
-  await backout(stage, [
-    ...['confirm', ID, '--step', 'cleanup.evidence', '--choice', 'done', '--by', 'dora'],
-    ...['--evidence', 'chain-verification=https://ci.example/verify/7', 'incident-links=https://wiki.example/INC-42'],
-  ]);
+  const evidence = ['chain-verification=https://ci.example/verify/7', 'incident-links=https://wiki.example/INC-42'];
+  await backout(stage, ['confirm', ID, '--step', 'cleanup.evidence', '--choice', 'done', '--by', 'dora', '--evidence', ...evidence]);
   await backout(stage, ['confirm', ID, '--step', 'ownership', '--data', '{"nextCycleOwner":"abe","reviewOwner":"carol"}', '--by', 'carol']);
   await follow(stage, ID, (state) => waitsFor('unfreeze')(state) || state.state === 'stopped');
   chapter('7. Controlled unfreeze', 'Four conditions, each shown as met or not and by what; only then is anything lifted.');

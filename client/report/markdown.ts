@@ -1,175 +1,98 @@
 /** The report as Markdown: plain enough for any viewer, and for a diff. */
-import type { StepState } from '../../model/state.ts';
-import { duration, plain } from '../words.ts';
+import { plain } from '../words.ts';
+import { due, piecesOf, table, type Block, type Line, type Piece } from './document.ts';
 import type { Report } from './report.ts';
+import { factRows, notClosed, sectionsOf, titleOf } from './sections.ts';
 
-const MARK: Readonly<Record<StepState, string>> = {
-  pending: '·',
-  running: '▶',
-  waiting: '◆',
-  unknown: '?',
-  done: '✔',
-  already: '✔',
-  failed: '✘',
-  skipped: '↷',
-  confirmed: '✔',
-  declined: '✘',
-  irreversible: '⊘',
-};
-const NOT_FILLED = '**Not filled: to be written by a person.**';
+/** Text from people and platforms must not become a table, a heading or a link. Blanks at the ends stay: pieces follow one another. */
+function inline(text: string): string {
+  const inner = plain(text).replaceAll(/[\\`*_[\]<>|#]/g, String.raw`\$&`);
+  if (inner === '') return text === '' ? '' : ' ';
+  return `${/^\s/.test(text) ? ' ' : ''}${inner}${/\s$/.test(text) ? ' ' : ''}`;
+}
 
-/** Text from people and platforms must not become a table, a heading or a link. */
-const inline = (text: string): string => plain(text).replaceAll(/[\\`*_[\]<>|#]/g, String.raw`\$&`);
-const code = (text: string): string => `\`${plain(text).replaceAll('`', "'")}\``;
-const day = (iso: string): string => iso.slice(0, 10);
-const time = (iso: string): string => iso.slice(11, 19);
+function piece(one: Piece): string {
+  if (typeof one === 'string') return inline(one);
+  if ('code' in one) return `\`${plain(one.code).replaceAll('`', "'")}\``;
+  if ('strong' in one) return `**${inline(one.strong)}**`;
+  return 'em' in one ? `*${inline(one.em)}*` : inline(one.text);
+}
+
+const line = (of: Line): string => piecesOf(of).map(piece).join('').trim();
 
 export function markdownOf(report: Report): string {
-  const sections = [
-    head(report),
-    facts(report),
-    timeline(report),
-    steps(report),
-    people(report),
-    remarks(report),
-    remains(report),
-    open(report),
-    verify(report),
+  const { decided, proven, remains } = report.inShort;
+  const head = [
+    `# ${line(titleOf(report))}`,
+    '',
+    ...report.inShort.happened.flatMap((one, index) => (index === 0 ? [line(one)] : ['', line(one)])),
+    ...notClosed(report).flatMap((one) => ['', ...block(one)]),
   ];
-  return `${sections
-    .filter((lines) => lines.length > 0)
-    .map((lines) => lines.join('\n'))
-    .join('\n\n')}\n`;
+  const short = [
+    ['Who decided', decided],
+    ['What was proven', proven],
+    ['What remains', remains],
+  ] as const;
+  const sections = [
+    head,
+    block(table(['', ''], factRows(report))),
+    ['## In short', ...short.flatMap(([title, lines]) => ['', `### ${title}`, '', ...lines.map((one) => `- ${line(one)}`)])],
+    ...sectionsOf(report).map(({ title, blocks }) => [`## ${title}`, ...blocks.flatMap((one) => ['', ...block(one)])]),
+  ];
+  return `${sections.map((lines) => lines.join('\n')).join('\n\n')}\n`;
 }
 
-const table = (titles: readonly string[], rows: readonly (readonly string[])[]): string[] => [
+function block(one: Block): string[] {
+  switch (one.kind) {
+    case 'text':
+      return [line(one.line)];
+    case 'quote':
+      return [`> ${line(one.line)}`];
+    case 'heading':
+      return [`### ${line(one.text)}`];
+    case 'list':
+      return one.items.map((item) => `- ${line(item)}`);
+    case 'table':
+      return rows(one.titles, one.rows);
+    case 'moments':
+      return rows(
+        ['time', 'after', 'who', 'what'],
+        one.rows.map(({ at, after, who, what }) => [at, after, who, what]),
+      );
+    case 'commands':
+      return ['```sh', ...one.lines.map((command) => plain(command).replaceAll('`', "'")), '```'];
+  }
+}
+
+const rows = (titles: readonly string[], cells: readonly (readonly Line[])[]): string[] => [
   `| ${titles.join(' | ')} |`,
   `|${titles.map(() => '---|').join('')}`,
-  ...rows.map((row) => `| ${row.join(' | ')} |`),
+  ...cells.map((row) => `| ${row.map(line).join(' | ')} |`),
 ];
 
-const outcomeOf = (report: Report): string => (report.state === 'closed' ? (report.outcome ?? 'closed') : report.state);
-
-function head(report: Report): string[] {
-  const subject = report.components.length > 0 ? report.components.join(', ') : report.id;
-  const to = report.targets.map((target) => target.to);
-  const where = to.length === 0 ? '' : ` to ${inline([...new Set(to)].join(', '))}`;
+/** A checklist to be pasted where work is tracked. */
+export function followUpsMarkdown(report: Report): string {
+  const items = report.followUps.map(
+    (one) => `- [ ] ${line(one.action)} (owner: ${line(one.owner)}; due: ${one.due === null ? 'not stated' : line(due(one.due))}; from: ${line(one.source)})`,
+  );
   return [
-    `# Rollback of ${inline(subject)}${where}: ${outcomeOf(report)}`,
+    `# Follow-ups of ${line({ code: report.id })}`,
     '',
-    inline(report.summary),
-    ...(report.state === 'closed' ? [] : ['', '> This rollback is not closed. The report tells how things stood when it was made.']),
-  ];
-}
-
-function facts(report: Report): string[] {
-  const { clock, incident, trigger } = report;
-  const ended = report.endedAt === null ? 'not closed' : `${day(report.endedAt)} ${time(report.endedAt)} UTC`;
-  const target = clock.targetSeconds === null ? 'none' : duration(clock.targetSeconds);
-  const verdict = clock.targetSeconds === null ? '' : clock.breached ? ', **missed**' : report.outcome === 'refused' ? '' : ', kept';
-  const rows = [
-    ['Outcome', `**${outcomeOf(report)}**`],
-    ...report.targets.map((one) => [`Version of ${inline(one.component)}`, `${inline(one.from ?? 'unknown')} → **${inline(one.to)}**`]),
-    ['Started', `${day(report.startedAt)} ${time(report.startedAt)} UTC by ${inline(trigger.by)} (${inline(trigger.type)}, ${inline(trigger.cause)})`],
-    ...(incident.detectedAt === null ? [] : [['Detected', `${day(incident.detectedAt)} ${time(incident.detectedAt)} UTC`]]),
-    ['Ended', ended],
-    ['Machine time', duration(clock.machineSeconds)],
-    ['People awaited', duration(clock.humanSeconds)],
-    ['Together', duration(clock.sumSeconds)],
-    ['Target (machine time)', `${target}${verdict}`],
-    ...(incident.number === null ? [] : [['Incident', inline(incident.number)]]),
-    ...(incident.severity === null ? [] : [['Severity', inline(incident.severity)]]),
-    ...(incident.contact === null ? [] : [['Contact', inline(incident.contact)]]),
-    ['Rollback', `${code(report.id)}, ${code(report.rollbackId)}`],
-  ];
-  return table(['', ''], rows);
-}
-
-function timeline(report: Report): string[] {
-  const started = Date.parse(report.timeline[0]?.at ?? report.startedAt);
-  const days = new Set(report.timeline.map((one) => day(one.at)));
-  const at = (iso: string): string => (days.size > 1 ? `${day(iso)} ${time(iso)}` : time(iso));
-  const rows = report.timeline.map(({ at: iso, who, what }) => [at(iso), `+${duration((Date.parse(iso) - started) / 1000)}`, inline(who), inline(what)]);
-  return ['## Timeline', '', `Times are UTC${days.size === 1 ? `, ${[...days][0] ?? ''}` : ''}.`, '', ...table(['time', 'after', 'who', 'what'], rows)];
-}
-
-function steps(report: Report): string[] {
-  if (report.steps.length === 0) return [];
-  const took = (from: string | null, to: string | null): string => (from === null || to === null ? '' : duration((Date.parse(to) - Date.parse(from)) / 1000));
-  const rows = report.steps.map((step) => [
-    code(step.id),
-    inline(step.title),
-    `${MARK[step.state as StepState] ?? ''} ${step.state}`,
-    step.attempts === 0 ? '' : String(step.attempts),
-    took(step.startedAt, step.endedAt),
-    inline(step.evidence),
-  ]); // The state's own word.
-  return ['## Steps', '', ...table(['step', 'what', 'state', 'attempts', 'took', 'evidence'], rows)];
-}
-
-function people(report: Report): string[] {
-  const answers = report.answers.map((answer) => [
-    `${day(answer.at)} ${time(answer.at)}`,
-    inline(answer.by),
-    inline(answer.name),
-    answer.step === null ? '' : code(answer.step),
-    answer.proof,
-  ]);
-  const refusals = report.refusals.map((refusal) => [
-    `${day(refusal.at)} ${time(refusal.at)}`,
-    inline(refusal.by),
-    inline(refusal.message ?? 'start'),
-    inline(refusal.explanation),
-    inline(`${refusal.rule}, ${refusal.source}`),
-  ]);
-  return [
-    '## What people answered',
+    `${line(titleOf(report))}. Rollback ${line({ code: report.rollbackId })}, as of ${report.madeAt}.`,
     '',
-    ...(answers.length === 0
-      ? ['Nobody answered anything.']
-      : [...table(['time (UTC)', 'who', 'said', 'step', 'known by'], answers), '', '*self-declared*: the name is what the person gave; nothing proves it.']),
-    ...(refusals.length === 0 ? [] : ['', '## What was refused', '', ...table(['time (UTC)', 'who', 'what', 'why', 'rule'], refusals)]),
-  ];
+    ...(items.length === 0 ? ['Nothing is left to follow up.'] : items),
+    '',
+  ].join('\n');
 }
 
-const remarks = (report: Report): string[] =>
-  report.warnings.length === 0 ? [] : ['## Warnings', '', ...report.warnings.map((warning) => `- ${inline(warning)}`)];
-
-function remains(report: Report): string[] {
-  const rows = report.remains.map((one) => [inline(one.artifact), inline(one.reason), inline(one.owner ?? 'nobody yet')]);
-  const waits = report.waiting.map((one) => `- ${inline(one.for)}${one.step === '' ? '' : `, for ${code(one.step)}`}: ${code(one.answer)}`);
-  return [
-    '## What remains',
-    '',
-    ...(rows.length === 0 ? ['Nothing was left behind, as far as the platforms show.'] : table(['what', 'why', 'who owns it'], rows)),
-    ...(waits.length === 0 ? [] : ['', 'Awaited:', '', ...waits]),
-  ];
-}
-
-const open = (report: Report): string[] => [
-  '## For the review',
-  ...report.open.flatMap(({ question, answer }) => ['', `### ${question}`, '', answer === null ? NOT_FILLED : `${inline(answer)} (as given at the start)`]),
-  '',
-  '### Action items',
-  '',
-  ...table(['action', 'owner', 'due'], [['*not filled*', '', '']]),
-];
-
-function verify(report: Report): string[] {
-  const { entries, head: hash } = report.record;
-  return [
-    '## How to verify this',
-    '',
-    'Everything above comes from an append-only, hash-chained record and from the histories of the executions. To check both, and each against the other:',
-    '',
-    '```sh',
-    ...report.verify,
-    '```',
-    '',
-    `- entries of this rollback in the record: ${entries}`,
-    `- head of the chain then: ${hash === null ? 'unknown' : code(hash)}`,
-    `- hash of the plan: ${report.planHash === null ? 'no plan was made' : code(report.planHash)}`,
-    ...report.sources.map((source) => `- ${inline(source)}`),
-    `- made ${report.madeAt}`,
-  ];
-}
+/** The same for a program. */
+export const followUpsOf = (report: Report): Readonly<Record<string, unknown>> => ({
+  id: report.id,
+  rollbackId: report.rollbackId,
+  kind: report.kind,
+  environment: report.environment,
+  incident: report.incident.number,
+  outcome: report.outcome,
+  followUps: report.followUps,
+  madeAt: report.madeAt,
+});

@@ -1,4 +1,5 @@
 /** An incident report: everything the state and the record can say, and the questions that only a person can answer. */
+import { POLICIES } from '../../model/policy.ts';
 import type { Answer, Receipt, RollbackState } from '../../model/state.ts';
 import { duration } from '../words.ts';
 import { incidentReportOf, type IncidentReport } from './command.ts';
@@ -71,8 +72,9 @@ export function reportOf(material: Material): Report {
   const { state, recorded, sources, madeAt } = material;
   const { clock, trigger } = state;
   const timeline = timelineOf(state, recorded);
-  const closed = recorded.find(({ entry }) => entry.type === 'closed' || entry.type === 'refused')?.entry.at;
-  const endedAt = state.state === 'closed' ? (closed ?? timeline.at(-1)?.at ?? null) : null;
+  // A refused successor ends nothing.
+  const end = recorded.find(({ entry }) => entry.type === 'closed') ?? recorded.find(({ entry }) => entry.type === 'refused');
+  const endedAt = state.state === 'closed' ? (end?.entry.at ?? timeline.at(-1)?.at ?? null) : null;
   const reading = readingOf(material, endedAt);
   return {
     id: state.id,
@@ -139,10 +141,16 @@ function findingsOf(
   };
 }
 
+function kindOf({ kind, incident, id }: RollbackState): string {
+  const { level, subject } = POLICIES[kind];
+  const name = incident ?? (subject === 'incident' ? id.split('/')[2] : undefined);
+  return level === null ? 'a rollback' : `an L${level} rollback${name === undefined ? '' : ` for incident ${name}`}`;
+}
+
 function summaryOf(state: RollbackState): string {
   const { trigger, targets, clock, outcome } = state;
   const what = state.components.length > 0 ? state.components.join(', ') : (state.tenant ?? state.incident ?? 'nothing that could be named');
-  const why = `${trigger.by === '' ? 'Somebody' : trigger.by} asked for a rollback of ${what}${state.environment === '' ? '' : ` in ${state.environment}`} (${trigger.type}${trigger.cause === '' ? '' : `, ${trigger.cause}`})${trigger.reason === '' ? '.' : `, because: ${trigger.reason}.`}`;
+  const why = `${trigger.by === '' ? 'Somebody' : trigger.by} asked for ${kindOf(state)} of ${what}${state.environment === '' ? '' : ` in ${state.environment}`} (${trigger.type}${trigger.cause === '' ? '' : `, ${trigger.cause}`})${trigger.reason === '' ? '.' : `, because: ${trigger.reason}.`}`;
   const where = targets.map((target) => `${target.component} from ${target.from ?? 'an unknown version'} to ${target.to}`).join(', ');
   const to = where === '' ? 'No plan was made.' : `It went back: ${where}.`;
   if (outcome === 'refused') return `${why} It was refused and nothing was changed: ${state.refusals.at(-1)?.explanation ?? 'see the refusals'}`;

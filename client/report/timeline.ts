@@ -15,11 +15,12 @@ export interface Recorded {
   readonly entry: RecordEntry;
 }
 
-const BACKOUT = 'Backout';
+export const BACKOUT = 'Backout';
 /** Of no interest to a reader of what happened: the sweep saves histories afterwards. */
 const SILENT: ReadonlySet<string> = new Set(['history']);
 
 const text = (value: unknown): string => (typeof value === 'string' ? value : '');
+const words = (value: unknown): string => (Array.isArray(value) ? value.map(text).join(', ') : '');
 const secondsOf = (ms: unknown): string => `${(Number(ms ?? 0) / 1000).toFixed(1)} s`;
 
 export function timelineOf(state: RollbackState, recorded: readonly Recorded[]): Moment[] {
@@ -59,8 +60,23 @@ function momentOf(entry: RecordEntry): Moment {
         BACKOUT,
         `the time target of ${String(entry['targetSeconds'])} s was missed after ${secondsOf(entry['machineMs'])} of machine time; an investigation was opened`,
       );
-    case 'drift':
-      return moment(BACKOUT, `${text(entry['component'])} no longer served its target: ${(entry['failure'] as Failure | undefined)?.message ?? ''}`);
+    case 'drift': {
+      const { message = '' } = (entry['failure'] as Failure | undefined) ?? {}; // Written by the workflow.
+      return moment(
+        BACKOUT,
+        text(entry['carrier']) === '' ? `${text(entry['component'])} no longer served its target: ${message}` : `the freeze does not hold: ${message}`,
+      );
+    }
+    case 'freeze':
+      return moment(text(entry['by']), `froze ${words(entry['scopes'])} in ${text(entry['environment'])}, for ${text(entry['incident'])}`);
+    case 'unfreeze':
+      return moment(BACKOUT, `lifted the freeze of ${words(entry['scopes'])} in ${text(entry['environment'])}`);
+    case 'replanned':
+      return moment(BACKOUT, `made another plan, since reality has moved: ${targetsOf(entry['plan'])}`);
+    case 'takeover':
+      return moment(text(entry['by']), `took ${words(entry['components'])} over from ${text(entry['from'])}, which was stopped`);
+    case 'void':
+      return moment(BACKOUT, `the confirmation of the ${text(entry['step'])} is void: ${text(entry['why'])}`);
     case 'flood':
       return moment(BACKOUT, `${String(entry['refusedBeyondCount'])} more messages were refused`);
     case 'notice':
@@ -77,11 +93,15 @@ function momentOf(entry: RecordEntry): Moment {
 
 function opened(entry: RecordEntry, moment: (who: string, what: string) => Moment): Moment {
   const input = entry['input'] as { by?: string; trigger?: string; cause?: string; reason?: string; resumes?: { by?: string; reason?: string } | null } | null; // As parseStart made it.
-  const plan = entry['plan'] as { targets?: { component: string; from: string | null; to: string }[] } | null; // Written by openRollback.
-  const where = (plan?.targets ?? []).map((target) => `${target.component} from ${target.from ?? 'an unknown version'} to ${target.to}`).join(', ');
+  const where = targetsOf(entry['plan']);
   if (input?.resumes) return moment(input.resumes.by ?? '', `went on with it after its execution had been ended: ${input.resumes.reason ?? ''}`);
   if (entry.type === 'resumed') return moment(BACKOUT, 'went on with the plan it had');
   return moment(input?.by ?? '', `started it (${input?.trigger ?? ''}, ${input?.cause ?? ''}): ${input?.reason ?? ''}. The plan: ${where}`);
+}
+
+function targetsOf(planned: unknown): string {
+  const plan = planned as { targets?: { component: string; from: string | null; to: string }[] } | null; // Written by openRollback or identify.
+  return (plan?.targets ?? []).map((target) => `${target.component} from ${target.from ?? 'an unknown version'} to ${target.to}`).join(', ');
 }
 
 function saidBy(answer: Answer): string {
@@ -93,11 +113,11 @@ function saidBy(answer: Answer): string {
   const step = answer.step === null ? '' : ` ${answer.step}`;
   switch (answer.name) {
     case 'confirm':
-      return `confirmed${step}${more}`;
+      return `confirmed${step}${text(answer['choice']) === '' ? '' : ` (${text(answer['choice'])})`}${more}`;
     case 'decline':
       return `declined${step}${more}`;
     case 'decide':
-      return `decided on${step === '' ? ' the whole' : step}: ${text(answer['action'])}${more}`;
+      return `decided on${step === '' ? ' the whole' : step}: ${text(answer['action'])}${text(answer['due']) === '' ? '' : ` until ${text(answer['due'])}`}${more}`;
     case 'stop':
       return `stopped it${more}`;
     case 'resume':

@@ -1,0 +1,88 @@
+/** The platforms that hold the freeze too: found by their name in `backout.yaml`, and asked whether they still do. */
+import { ConfigError, type LoadedConfig } from '../../model/config-file.ts';
+import { FREEZE_SCOPES, type FreezeScope } from '../../model/freeze.ts';
+import { canonical } from '../../store/digest.ts';
+import { NotPossible, secretOf } from '../components.ts';
+import { operationIdOf } from '../found.ts';
+import type { FreezeCall, FreezeCarrier } from '../freezes/carrier.ts';
+import * as carriers from '../freezes/registry.ts';
+import { environmentOf, type Scene } from './scene.ts';
+
+/** The environments that stand still together. */
+export const environmentsOf = ({ work, environment }: Scene): string[] => [...new Set([work.environment, ...(environment.freeze?.also ?? [])])];
+
+/** What this incident still holds, over its environments. */
+export async function inForce(scene: Scene): Promise<FreezeScope[]> {
+  const all = await Promise.all(
+    environmentsOf(scene).map((environment) => scene.deps.store.freezes({ environment, incident: scene.incident.id, inForceOnly: true })),
+  );
+  const scopes = new Set(all.flat().flatMap((one) => one.inForce));
+  return FREEZE_SCOPES.filter((scope) => scopes.has(scope));
+}
+
+/** A platform that holds the freeze, ready to be called. */
+export interface Carrier {
+  readonly name: string;
+  readonly carrier: FreezeCarrier;
+  readonly options: unknown;
+  /** The same for the same place on the same platform, whatever it is called. */
+  readonly key: string;
+}
+
+export function carrierOf(loaded: LoadedConfig, environment: string, name: string): Carrier {
+  const configured = environmentOf(loaded, environment).freeze?.carriers ?? {};
+  const config = Object.hasOwn(configured, name) ? configured[name] : undefined;
+  if (!config) throw new NotPossible('configuration', `the freeze carrier ${name} is not in backout.yaml any more`);
+  const carrier = Object.values<FreezeCarrier>(carriers as unknown as Record<string, FreezeCarrier>).find((one) => one.name === config.carrier);
+  if (!carrier)
+    throw new NotPossible(
+      'unknown-platform',
+      `${name} names the carrier ${JSON.stringify(config.carrier)}, which Backout does not know; it knows ${Object.keys(carriers).join(', ')}`,
+    );
+  try {
+    const options = loaded.check(carrier.options, config.options, ['environments', environment, 'freeze', 'carriers', name, 'options']);
+    return { name, carrier, options, key: canonical({ carrier: carrier.name, options: config.options }) };
+  } catch (error) {
+    if (error instanceof ConfigError) throw new NotPossible('configuration', error.message);
+    throw error;
+  }
+}
+
+export const callTo = (
+  { name, options }: Carrier,
+  from: {
+    readonly environment: string;
+    readonly incident: string;
+    readonly folder: string;
+    readonly operationId: string;
+    readonly scopes: readonly FreezeScope[];
+    readonly signal: AbortSignal;
+    readonly heartbeat: (progress: string) => void;
+  },
+): FreezeCall<unknown> => ({ name, options, before: null, secret: secretOf(from.folder), ...from });
+
+export const callIn = (scene: Scene, carrier: Carrier, scopes: readonly FreezeScope[]): FreezeCall<unknown> =>
+  callTo(carrier, {
+    environment: scene.work.environment,
+    incident: scene.incident.id,
+    folder: scene.loaded.folder,
+    operationId: operationIdOf(scene.work),
+    scopes,
+    signal: scene.attempt.signal,
+    heartbeat: scene.attempt.heartbeat,
+  });
+
+/** Whether the platforms still hold what this incident has frozen: those that do not, and why. A platform that cannot be asked says nothing. */
+export async function liftedByHand(scene: Scene): Promise<{ carrier: string; detail: string }[]> {
+  const scopes = await inForce(scene);
+  const names = scene.incident.carriers ?? [];
+  const looks = await Promise.all(
+    names.map(async (name) => {
+      const found = carrierOf(scene.loaded, scene.work.environment, name);
+      const parts = await found.carrier.inspect(callIn(scene, found, scopes));
+      const open = parts.filter((part) => !part.frozen);
+      return open.length === 0 ? [] : [{ carrier: name, detail: open.map((part) => `${part.name}: ${part.detail}`).join('; ') }];
+    }),
+  );
+  return looks.flat();
+}
