@@ -56,7 +56,9 @@ export function conditionLines(state: RollbackState, look: Look): string[] {
   return [
     paint('bold', 'Unfreeze when all of these are met'),
     ...command.conditions.flatMap(({ condition, met, by }) =>
-      wrap(`${condition}: ${plain(by)}`, wide, '  ').map((line, index) => (index === 0 ? `${paint(met ? 'green' : 'yellow', met ? '✔' : '·')} ${line}` : line)),
+      wrap(`${condition}: ${plain(by)}`, wide, '  ').map((line, index) =>
+        index === 0 ? `${paint(met ? 'green' : 'yellow', met ? '✔' : '·')} ${line.trimStart()}` : line,
+      ),
     ),
   ];
 }

@@ -220,22 +220,24 @@ export interface NextCommand {
 
 /** What the awaited person, or anybody curious, types next; the likeliest last. */
 export function nextCommands(state: RollbackState, by: string | null): NextCommand[] {
-  const command = (what: string, line: string): NextCommand => ({
+  const { id, incidentCommand } = state;
+  // In an incident each step is somebody's: the name of whoever looks is put in only where he may answer.
+  const may = (role: string): boolean => incidentCommand === undefined || (by !== null && (incidentCommand.roles[role] ?? []).includes(by));
+  const command = (what: string, line: string, role = 'operator'): NextCommand => ({
     what,
-    line: line.replace(/^backout/, commandName()).replace(' --by YOU', by === null ? ' --by YOU' : ` --by ${quoted(by)}`),
+    line: line.replace(/^backout/, commandName()).replace(' --by YOU', by === null || !may(role) ? ' --by YOU' : ` --by ${quoted(by)}`),
   });
-  const { id } = state;
   if (state.state === 'closed') return [command('report', `backout report ${state.outcome === 'refused' ? state.rollbackId : id}`)];
   if (state.waiting.length === 0) return [command('follow', `backout watch ${id}`)];
   const asked = state.waiting.flatMap((one) => {
     const [, verb = ''] = one.answer.split(' ');
     // A row of the checklist is answered, not refused; so are facts and findings.
     const canDecline = verb === 'confirm' && ['availability', 'declaration', 'target', 'unfreeze'].includes(one.step);
-    const said = command(
-      { confirm: canDecline ? 'yes' : one.step === 'investigation' ? 'finding' : one.for, decide: 'again', resume: 'go on' }[verb] ?? verb,
-      one.answer,
-    );
-    return canDecline ? [command('no', `backout decline ${id} --step ${one.step} --by YOU --reason WHY`), said] : [said];
+    const confirms = canDecline ? 'yes' : one.step === 'investigation' ? 'finding' : one.for;
+    const said = command({ confirm: confirms, decide: 'again', resume: 'go on' }[verb] ?? verb, one.answer, one.for);
+    return canDecline ? [command('no', `backout decline ${id} --step ${one.step} --by YOU --reason WHY`, one.for), said] : [said];
   });
-  return state.state === 'stopped' ? [command('give up', `backout decide ${id} --action close --by YOU --reason WHY`), ...asked] : asked;
+  return state.state === 'stopped'
+    ? [command('give up', `backout decide ${id} --action close --by YOU --reason WHY`, incidentCommand ? 'incident-commander' : 'operator'), ...asked]
+    : asked;
 }

@@ -72,6 +72,8 @@ async function git(
       maxBuffer: 10_000_000,
       env: { PATH, HOME, LANG, SSH_AUTH_SOCK, GIT_TERMINAL_PROMPT: '0', ...env },
     });
+    // One that has ended without reading says why by its exit code.
+    running.child.stdin?.on('error', () => undefined);
     running.child.stdin?.end(input ?? '');
     return (await running).stdout.trim();
   } catch (error) {

@@ -1,19 +1,25 @@
 /** `backout report`: the incident report of one rollback. */
 import { writeFile } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
+import type { Freeze } from '../../model/freeze.ts';
+import { POLICIES } from '../../model/policy.ts';
 import type { RecordEntry } from '../../model/record.ts';
+import type { RollbackState } from '../../model/state.ts';
 import { findRollback } from '../find.ts';
 import { note } from '../output.ts';
 import { EXIT, Problem, said } from '../problem.ts';
 import { readRollback } from '../read.ts';
-import { markdownOf } from '../report/markdown.ts';
+import { followUpsDocument, followUpsMarkdown, markdownOf } from '../report/markdown.ts';
+import { pageOf } from '../report/page.ts';
 import { reportOf, type Report } from '../report/report.ts';
 import type { Recorded } from '../report/timeline.ts';
 import { withSession, type Session } from '../session.ts';
 
-type Format = 'markdown' | 'json';
+const FORMATS = ['markdown', 'json', 'html'] as const;
+type Format = (typeof FORMATS)[number];
 interface Options {
   readonly format?: Format;
+  readonly followUps?: boolean;
   readonly out?: string;
 }
 
@@ -21,19 +27,28 @@ export function register(program: Command): void {
   program
     .command('report')
     .argument('<id>', 'Workflow Id, rollback id, or the name of a component')
-    .addOption(new Option('--format <format>', 'how it is written').choices(['markdown', 'json']))
+    .addOption(new Option('--format <format>', 'how it is written').choices(FORMATS))
+    .option('--follow-ups', 'only what is left to do: a checklist with owners and due dates, in Markdown or JSON')
     .option('--out <file>', 'write it there instead of to stdout')
-    .description('incident report of a rollback: what happened, who said what, what remains, and how to verify it')
+    .description('incident report of a rollback: what happened, who decided, what was proven, what remains, and how to verify it')
     .addHelpText(
       'after',
-      '\nExamples:\n  $ backout report web\n  $ backout report deployRevert/production/web --out incident-42.md\n  $ backout report web --format json',
+      '\nExamples:\n  $ backout report web\n  $ backout report INC-42 --format html --out incident-42.html\n  $ backout report INC-42 --follow-ups >> TODO.md\n  $ backout report web --format json',
     )
     .action((id: string, options: Options, command: Command) => withSession(command, (session) => run(session, id, options)));
 }
 
-async function run(session: Session, id: string, { format = session.flags.json ? 'json' : 'markdown', out }: Options): Promise<void> {
+async function run(session: Session, id: string, options: Options): Promise<void> {
+  const { format = session.flags.json ? 'json' : 'markdown', followUps = false, out } = options;
+  if (followUps && format === 'html')
+    throw new Problem(
+      EXIT.usage,
+      'usage',
+      'follow-ups are written as Markdown or JSON, not as HTML',
+      'leave out --format html; the whole report as HTML has them too',
+    );
   const report = await make(session, id);
-  const text = format === 'json' ? `${JSON.stringify(report, null, 2)}\n` : markdownOf(report);
+  const text = followUps ? FOLLOW_UPS[format](report) : WRITERS[format](report);
   if (out === undefined) {
     process.stdout.write(text);
     return;
@@ -54,17 +69,29 @@ async function run(session: Session, id: string, { format = session.flags.json ?
   else note(`written to ${out}`);
 }
 
+const json = (document: unknown): string => `${JSON.stringify(document, null, 2)}\n`;
+const WRITERS: Readonly<Record<Format, (report: Report) => string>> = { markdown: markdownOf, json, html: pageOf };
+const FOLLOW_UPS = { markdown: followUpsMarkdown, json: (report: Report) => json(followUpsDocument(report)) } as const;
+
 async function make(session: Session, id: string): Promise<Report> {
   const meant = await findRollback(session, id, true);
   const { state, source, remark } = await readRollback(session, meant);
   if (remark !== null) note(remark);
-  const { recorded, problem } = await entriesOf(session, state.rollbackId);
+  const [{ recorded, problem }, freezes] = await Promise.all([entriesOf(session, state.rollbackId), freezesOf(session, state)]);
   const sources = [
     source === 'worker' ? 'the state is what the workflow itself says' : `the state is put together from the record alone: ${remark ?? ''}`,
     problem === null ? `the timeline is from ${recorded.length} entries of the record` : `the timeline is from the state alone: ${problem}`,
   ];
   if (problem !== null) note(problem);
-  return reportOf({ state, recorded, sources, madeAt: new Date().toISOString() });
+  return reportOf({ state, recorded, sources, madeAt: new Date().toISOString(), ...(freezes === null ? {} : { freezes }) });
+}
+
+/** A later rollback of the incident may have lifted what this one froze: only the register knows. Null: it cannot be read, or there is none. */
+async function freezesOf(session: Session, { kind, id, incident }: RollbackState): Promise<Freeze[] | null> {
+  if (POLICIES[kind].subject !== 'incident') return null;
+  const name = incident ?? id.split('/')[2];
+  const store = await session.store().catch(() => null);
+  return store && name !== undefined ? store.freezes({ incident: name }).catch(() => null) : null;
 }
 
 /** The record makes the timeline; without it the state still says most of it. */

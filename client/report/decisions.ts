@@ -114,7 +114,7 @@ export function waitingTimesOf(reading: Reading): WaitingTimes {
   const open = reading.state.waiting.map((one): Wait => {
     const step = one.step === '' ? null : one.step;
     const since = one.since === '' ? reading.madeAt : one.since;
-    const asked = /^backout confirm /.test(one.answer) ? 'answer' : 'decision';
+    const asked = one.answer.startsWith('backout confirm ') ? 'answer' : 'decision';
     return {
       step,
       title: step === null ? '' : titleOf(reading, step),

@@ -59,7 +59,7 @@ function block(one: Block): string[] {
         ['time', 'after', 'who', 'what'],
         one.rows.map(({ at, after, who, what }) => [at, after, who, what]),
       );
-    case 'commands':
+    default:
       return ['```sh', ...one.lines.map((command) => plain(command).replaceAll('`', "'")), '```'];
   }
 }
@@ -86,7 +86,7 @@ export function followUpsMarkdown(report: Report): string {
 }
 
 /** The same for a program. */
-export const followUpsOf = (report: Report): Readonly<Record<string, unknown>> => ({
+export const followUpsDocument = (report: Report): Readonly<Record<string, unknown>> => ({
   id: report.id,
   rollbackId: report.rollbackId,
   kind: report.kind,
