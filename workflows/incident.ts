@@ -62,7 +62,7 @@ export function follow(progress: Progress, step: StepProgress, { change }: Pick<
   if (!incident || !change) return;
   if (change.frozen) incident.frozen = change.frozen;
   if (change.plan) adopt(progress, change.plan);
-  if (change.held) askTakeover(progress, step);
+  if (change.held) askTakeover(progress, step, change.held.workflowId);
   if (change.stale !== undefined) voidTarget(progress, step, change.stale);
   if (change.drifted) reopen(progress, change.drifted);
   if (change.unfrozen) unfrozen(progress, change.unfrozen);
@@ -82,7 +82,7 @@ function adopt(progress: Progress, { targets, hash }: NonNullable<Change['plan']
 }
 
 /** Another rollback holds a component: the commander takes it over knowingly, or waits for it. */
-function askTakeover(progress: Progress, identify: StepProgress): void {
+function askTakeover(progress: Progress, identify: StepProgress, holder: string): void {
   const because = identify.failure?.message ?? 'another rollback holds a component';
   Object.assign(identify, { state: 'pending', failure: null, startedAt: null, endedAt: null });
   if (progress.incident) progress.incident.takeover = null;
@@ -102,7 +102,8 @@ function askTakeover(progress: Progress, identify: StepProgress): void {
     attests: 'seen',
     fourEyes: false,
     mandatory: true,
-    demands: { choices: ['take-over', 'wait'] },
+    // Two incidents do not take components from each other.
+    demands: { choices: holder.startsWith('deployRevert/') ? ['take-over', 'wait'] : ['wait'] },
   });
   progress.steps.splice(progress.steps.indexOf(identify), 0, step);
 }

@@ -40,15 +40,9 @@ export function register(program: Command): void {
 
 async function run(session: Session, id: string, options: Options): Promise<void> {
   const { format = session.flags.json ? 'json' : 'markdown', followUps = false, out } = options;
-  if (followUps && format === 'html')
-    throw new Problem(
-      EXIT.usage,
-      'usage',
-      'follow-ups are written as Markdown or JSON, not as HTML',
-      'leave out --format html; the whole report as HTML has them too',
-    );
+  const write = followUps ? followUpsAs(format) : WRITERS[format];
   const report = await make(session, id);
-  const text = followUps ? FOLLOW_UPS[format](report) : WRITERS[format](report);
+  const text = write(report);
   if (out === undefined) {
     process.stdout.write(text);
     return;
@@ -71,7 +65,16 @@ async function run(session: Session, id: string, options: Options): Promise<void
 
 const json = (document: unknown): string => `${JSON.stringify(document, null, 2)}\n`;
 const WRITERS: Readonly<Record<Format, (report: Report) => string>> = { markdown: markdownOf, json, html: pageOf };
-const FOLLOW_UPS = { markdown: followUpsMarkdown, json: (report: Report) => json(followUpsDocument(report)) } as const;
+const FOLLOW_UPS: Readonly<Record<Exclude<Format, 'html'>, (report: Report) => string>> = {
+  markdown: followUpsMarkdown,
+  json: (report) => json(followUpsDocument(report)),
+};
+
+function followUpsAs(format: Format): (report: Report) => string {
+  if (format !== 'html') return FOLLOW_UPS[format];
+  const remedy = 'leave out --format html; the whole report as HTML has them too';
+  throw new Problem(EXIT.usage, 'usage', 'follow-ups are written as Markdown or JSON, not as HTML', remedy);
+}
 
 async function make(session: Session, id: string): Promise<Report> {
   const meant = await findRollback(session, id, true);

@@ -59,6 +59,7 @@ function block(one: Block): string[] {
         ['time', 'after', 'who', 'what'],
         one.rows.map(({ at, after, who, what }) => [at, after, who, what]),
       );
+    case 'commands':
     default:
       return ['```sh', ...one.lines.map((command) => plain(command).replaceAll('`', "'")), '```'];
   }

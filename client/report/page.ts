@@ -121,6 +121,7 @@ function block(one: Block): Html {
       return html`<ol class="moments">
         ${one.rows.map(({ at, after, who, what, person }) => html`<li${person ? html` class="person"` : null}><time>${at} <span>${after}</span></time><div><b>${theirs(who)}</b> ${theirs(what)}</div></li>`)}
       </ol>`;
+    case 'commands':
     default:
       return html`<pre>${one.lines.map((command) => html`<code>${command}</code>`)}</pre>`;
   }
