@@ -10,6 +10,7 @@ import { checkHealth, checkServed, checkSmoke, readServed, type Checked } from '
 import { allComponents, callOf, findComponent, NotPossible, type Component } from './components.ts';
 import type { Attempt, Dependencies } from './dependencies.ts';
 import { draft } from './draft.ts';
+import { diagnoseIncidents } from './incident/doctor.ts';
 import { keep, type Kept } from './incident/keep.ts';
 import { clean } from './recording.ts';
 
@@ -49,6 +50,8 @@ export interface Doctored {
   readonly ask: 'doctor';
   readonly record: Finding;
   readonly components: readonly Diagnosis[];
+  /** What an incident of each environment would find. */
+  readonly incidents: readonly { readonly environment: string; readonly findings: readonly Finding[] }[];
 }
 
 export interface Verified {
@@ -121,7 +124,9 @@ async function doctor(environment: string | null, name: string | null, deps: Dep
           },
     ),
   );
-  return { ask: 'doctor', record, components };
+  const places = name === null ? Object.keys(loaded.config.environments).filter((one) => environment === null || one === environment) : [];
+  const incidents = await Promise.all(places.map(async (one) => ({ environment: one, findings: await diagnoseIncidents(loaded, one, deps, attempt) })));
+  return { ask: 'doctor', record, components, incidents };
 }
 
 async function diagnose(component: Component, recordThere: boolean, deps: Dependencies, attempt: Attempt): Promise<Diagnosis> {

@@ -122,7 +122,8 @@ function withAbandoned(runs: readonly Listed[], claims: readonly Claim[] | null,
     .filter((claim) => !known.some((one) => one.id === claim.workflowId && isOpen(one)))
     .map((claim): Listed => {
       const [kind = ''] = claim.workflowId.split('/');
-      const components = claims.filter((one) => one.rollbackId === claim.rollbackId).map((one) => one.component);
+      // A name with an @ is the incident's own claim, and no component.
+      const components = claims.filter((one) => one.rollbackId === claim.rollbackId && !one.component.startsWith('@')).map((one) => one.component);
       return {
         id: claim.workflowId,
         rollbackId: claim.rollbackId,

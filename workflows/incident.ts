@@ -3,6 +3,7 @@ import { failure } from '../model/failure.ts';
 import { newStep, type StepProgress } from './step-progress.ts';
 import type { Change, IncidentWork, StepOutcome } from '../activities/step.ts';
 import type { Plan } from '../model/plan.ts';
+import { isKind, POLICIES } from '../model/policy.ts';
 import { holds } from '../model/roles.ts';
 import type { Failure } from '../model/state.ts';
 import type { Progress } from './progress.ts';
@@ -86,11 +87,6 @@ function askTakeover(progress: Progress, identify: StepProgress, holder: string)
   const because = identify.failure?.message ?? 'another rollback holds a component';
   Object.assign(identify, { state: 'pending', failure: null, startedAt: null, endedAt: null });
   if (progress.incident) progress.incident.takeover = null;
-  const asked = progress.step('takeover');
-  if (asked) {
-    Object.assign(asked, { state: 'pending', startedAt: null, endedAt: null });
-    return;
-  }
   const step = newStep({
     id: 'takeover',
     title: `Take over or wait? ${because}`,
@@ -103,10 +99,18 @@ function askTakeover(progress: Progress, identify: StepProgress, holder: string)
     fourEyes: false,
     mandatory: true,
     // Two incidents do not take components from each other.
-    demands: { choices: holder.startsWith('deployRevert/') ? ['take-over', 'wait'] : ['wait'] },
+    demands: { choices: isIncident(holder) ? ['wait'] : ['take-over', 'wait'] },
   });
-  progress.steps.splice(progress.steps.indexOf(identify), 0, step);
+  const asked = progress.steps.findIndex((one) => one.planned.id === 'takeover');
+  // Asked once more, it may be about another one.
+  if (asked === -1) progress.steps.splice(progress.steps.indexOf(identify), 0, step);
+  else progress.steps[asked] = step;
 }
+
+const isIncident = (workflowId: string): boolean => {
+  const [kind = ''] = workflowId.split('/');
+  return isKind(kind) && POLICIES[kind].level !== null;
+};
 
 /** Reality is not what the plan shows: nothing was changed by this step, and the target is asked about again. */
 function voidTarget(progress: Progress, step: StepProgress, why: string): void {

@@ -58,8 +58,11 @@ async function doctor(session: Session, { environment, component }: DoctorFlags)
     });
   }
   const components = componentsOf(doctored, findings, { environment, component });
-  const isWell = [...findings, ...components.flatMap((one) => one.findings)].every((one) => one.verdict !== 'problem');
-  print(session.flags.json, { ok: isWell, findings, components }, () => lines(findings, components, isWell).join('\n'));
+  const incidents = (doctored as Doctored | null)?.incidents ?? [];
+  const isWell = [...findings, ...components.flatMap((one) => one.findings), ...incidents.flatMap((one) => one.findings)].every(
+    (one) => one.verdict !== 'problem',
+  );
+  print(session.flags.json, { ok: isWell, findings, components, incidents }, () => lines(findings, components, incidents, isWell).join('\n'));
   if (!isWell) process.exitCode = EXIT.failed;
 }
 
@@ -116,7 +119,7 @@ async function abandoned(session: Session): Promise<Finding[]> {
 
 const MARK = { ok: ['✔', 'green'], warning: ['!', 'yellow'], problem: ['✘', 'red'] } as const;
 
-function lines(findings: readonly Finding[], components: readonly Diagnosis[], isWell: boolean): string[] {
+function lines(findings: readonly Finding[], components: readonly Diagnosis[], incidents: Doctored['incidents'], isWell: boolean): string[] {
   const shown =
     (indent: string) =>
     ({ check, verdict, detail, remedy }: Finding): string[] => {
@@ -135,6 +138,7 @@ function lines(findings: readonly Finding[], components: readonly Diagnosis[], i
       `${paint('bold', `${one.component} in ${one.environment}`)}${one.current === null ? '' : `  ${one.current}`}${one.target === null ? '' : paint('dim', `, would go back to ${one.target}`)}`,
       ...one.findings.flatMap(shown('  ')),
     ]),
+    ...incidents.flatMap((one) => ['', paint('bold', `an incident in ${one.environment}`), ...one.findings.flatMap(shown('  '))]),
     '',
     isWell ? paint(['green', 'bold'], 'A rollback would work now.') : paint(['red', 'bold'], 'A rollback would not work, or not everywhere; see above.'),
   ];

@@ -41,14 +41,21 @@ environments:
       #   options: { repository: acme/api, workflow: rollback.yml, ref: main, token: "env:GITHUB_TOKEN" }
       #   served: { url: "https://api.example.com/version", header: x-version }
 
+    # When an incident (l1Rollback) is rolled back: what has to pass, and who holds the freeze beside Backout. docs/incidents.md has everything.
+    # gates:
+    #   ci-pr: { command: [npm, run, "ci:pr"], cwd: ../product, timeoutSeconds: 900 }
+    #   emission: { command: [./emission-check], covers: evidence }
+    # freeze: { owners: [incident-commander, api-lead, infrastructure-lead], items: [rollback, incident] }
+    # review: { repository: ../product }
+
 # Who may answer. Without people, anyone is operator, and says so himself.
 # people:
-#   ana: { roles: [operator] }
-#   ben: { roles: [operator, on-call-lead] }
+#   ana: { roles: [operator, incident-commander] }
+#   ben: { roles: [operator, on-call-lead, api-lead], deputyFor: [incident-commander] }
 
 # Who is told when a rollback starts, stops, is late or ends.
 channels: { incident: [{ file: ./incidents.log }] }
-# channels: { incident: [{ webhook: "env:INCIDENT_WEBHOOK" }] }
+# channels: { incident: [{ webhook: "env:INCIDENT_WEBHOOK" }], stakeholders: [{ slack: "env:SLACK_WEBHOOK" }], status: [{ file: ./status.log }] }
 
 # When a person is awaited: reminder, then the next role hears of it. Time passing never answers for anyone.
 # confirmations: { remindAfterSeconds: 300, handOverAfterSeconds: 1800, handOverTo: on-call-lead, fourEyes: false }
