@@ -17,9 +17,11 @@ export async function keepInformed(progress: Progress): Promise<void> {
   const owes = (): boolean => declared.state === 'pending' || declared.doneSaidBy !== null || incident.updates.length > 0;
   await condition(() => over() || isFrozen(progress));
   while (!over()) {
-    if (declared.state === 'pending') await declare(progress, declared, everyMs);
-    else if (incident.updates.length > 0) await send(progress, update, everyMs);
-    else if (update.state === 'waiting' || incident.nextUpdateMs === null) await condition(() => over() || owes());
+    if (declared.state === 'pending' || incident.updates.length > 0) {
+      incident.sending = true;
+      await (declared.state === 'pending' ? declare(progress, declared, everyMs) : send(progress, update, everyMs));
+      incident.sending = false;
+    } else if (update.state === 'waiting' || incident.nextUpdateMs === null) await condition(() => over() || owes());
     else if (!(await condition(() => over() || owes(), Math.max(1, incident.nextUpdateMs - Date.now()), { summary: 'next update' }))) due(progress, update);
   }
   incident.nextUpdateMs = null;

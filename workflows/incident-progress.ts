@@ -25,6 +25,8 @@ export class IncidentProgress {
   takeover: 'take-over' | 'wait' | null = null;
   /** Updates that were asked for and are not sent yet. */
   readonly updates: Confirm[] = [];
+  /** A message is on its way; the end waits for it, so that nothing is written after it. */
+  sending = false;
   private last = '';
   /** How many updates went out. */
   sent = 0;

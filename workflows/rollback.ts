@@ -149,6 +149,7 @@ const isProven = (progress: Progress): boolean =>
 /** Writes the end. It cannot close until the record has caught up [product.md 9]; false: what was put back is not served any more, so walk on. */
 async function close(progress: Progress): Promise<boolean> {
   progress.ending = true;
+  if (progress.incident) await condition(() => progress.incident?.sending === false);
   const outcome = outcomeOf(progress);
   progress.resumeMachine(Date.now());
   progress.awaitPerson(Date.now());

@@ -115,6 +115,10 @@ const record = (flags: RecordFlags, command: Command): Promise<void> =>
       );
     }
     const { environment, component, version, commit, branch } = flags;
+    // What was deployed is recorded in any case; that nobody should have is said.
+    for (const one of await store.freezes({ environment, inForceOnly: true }))
+      if (one.inForce.includes('deployments'))
+        note(`! ${environment} is frozen for incident ${one.incident} (${one.workflowId}): only rollback owners may deploy`);
     const stored = await store.recordDeployment({
       deploymentId,
       environment,

@@ -2,7 +2,7 @@
 import { unfreezeConditions } from '../../model/conditions.ts';
 import type { Compared, Plan } from '../../model/plan.ts';
 import { INCIDENT_ROLES, roleTitle } from '../../model/roles.ts';
-import type { Condition } from '../../model/state.ts';
+import type { Answer, Condition } from '../../model/state.ts';
 import { freezeOf, type FreezeReport } from './freeze.ts';
 import { cleanupOf, signOffsOf, type CleanupRow, type SignOff } from './proof.ts';
 import { entriesOf, field, lastSaid, runsOf, said, stepOf, textIn, textsIn, type Reading } from './reading.ts';
@@ -135,13 +135,7 @@ function rolesOf(reading: Reading): RoleReport[] {
   const configured = reading.state.incidentCommand?.roles;
   return Object.keys(INCIDENT_ROLES).map((role) => {
     const handOvers = said(reading, 'assign').filter((one) => one['role'] === role);
-    const acted = [
-      ...new Set(
-        reading.answers.flatMap(({ name, step, by }) =>
-          (name === 'confirm' || name === 'decline') && step !== null && stepOf(reading, step)?.owner === role ? [by] : [],
-        ),
-      ),
-    ];
+    const acted = actedIn(reading, role);
     const last = handOvers.at(-1);
     const named = configured?.[role] ?? [];
     const guessed = last ? [textIn(last, 'to') ?? ''] : acted;
@@ -154,13 +148,27 @@ function rolesOf(reading: Reading): RoleReport[] {
       acted,
       handOvers: handOvers.map((one, index) => ({
         at: one.at,
-        from: textIn(handOvers[index - 1], 'to'),
+        from: textIn(handOvers[index - 1], 'to') ?? answeredIn(reading, role).findLast((answer) => answer.at < one.at)?.by ?? null,
         to: textIn(one, 'to') ?? '',
         by: one.by,
         reason: textIn(one, 'reason') ?? '',
       })),
     };
   });
+}
+
+/** By these words nobody but the role's holder, or his deputy, can have answered. */
+const answeredIn = (reading: Reading, role: string): Answer[] =>
+  reading.answers.filter(({ name, step }) => (name === 'confirm' || name === 'decline') && step !== null && stepOf(reading, step)?.owner === role);
+
+/** Decisions may also be those of whoever leads: they count only for people who never did. */
+function actedIn(reading: Reading, role: string): string[] {
+  const leads = new Set([
+    ...answeredIn(reading, reading.policy.lead).map((one) => one.by),
+    ...said(reading, 'assign').flatMap((one) => (one['role'] === reading.policy.lead ? [textIn(one, 'to') ?? ''] : [])),
+  ]);
+  const decided = reading.answers.filter(({ name, step, by }) => name === 'decide' && step !== null && stepOf(reading, step)?.owner === role && !leads.has(by));
+  return [...new Set([...answeredIn(reading, role), ...decided].map((one) => one.by))];
 }
 
 /** With what changes from minute to minute, as the platforms last said it. */

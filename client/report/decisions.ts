@@ -10,6 +10,8 @@ export interface Decision {
   readonly proof: string;
   readonly name: string;
   readonly step: string | null;
+  /** Of a `decide`: retry, skip, done or close. */
+  readonly action: string | null;
   /** In words, without the reason. */
   readonly what: string;
   readonly why: string | null;
@@ -38,10 +40,13 @@ export interface WaitingTimes {
   readonly byRole: readonly { readonly role: string; readonly seconds: number; readonly waits: number }[];
 }
 
+/** Enough of `sha256:…` to tell one plan from another. */
+const HASH_SHOWN = 'sha256:'.length + 12;
+
 /** Confirmations by which somebody decides something, rather than attests it. */
 const DECIDES: Readonly<Record<string, (answer: Answer) => string>> = {
   declaration: () => 'declared rollback mode',
-  target: (answer) => `confirmed the target of plan ${textIn(answer, 'plan') ?? '?'}`,
+  target: (answer) => `confirmed the target, plan ${(textIn(answer, 'plan') ?? '?').slice(0, HASH_SHOWN)}`,
   takeover: (answer) => (answer['choice'] === 'take-over' ? 'took over the components of another rollback' : 'waited for another rollback'),
   unfreeze: (answer) => {
     const scopes = textsIn(answer['data'], 'scopes');
@@ -69,6 +74,7 @@ export function decisionsOf(reading: Reading): Decision[] {
         proof: answer.proof,
         name: answer.name,
         step: answer.step,
+        action: textIn(answer, 'action'),
         what,
         why: why === '' ? null : why,
         due: textIn(answer, 'due'),
@@ -103,7 +109,9 @@ const successors = (reading: Reading): Decision[] =>
     const by = textIn(resumes, 'by');
     if (by === null) return [];
     const what = 'went on with it after its execution had been ended from outside';
-    return [{ at: entry.at, by, proof: 'self-declared', name: 'resume', step: null, what, why: textIn(resumes, 'reason'), due: null, evidence: [] }];
+    return [
+      { at: entry.at, by, proof: 'self-declared', name: 'resume', step: null, action: null, what, why: textIn(resumes, 'reason'), due: null, evidence: [] },
+    ];
   });
 
 export function waitingTimesOf(reading: Reading): WaitingTimes {

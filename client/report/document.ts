@@ -13,12 +13,16 @@ export type Block =
   | { readonly kind: 'heading'; readonly text: string }
   | { readonly kind: 'list'; readonly items: readonly Line[] }
   | { readonly kind: 'table'; readonly titles: readonly string[]; readonly rows: readonly (readonly Line[])[] }
-  /** `person`: somebody did it; else Backout. */
-  | {
-      readonly kind: 'moments';
-      readonly rows: readonly { readonly at: string; readonly after: string; readonly who: string; readonly what: string; readonly person: boolean }[];
-    }
+  | { readonly kind: 'moments'; readonly rows: readonly MomentRow[] }
   | { readonly kind: 'commands'; readonly lines: readonly string[] };
+
+export interface MomentRow {
+  readonly at: string;
+  readonly after: string;
+  readonly who: string;
+  readonly what: string;
+  readonly mark: 'machine' | 'person' | 'trouble';
+}
 
 export interface Section {
   readonly id: string;

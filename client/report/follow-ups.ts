@@ -97,31 +97,32 @@ function untold(findings: Findings): FollowUp[] {
 const signed = ({ signOffs }: Findings): FollowUp[] =>
   signOffs.map(({ as, step, title, by, due, link, reason }) =>
     as === 'accepted-risk'
-      ? { action: `Settle the accepted risk: ${title} (${reason})`, owner: by, due, source: `accepted risk, ${step}` }
+      ? { action: `Settle the accepted risk of ${step} (${title}): ${reason}`, owner: by, due, source: `accepted risk, ${step}` }
       : {
-          action: `Mend the known baseline blocker: ${title}${link === null ? '' : `, tracked at ${link}`}`,
+          action: `Mend the known baseline blocker ${step}${link === null ? '' : `, tracked at ${link}`}: ${reason}`,
           owner: by,
           due,
           source: `baseline blocker, ${step}`,
         },
   );
 
+const CHECK: Readonly<Record<string, string>> = {
+  health: 'health check',
+  smoke: 'smoke test',
+  served: 'served version',
+  parity: 'OpenAPI document of the target',
+};
+
 /** A check that looked at nothing has proven nothing. */
 function unchecked(findings: Findings): FollowUp[] {
   const { gates, reading } = findings;
-  return gates.flatMap(({ step, title, component, owner, verdict, byComponent }) => {
+  return gates.flatMap(({ step, component, owner, verdict, byComponent }) => {
     const names = Object.entries(byComponent ?? {}).flatMap(([name, word]) => (word === 'unchecked' ? [name] : []));
     if (verdict !== 'unchecked' && names.length === 0) return [];
     const whose = names.length > 0 ? names.join(', ') : (component ?? 'every component');
-    const [, check = step] = step.split('.');
-    return [
-      {
-        action: `Look at ${whose} by hand, and configure the check: nothing is configured for "${title}"`,
-        owner: personOf(findings, owner ?? reading.policy.lead),
-        due: null,
-        source: `unchecked, ${component === null ? step : check}`,
-      },
-    ];
+    const what = CHECK[stepOf(reading, step)?.operation ?? ''] ?? 'check';
+    const action = `Look at ${whose} by hand, and configure what is missing: no ${what} was there, so nothing was checked`;
+    return [{ action, owner: personOf(findings, owner ?? reading.policy.lead), due: null, source: `unchecked, ${step}` }];
   });
 }
 
@@ -177,8 +178,10 @@ function migrated(findings: Findings): FollowUp[] {
   );
 }
 
-function lateStart({ reading }: Findings): FollowUp[] {
-  const { by, at } = reading.state.trigger;
+/** A machine cannot answer why it was late. */
+function lateStart(findings: Findings): FollowUp[] {
+  const { reading } = findings;
+  const { by, at, type } = reading.state.trigger;
   const detectedAt = textIn(reading.input, 'detectedAt');
   if (detectedAt === null || textIn(reading.input, 'delayJustification') !== null) return [];
   const seconds = (Date.parse(at) - Date.parse(detectedAt)) / 1000;
@@ -186,7 +189,7 @@ function lateStart({ reading }: Findings): FollowUp[] {
   return [
     {
       action: `Answer why it was started ${Math.round(seconds / 60)} minutes after it was detected`,
-      owner: by,
+      owner: type === 'operator' || type === 'drill' ? by : leadOf(findings),
       due: null,
       source: 'late start without a justification [002 section 3]',
     },

@@ -1,6 +1,7 @@
 /** For somebody who was not there, in a few lines: what happened, who decided, what was proven, what remains. */
 import { duration } from '../words.ts';
 import type { Decision } from './decisions.ts';
+import { due } from './document.ts';
 import type { FollowUp } from './follow-ups.ts';
 import type { GateReport, Verdict } from './proof.ts';
 import type { IncidentReport } from './command.ts';
@@ -25,7 +26,7 @@ export interface InShortOf {
 }
 
 /** Of a long list nobody reads the middle: the whole stands further down. */
-const LINES_MAX = 8;
+const LINES_MAX = 9;
 
 export const inShortOf = (of: InShortOf): InShort => ({
   happened: [of.summary, ...freezeLine(of), ...driftLines(of)],
@@ -34,40 +35,54 @@ export const inShortOf = (of: InShortOf): InShort => ({
   remains: remainLines(of),
 });
 
-const minute = (iso: string): string => `${iso.slice(0, 10)} ${iso.slice(11, 16)} UTC`;
 const list = (items: readonly string[]): string => items.join(', ');
+const and = (items: readonly string[]): string => (items.length < 2 ? items.join('') : `${items.slice(0, -1).join(', ')} and ${items.at(-1) ?? ''}`);
+/** To the minute, UTC; with the day where it is not that of the start. */
+const when = ({ state }: Reading, iso: string): string =>
+  `${iso.slice(0, 10) === state.trigger.at.slice(0, 10) ? '' : `${iso.slice(0, 10)} `}${iso.slice(11, 16)} UTC`;
 
-function freezeLine({ incident }: InShortOf): string[] {
+function freezeLine({ reading, incident }: InShortOf): string[] {
   if (!incident) return [];
   const { environments, inForce } = incident.freeze;
   if (environments.length === 0)
     return [incident.declaration ? 'Nothing was frozen.' : 'Rollback mode was proposed and never declared: nothing was frozen, nothing was changed.'];
-  const frozen = environments
-    .map(({ environment, scopes, frozenAt }) => `${list(scopes)} in ${environment}${frozenAt === null ? '' : ` from ${minute(frozenAt)}`}`)
-    .join('; ');
+  const scopes = [...new Set(environments.flatMap((one) => one.scopes))];
+  const since = environments.flatMap(({ frozenAt }) => frozenAt ?? []).toSorted()[0];
   const last = environments
     .flatMap((one) => one.lifted.map(({ at }) => at))
     .toSorted()
     .at(-1);
-  const end = inForce.length > 0 ? `Still frozen: ${list(inForce)}.` : last === undefined ? '' : `All of it was lifted by ${minute(last)}.`;
-  return [`Frozen: ${frozen}. ${end}`.trim()];
+  const frozen = `${and(environments.map((one) => one.environment))} stood still${since === undefined ? '' : ` from ${when(reading, since)}`} (${list(scopes)})`;
+  if (inForce.length > 0) return [`${frozen}. Still frozen: ${list(inForce)}.`];
+  return [last === undefined ? `${frozen}.` : `${frozen}, until ${when(reading, last)}.`];
 }
 
+/** Each thing that moved once, as it was seen last. */
 function driftLines({ drift }: InShortOf): string[] {
-  const [first] = drift;
-  if (!first) return [];
-  return [`Reality moved ${drift.length === 1 ? 'once' : `${drift.length} times`} meanwhile: ${first.detail}${drift.length === 1 ? '' : ', and more below'}.`];
+  const latest = [...new Map(drift.map((one) => [`${one.what}/${one.subject ?? ''}`, one.detail])).values()];
+  return latest.length === 0
+    ? []
+    : [`Meanwhile reality moved: ${latest.slice(0, 3).join('; ')}${latest.length > 3 ? `; and ${latest.length - 3} more, below` : ''}.`];
 }
 
-function decidedLines({ decisions, incident }: InShortOf): string[] {
-  const lines = decisions.map(
-    ({ at, by, what, why, due }) => `${by} ${what}${due === null ? '' : ` until ${due}`}, ${minute(at)}${why === null ? '' : `: ${why}`}`,
-  );
-  const short = lines.length > LINES_MAX ? [...lines.slice(0, LINES_MAX - 1), `and ${lines.length - LINES_MAX + 1} more decisions, below`] : lines;
+function decidedLines({ reading, decisions, incident }: InShortOf): string[] {
+  const decided = decisions.map(({ at, by, what, why, due, action, name }) => {
+    const isVoid = incident?.voided.some((one) => one.confirmedAt === at) ?? false;
+    const line = `${by} ${what}${due === null ? '' : ` until ${due}`}${isVoid ? ', which was void soon after' : ''}${why === null ? '' : `: ${why}`}`;
+    return { at, line, isMinor: isVoid || action === 'retry' || action === 'done' || name === 'resume' };
+  });
   const handOvers = (incident?.roles ?? []).flatMap(({ title, handOvers: all }) =>
-    all.map(({ to, by, at }) => `${title} went over to ${to}, ${minute(at)}, by ${by}`),
+    all.map(({ to, by, at, from }) => ({
+      at,
+      line: `${by} gave the role ${title} to ${to}${from === null || from === by ? '' : `, in place of ${from}`}`,
+      isMinor: false,
+    })),
   );
-  return short.length + handOvers.length === 0 ? ['Nobody had to decide anything.'] : [...short, ...handOvers];
+  const all = [...decided, ...handOvers].toSorted((one, other) => one.at.localeCompare(other.at));
+  const shown = all.length > LINES_MAX ? all.filter((one) => !one.isMinor).slice(-LINES_MAX) : all;
+  const more = all.length - shown.length;
+  if (all.length === 0) return ['Nobody had to decide anything.'];
+  return [...shown.map(({ at, line }) => `${when(reading, at)}: ${line}`), ...(more === 0 ? [] : [`and ${more} more decision${more === 1 ? '' : 's'}, below`])];
 }
 
 const NOT_PASSED: readonly (readonly [Verdict, string])[] = [
@@ -116,7 +131,7 @@ function nameOf({ step, signedOff, byComponent }: GateReport): string {
 function remainLines({ reading, followUps }: InShortOf): string[] {
   const { state } = reading;
   const waits = state.waiting.map((one) => `Awaited: ${one.for}${one.step === '' ? '' : `, for ${one.step}`}.`);
-  const tasks = followUps.map(({ action, owner, due }) => `${action} (${owner}${due === null ? '' : `, until ${due.length > 16 ? minute(due) : due}`})`);
+  const tasks = followUps.map((one) => `${one.action} (${one.owner}${one.due === null ? '' : `, until ${due(one.due)}`})`);
   const short = tasks.length > LINES_MAX ? [...tasks.slice(0, LINES_MAX - 1), `and ${tasks.length - LINES_MAX + 1} more follow-ups, below`] : tasks;
   const kept = state.clock.breached && state.clock.targetSeconds !== null ? [`The time target of ${duration(state.clock.targetSeconds)} was missed.`] : [];
   return waits.length + tasks.length + kept.length === 0 ? ['Nothing, as far as the platforms show.'] : [...waits, ...kept, ...short];

@@ -1,4 +1,5 @@
 /** The sections of an incident rollback [001]: who commanded, what stood still, what was compared, cleaned up, accepted and told. */
+import { NOT_APPLICABLE } from '../../model/incident.ts';
 import { roleTitle } from '../../model/roles.ts';
 import type { IncidentReport } from './command.ts';
 import { code, moment, strong, table, tableIf, tableOr, text, type Block, type Line, type Piece, type Section, type Tone } from './document.ts';
@@ -40,13 +41,15 @@ function declaration({ declaration: one, level, incident }: IncidentReport): Blo
 const KNOWN: Readonly<Record<IncidentReport['roles'][number]['known'], string>> = {
   configured: '',
   acted: 'by what was answered',
-  unknown: 'nobody is known',
+  unknown: '',
 };
 
 function roles({ roles: all }: IncidentReport): Block[] {
+  // The record does not say who was configured: who never answered may have been there all the same.
+  const nobody: Piece = all.some((one) => one.known === 'configured') ? { tone: 'warn', text: 'nobody' } : 'not known from the record';
   const rows = all.map(({ title, holders, known, acted }): Line[] => [
     title,
-    holders.length === 0 ? { tone: 'warn', text: 'nobody' } : holders.join(', '),
+    holders.length === 0 ? nobody : holders.join(', '),
     acted.join(', '),
     KNOWN[known],
   ]);
@@ -114,7 +117,7 @@ function cleanup({ cleanup: rows, ownership }: IncidentReport): Block[] {
     row.answer === null ? { tone: 'bad', text: 'not answered' } : row.answer,
     row.by === null ? roleTitle(row.owner) : `${row.by}, ${row.at === null ? '' : moment(row.at)}`,
     [
-      ...row.evidence.map(({ item, text: given }) => `${item}: ${given ?? (row.answer === 'not-applicable' ? 'not asked for' : 'not given')}`),
+      ...row.evidence.flatMap(({ item, text: given }) => (given === null && row.answer === NOT_APPLICABLE ? [] : [`${item}: ${given ?? 'not given'}`])),
       ...(row.note === null ? [] : [`note: ${row.note}`]),
     ].join('; '),
   ]);

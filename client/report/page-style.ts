@@ -22,7 +22,7 @@ body {
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif;
   overflow-wrap: anywhere;
 }
-main, header, footer, nav { max-width: 74rem; margin: 0 auto; padding: 0 1.25rem; }
+main, header, footer { max-width: 74rem; margin: 0 auto; padding: 0 1.25rem; }
 header { padding-top: 2rem; }
 h1 { margin: .5rem 0 .25rem; font-size: 1.75rem; line-height: 1.25; font-weight: 650; text-wrap: balance; }
 h2 { margin: 2.75rem 0 .75rem; padding-bottom: .3rem; border-bottom: 1px solid var(--line); font-size: 1.25rem; line-height: 1.3; }
@@ -68,14 +68,15 @@ td.tight { white-space: nowrap; }
 td.wide { min-width: 14rem; }
 .pairs th { width: 13rem; font-size: .9375rem; font-weight: 500; }
 .moments { margin: .75rem 0 0; padding: 0; list-style: none; border-left: 2px solid var(--line); }
-.moments li { position: relative; display: grid; grid-template-columns: 11.5rem minmax(0, 1fr); gap: 0 1rem; margin: 0; padding: .3rem 0 .3rem 1.1rem; }
-.moments li::before { content: ""; position: absolute; left: -.4rem; top: .82rem; width: .65rem; height: .65rem; border-radius: 50%; background: var(--machine); border: 2px solid var(--paper); }
+.moments li { position: relative; display: grid; grid-template-columns: max-content 6rem minmax(0, 1fr); gap: 0 1rem; margin: 0; padding: .3rem 0 .3rem 1.1rem; }
+.moments li::before { content: ""; position: absolute; left: -.42rem; top: .72rem; width: .7rem; height: .7rem; border-radius: 50%; background: var(--machine); border: 2px solid var(--paper); }
 .moments li.person::before { background: var(--people); }
-.moments time { color: var(--faint); font-size: .875rem; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.moments li.trouble::before { background: var(--bad); border-radius: .1rem; }
+.moments time, .after { color: var(--faint); font-size: .875rem; line-height: 1.7; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .moments b { font-weight: 600; }
 footer { margin-top: 3rem; padding-bottom: 3rem; color: var(--faint); font-size: .875rem; }
 @media (max-width: 44rem) {
-  main, header, footer, nav { padding-left: 1rem; padding-right: 1rem; }
+  main, header, footer { padding-left: 1rem; padding-right: 1rem; }
   h1 { font-size: 1.4rem; }
   .story { grid-template-columns: minmax(0, 1fr); }
   thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
@@ -84,7 +85,8 @@ footer { margin-top: 3rem; padding-bottom: 3rem; color: var(--faint); font-size:
   td, td.wide, td.tight, .pairs th { padding: .1rem 0; border: 0; min-width: 0; white-space: normal; }
   td[data-title]:not([data-title=""])::before { content: attr(data-title); display: block; color: var(--faint); font-size: .8125rem; }
   td:empty { display: none; }
-  .moments li { grid-template-columns: minmax(0, 1fr); padding-bottom: .5rem; }
+  .moments li { grid-template-columns: max-content minmax(0, 1fr); padding-bottom: .5rem; }
+  .moments li div { grid-column: 1 / -1; }
 }
 @media print {
   :root { color-scheme: light; }

@@ -1,5 +1,5 @@
 /** The report as one HTML file that needs nothing else: no script, no request, to be read at night, on a telephone, or on paper. */
-import { piecesOf, table, type Block, type Line, type Piece } from './document.ts';
+import { piecesOf, table, type Block, type Line, type MomentRow, type Piece } from './document.ts';
 import { asIs, html, textOf, theirs, type Html } from './html.ts';
 import { STYLE } from './page-style.ts';
 import { timeBars } from './page-time.ts';
@@ -70,13 +70,13 @@ function subtitle({ environment, incident, startedAt, id }: Report): Html {
 function story({ inShort: { happened, decided, proven, remains }, followUps, waiting, clock }: Report): Html {
   const lines = (all: readonly string[]): Html =>
     html`<ul>
-      ${all.map((one) => html`<li>${theirs(one)}</li>`)}
+      ${all.map((one) => html`<li>${prose(one)}</li>`)}
     </ul>`;
   const isClear = followUps.length === 0 && waiting.length === 0 && !clock.breached;
   return html`<div class="story">
     <section>
       <h2>What happened</h2>
-      ${happened.map((one) => html`<p>${theirs(one)}</p>`)}
+      ${happened.map((one) => html`<p>${prose(one)}</p>`)}
     </section>
     <section>
       <h2>Who decided</h2>
@@ -92,6 +92,9 @@ function story({ inShort: { happened, decided, proven, remains }, followUps, wai
     </section>
   </div>`;
 }
+
+/** A number stays with its unit. */
+const prose = (text: string): Html => theirs(text.replaceAll(/(?<=\d) (?=(?:s|min|h|d|UTC)\b)/g, '\u00A0'));
 
 function piece(one: Piece): Html {
   if (typeof one === 'string') return one === '' ? html`` : theirs(one);
@@ -119,13 +122,19 @@ function block(one: Block): Html {
       return one.titles.every((title) => title === '') ? pairs(one.rows) : rows(one.titles, one.rows);
     case 'moments':
       return html`<ol class="moments">
-        ${one.rows.map(({ at, after, who, what, person }) => html`<li${person ? html` class="person"` : null}><time>${at} <span>${after}</span></time><div><b>${theirs(who)}</b> ${theirs(what)}</div></li>`)}
+        ${one.rows.map(moment)}
       </ol>`;
     case 'commands':
     default:
       return html`<pre>${one.lines.map((command) => html`<code>${command}</code>`)}</pre>`;
   }
 }
+
+const moment = ({ at, after, who, what, mark }: MomentRow): Html =>
+  html`<li class="${mark}">
+    <time>${at}</time><span class="after">${after}</span>
+    <div><b>${theirs(who)}</b> ${theirs(what)}</div>
+  </li>`;
 
 /** Names and values. */
 const pairs = (all: readonly (readonly Line[])[]): Html =>

@@ -109,10 +109,10 @@ function runOf(entry: RecordEntry): Run {
   return { at: entry.at, startedAt: startedAt ?? null, state: state ?? 'unknown', receipt: receipt ?? null, failure: failure ?? null };
 }
 
-/** The decision that let a step go without its success; null: there is none, or it was tried again since. */
+/** The decision that let a step go without its success; null: there is none, or it was tried again since, as after a drift. */
 export function skipOf(reading: Reading, id: string): Answer | null {
   const last = lastSaid(reading, 'decide', id);
-  return last?.['action'] === 'skip' ? last : null;
+  return last?.['action'] === 'skip' && !runsOf(reading, id).some((run) => run.at > last.at) ? last : null;
 }
 
 /** In a state that is put together from the record it is in the Workflow Id only. */

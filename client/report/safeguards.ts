@@ -99,19 +99,18 @@ function parity({ reading, gates: all }: Findings): Safeguard[] {
 const FACTS = { migrations: 'the state of its migrations', cutover: 'the cutover point of evidence and event stream' } as const;
 
 function facts({ reading, incident }: Findings): Safeguard[] {
-  return (incident?.comparison ?? []).flatMap(({ component, rows }) =>
-    Object.entries(FACTS).flatMap(([name, what]) =>
-      rows.some((row) => row.what === name && row.then !== null)
-        ? []
-        : [
-            yaml(
-              `For ${component}, ${what} was not on the record of the target [001 step 2]`,
-              `add ${placeOf(reading)}.components.${component}.facts.${name}; \`backout deployment verify\` records it from the next release on`,
-              'target',
-            ),
-          ],
-    ),
-  );
+  return (incident?.comparison ?? []).flatMap(({ component, rows }) => {
+    const missing = Object.entries(FACTS).filter(([name]) => !rows.some((row) => row.what === name && row.then !== null));
+    if (missing.length === 0) return [];
+    const keys = missing.map(([name]) => `facts.${name}`).join(' and ');
+    return [
+      yaml(
+        `For ${component}, ${missing.map(([, what]) => what).join(' and ')} did not stand beside the target [001 step 2]`,
+        `add ${placeOf(reading)}.components.${component}.${keys} where it has them; \`backout deployment verify\` records them from the next release on`,
+        'target',
+      ),
+    ];
+  });
 }
 
 const configuration = ({ reading }: Findings): Safeguard[] =>

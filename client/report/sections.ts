@@ -56,8 +56,10 @@ export const outcomeTone = (report: Report): Tone => OUTCOME_TONE[outcomeOf(repo
 
 export function titleOf(report: Report): string {
   const subject = report.components.length > 0 ? report.components.join(', ') : report.id;
-  const to = [...new Set(report.targets.map((target) => target.to))].join(', ');
-  return `Rollback of ${subject}${to === '' ? '' : ` to ${to}`}: ${outcomeOf(report)}`;
+  const versions = [...new Set(report.targets.map((target) => target.to))];
+  const [to] = versions;
+  const each = report.targets.map((target) => `${target.component} to ${target.to}`).join(', ');
+  return `Rollback of ${versions.length > 1 ? each : `${subject}${to === undefined ? '' : ` to ${to}`}`}: ${outcomeOf(report)}`;
 }
 
 /** Empty: it is closed. */
@@ -70,7 +72,7 @@ export function sectionsOf(report: Report): Section[] {
     section('remains', 'What remains', ...remains(report)),
     section('follow-ups', 'Follow-ups', tableOr('Nothing is left to follow up.', ['action', 'owner', 'due', 'from'], followUpRows(report))),
     ...incidentSections(report),
-    section('gates', 'What was proven', ...gates(report)),
+    section('gates', 'Checks', ...gates(report)),
     section('timeline', 'Timeline', ...timeline(report)),
     section('decisions', 'Decisions', ...decisions(report)),
     section('waiting', 'Waiting times', ...waiting(report)),
@@ -121,10 +123,10 @@ const VERDICT: Readonly<Record<Verdict, readonly [Tone, string]>> = {
 
 function gates(report: Report): Block[] {
   if (report.gates.length === 0) return [text('Nothing was checked.')];
-  const rows = report.gates.map((gate): Line[] => [code(gate.step), gate.title, verdictOf(gate.verdict), foundOf(gate), evidenceOf(gate)]);
+  const rows = report.gates.map((gate): Line[] => [[code(gate.step), ' ', gate.title], verdictOf(gate.verdict), foundOf(gate), fileOf(gate)]);
   const again = report.gates.filter((gate) => gate.runs.length > 1);
   return [
-    table(['check', 'what', 'verdict', 'what was found', 'evidence'], rows),
+    table(['check', 'verdict', 'what was found', 'evidence'], rows),
     ...(again.length === 0
       ? []
       : [
@@ -155,18 +157,17 @@ function foundOf({ detail, byComponent, signedOff }: GateReport): string {
   return [detail, each, signed].filter((one) => one !== '').join('; ');
 }
 
-const evidenceOf = (gate: GateReport): Line => (gate.evidence ? fileOf(gate) : '');
 const fileOf = ({ evidence }: Pick<GateReport, 'evidence'>): Line => (evidence ? [code(evidence.file), ', sha256 ', code(evidence.sha256)] : '');
 
 function timeline(report: Report): Block[] {
   const started = Date.parse(report.timeline[0]?.at ?? report.startedAt);
   const days = new Set(report.timeline.map((one) => day(one.at)));
-  const rows = report.timeline.map(({ at, who, what }) => ({
+  const rows = report.timeline.map(({ at, who, what, trouble }) => ({
     at: days.size > 1 ? moment(at) : time(at),
     after: `+${duration((Date.parse(at) - started) / 1000)}`,
     who,
     what,
-    person: who !== BACKOUT,
+    mark: trouble === true ? ('trouble' as const) : who === BACKOUT ? ('machine' as const) : ('person' as const),
   }));
   return [text(`Times are UTC${days.size === 1 ? `, ${[...days][0] ?? ''}` : ''}.`), { kind: 'moments', rows }];
 }
@@ -197,7 +198,7 @@ function waiting({ waitingTimes: { waits, byRole } }: Report): Block[] {
         moment(one.since),
         one.step === null ? 'a decision about the whole' : [one.asked === 'decision' ? 'a decision about ' : '', code(one.step)],
         one.awaited,
-        duration(one.seconds),
+        one.seconds === 0 && one.until !== null ? 'nothing: answered before it was asked' : duration(one.seconds),
         one.until === null ? { tone: 'warn', text: 'still awaited' } : (one.answeredBy ?? ''),
       ]),
     ),

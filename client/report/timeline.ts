@@ -1,6 +1,6 @@
 /** What happened, in order, from the entries of the record; without them, from the state. */
 import type { RecordEntry } from '../../model/record.ts';
-import type { Answer, Failure, RollbackState } from '../../model/state.ts';
+import { BLOCKED, type Answer, type Failure, type RollbackState, type StepState } from '../../model/state.ts';
 import type { Refusal } from '../../model/refusal.ts';
 
 export interface Moment {
@@ -8,6 +8,8 @@ export interface Moment {
   readonly at: string;
   readonly who: string;
   readonly what: string;
+  /** It went wrong, was refused, or moved without us. */
+  readonly trouble?: true;
 }
 
 export interface Recorded {
@@ -24,10 +26,18 @@ const words = (value: unknown): string => (Array.isArray(value) ? value.map(text
 const secondsOf = (ms: unknown): string => `${(Number(ms ?? 0) / 1000).toFixed(1)} s`;
 
 export function timelineOf(state: RollbackState, recorded: readonly Recorded[]): Moment[] {
-  const moments = recorded.length > 0 ? recorded.filter(({ entry }) => !SILENT.has(entry.type)).map(({ entry }) => momentOf(entry)) : momentsOf(state);
+  const moments =
+    recorded.length > 0
+      ? recorded
+          .filter(({ entry }) => !SILENT.has(entry.type))
+          .map(({ entry }) => ({ ...momentOf(entry), ...(isTrouble(entry) ? { trouble: true as const } : {}) }))
+      : momentsOf(state);
   // Answers ride with the next entry; the time is when they were given.
   return moments.toSorted((one, other) => one.at.localeCompare(other.at));
 }
+
+const TROUBLE: ReadonlySet<string> = new Set(['refused', 'refusal', 'breach', 'drift', 'freeze-drift', 'void', 'abandoned', 'stuck', 'flood', 'late-attempt']);
+const isTrouble = (entry: RecordEntry): boolean => TROUBLE.has(entry.type) || (entry.type === 'step' && BLOCKED.has(entry['state'] as StepState)); // Written by runStep.
 
 function momentOf(entry: RecordEntry): Moment {
   const { at, type } = entry;
@@ -77,6 +87,8 @@ function momentOf(entry: RecordEntry): Moment {
       return moment(text(entry['by']), `took ${words(entry['components'])} over from ${text(entry['from'])}, which was stopped`);
     case 'void':
       return moment(BACKOUT, `the confirmation of the ${text(entry['step'])} is void: ${text(entry['why'])}`);
+    case 'freeze-drift':
+      return moment(BACKOUT, `saw that ${text(entry['text'])}`);
     case 'flood':
       return moment(BACKOUT, `${String(entry['refusedBeyondCount'])} more messages were refused`);
     case 'notice':
