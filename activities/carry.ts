@@ -1,7 +1,7 @@
 /** What a successor goes on from: the record first, then the platforms. What they disagree about, a person decides. */
 import type { Carried } from '../model/carried.ts';
 import { failure } from '../model/failure.ts';
-import type { Operation, Plan, PlannedStep } from '../model/plan.ts';
+import { whole, type Operation, type Plan, type PlannedStep } from '../model/plan.ts';
 import type { RecordEntry, StoredEntry } from '../model/record.ts';
 import { BLOCKED, PASSED, type Answer, type Failure, type Receipt, type StepState } from '../model/state.ts';
 import type { Refusal } from '../model/refusal.ts';
@@ -53,7 +53,7 @@ export function carriedFrom({ stored, plan, seen, startedAtMs, starter, openedAt
     warnings: ['resumed after its execution was ended from outside; it went on from the record and the platforms'],
     steps: plan.steps.map((step) => ({
       id: step.id,
-      progress: progressOf(step, entries, answers.all, plan, seen),
+      progress: progressOf(whole(step), entries, answers.all, plan, seen),
     })),
   };
 }

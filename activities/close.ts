@@ -19,10 +19,10 @@ export interface CloseWork {
   readonly closing: { readonly by: string; readonly reason: string } | null;
   readonly steps: readonly {
     readonly id: string;
-    readonly component: string | null;
+    readonly component?: string | null;
     readonly state: StepState;
-    readonly attempts: number;
-    readonly startedAt: string | null;
+    readonly attempts?: number;
+    readonly startedAt?: string | null;
     readonly endedAt: string | null;
   }[];
   readonly targets: readonly Target[];

@@ -1,4 +1,5 @@
 /** What the record alone says of a rollback, in the shape of its state: for when no worker can be asked. */
+import { whole } from '../model/plan.ts';
 import type { RecordEntry, StoredEntry } from '../model/record.ts';
 import { failure } from '../model/failure.ts';
 import { POLICIES } from '../model/policy.ts';
@@ -85,7 +86,7 @@ export function stateFrom(event: RollbackEvent, stored: readonly StoredEntry[]):
 }
 
 function stepsOf(event: RollbackEvent, entries: readonly RecordEntry[], closed: ClosedEntry | undefined): StepView[] {
-  const planned = event.plan?.steps ?? [];
+  const planned = (event.plan?.steps ?? []).map(whole);
   const answers = entries.filter((one) => one.type === 'answer').map((one) => one['answer'] as Answer);
   return planned.map((step) => {
     const all = entries.filter((one): one is StepEntry => one.type === 'step' && one['step'] === step.id);

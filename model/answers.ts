@@ -1,6 +1,7 @@
 /** May this person say this, now? Pure rules over what the rollback shows; null means yes [product.md 6]. */
 import { unfreezeConditions } from './conditions.ts';
 import { itemsOf } from './evidence.ts';
+import { FREEZE_SCOPES, isFreezeScope } from './freeze.ts';
 import { NOT_APPLICABLE } from './incident.ts';
 import type { Assign, Confirm, Decide, Decline, Escalate, Resume } from './input.ts';
 import type { PlannedStep } from './plan.ts';
@@ -25,7 +26,7 @@ export interface Desk extends Roster {
   readonly starter: string;
   readonly stopRequested: boolean;
   readonly closed: boolean;
-  /** Steps whose early answer is kept. */
+  /** Steps whose early yes is kept. */
   readonly kept: ReadonlySet<string>;
   /** What was answered so far. */
   readonly answers: readonly Answer[];
@@ -80,10 +81,13 @@ export function judgeConfirm(desk: Desk, message: Confirm): No {
   if (step.state === 'declined') return no('already-answered', `${step.id} was declined; decide what to do about it first`);
   if (step.id === 'investigation' && message.note === null && message.data === null)
     return no('finding', 'the investigation closes with its finding; say it in "note"');
-  return judgeDemands(step, message) ?? judgeUnfreeze(desk, step);
+  return judgeDemands(step, message) ?? judgeUnfreeze(desk, step, message);
 }
 
 const isText = (value: unknown): value is string => typeof value === 'string' && value.trim() !== '';
+/** Of the free JSON that an answer brings. */
+const fieldOf = (data: unknown, name: string): unknown =>
+  typeof data === 'object' && data !== null ? own(data as Readonly<Record<string, unknown>>, name) : undefined;
 
 /** What the plan asks of this confirmation. */
 function judgeDemands({ id, demands }: DeskStep, message: Confirm): No {
@@ -92,8 +96,7 @@ function judgeDemands({ id, demands }: DeskStep, message: Confirm): No {
   const { choice } = message;
   if (demands.choices && !demands.choices.some((one) => one === choice))
     return no('choice', `say in "choice" one of ${demands.choices.join(', ')}${choice === null ? '' : `, not ${choice}`}`);
-  const facts = typeof message.data === 'object' && message.data !== null ? (message.data as Readonly<Record<string, unknown>>) : {};
-  const missing = (demands.data ?? []).filter((name) => !isText(own(facts, name)));
+  const missing = (demands.data ?? []).filter((name) => !isText(fieldOf(message.data, name)));
   if (missing.length > 0)
     return no(id === 'declaration' ? 'declaration' : 'evidence', `${id} needs ${missing.map((name) => `"${name}"`).join(' and ')} in "data", each a text`);
   if (demands.note !== undefined && (demands.note === true || demands.note === choice) && message.note === null)
@@ -106,9 +109,12 @@ function judgeDemands({ id, demands }: DeskStep, message: Confirm): No {
     : no('evidence', `${id} demands evidence item by item; missing: ${wanted.map((item) => `${item}=TEXT, link or file`).join(', ')}`);
 }
 
-/** All four conditions before anything is unfrozen [001 step 5]. */
-function judgeUnfreeze(desk: Desk, step: DeskStep): No {
+/** All four conditions before anything is unfrozen [001 step 5], and what is chosen is something that can be. */
+function judgeUnfreeze(desk: Desk, step: DeskStep, { data }: Confirm): No {
   if (step.id !== 'unfreeze') return null;
+  const scopes = fieldOf(data, 'scopes');
+  if (scopes !== undefined && !(Array.isArray(scopes) && scopes.length > 0 && scopes.every(isFreezeScope)))
+    return no('choice', `say in "data" {"scopes": […]} what is unfrozen, at least one of ${FREEZE_SCOPES.join(', ')}; without it, everything is`);
   const unmet = unfreezeConditions(desk.steps, desk.answers).filter((one) => !one.met);
   if (unmet.length === 0) return null;
   return no('unfreeze-conditions', `nothing is unfrozen yet: ${unmet.map((one) => `"${one.condition}" is not met (${one.by})`).join('; ')}`);
@@ -134,13 +140,14 @@ export function judgeDecide(desk: Desk, message: Decide): No {
     return no('no-partial', `partial rollbacks are forbidden here, so ${step.id} cannot be skipped; retry with an analysis, or close`);
   if (message.action === 'retry' && desk.policy.retryNeedsAnalysis && message.analysis === null)
     return no('analysis', 'a repeated attempt needs a written analysis of the failure; say it in "analysis"');
-  if (message.action === 'done' && step.mode === 'manual') return no('not-failed', `${step.id} is answered by confirm, not by done; retry asks it again`);
+  if (message.action === 'done' && step.mode === 'manual' && step.operation === null)
+    return no('not-failed', `${step.id} is answered by confirm, not by done; retry asks it again`);
   if (message.action === 'done' && step.operation === 'communicate' && message.evidence.length === 0)
     return no('evidence', `who has told them by hand says where: give in "evidence" a link to what was sent for ${step.id}`);
   return (message.action === 'skip' ? judgeSkip(step, message) : null) ?? judgeOwner(desk, message.by, step);
 }
 
-const DATE = /^\d{4}-\d\d-\d\d/;
+const DATE = /^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(T\S+)?$/;
 
 /** What may be left undone, and how it is signed [001 steps 4 and 5]. */
 function judgeSkip(step: DeskStep, { due, evidence }: Decide): No {
@@ -189,10 +196,14 @@ export function judgeEscalate(desk: Desk, message: Escalate): No {
   return no('kind-not-built', `${message.to} is a known level whose plan is not built in this version; nothing was changed, and the freeze stays`);
 }
 
-/** Whoever holds a role hands it on; his deputy may take it, and whoever leads may give it, so that a role nobody holds is never a dead end. */
+/**
+ * Whoever holds a role hands it on; his deputy may take it, and whoever leads may give it, so that a role nobody holds is never a dead end.
+ * Where nobody leads either, an operator says who does.
+ */
 export function judgeAssign(desk: Desk, message: Assign): No {
   if (desk.closed) return no('closed', 'the rollback is closed');
   if (holds(desk, message.by, message.role) || holds(desk, message.by, desk.policy.lead)) return null;
   if (message.to === message.by && isDeputy(desk, message.by, message.role)) return null;
-  return judgeRole(desk, message.by, 'operator');
+  const { lead } = desk.policy;
+  return judgeRole(desk, message.by, holdersOf(desk, lead).length === 0 ? 'operator' : lead);
 }

@@ -15,12 +15,13 @@ export function unfreezeConditions(steps: readonly ConditionStep[], answers: rea
   const checks = steps.filter((step) => step.mode === 'gate' && step.operation !== 'stability');
   const rows = steps.filter((step) => step.id.startsWith('cleanup.'));
   const open = [...checks.filter((step) => !PASSED.has(step.state)), ...rows.filter((step) => step.state !== 'confirmed')];
-  const accepted = checks.filter((step) => step.state === 'skipped' && said('decide', step.id) !== undefined);
+  const skipped = checks.filter((step) => step.state === 'skipped');
+  const accepted = skipped.filter((step) => said('decide', step.id)?.['action'] === 'skip');
+  const unchecked = skipped.filter((step) => !accepted.includes(step));
   const owner = steps.find((step) => step.id === 'ownership');
   const words = steps.filter((step) => step.operation === 'communicate' && step.subject !== 'recovery');
-  const unsent = words.filter((step) =>
-    step.beside ? step.state === 'waiting' || step.state === 'failed' : step.state !== 'done' && step.state !== 'confirmed',
-  );
+  // An update that is not due yet is pending; the declaration is owed from the first moment on.
+  const unsent = words.filter((step) => !PASSED.has(step.state) && !(step.subject === 'update' && step.state === 'pending'));
   const names = (list: readonly ConditionStep[]): string => list.map((step) => `${step.id} is ${step.state}`).join(', ');
   return [
     {
@@ -35,8 +36,9 @@ export function unfreezeConditions(steps: readonly ConditionStep[], answers: rea
         open.length > 0
           ? names(open)
           : [
-              `${checks.length - accepted.length} checks passed, ${rows.length} cleanup rows signed`,
+              `${checks.length - skipped.length} checks passed, ${rows.length} cleanup rows signed`,
               ...accepted.map((step) => `${step.id} signed off by ${said('decide', step.id)?.by ?? '?'}`),
+              ...unchecked.map((step) => `nothing was checked by ${step.id}`),
             ].join('; '),
     },
     {

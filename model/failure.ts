@@ -37,3 +37,7 @@ const FAILURES = {
 export type FailureType = keyof typeof FAILURES;
 
 export const failure = (type: FailureType, message: string): Failure => ({ type, message, retryable: FAILURES[type][0], remedy: FAILURES[type][1] });
+
+/** A person's no to what was asked. */
+export const declinedBy = ({ by, step, reason }: { readonly by: string; readonly step: string; readonly reason: string }): Failure =>
+  failure('Declined', `${by} declined ${step}: ${reason}`);

@@ -1,6 +1,6 @@
 /** The plan of an incident rollback [001 Procedure], level by level: data in, steps out. */
 import { CI_FAILED, POLICIES, type Kind } from './policy.ts';
-import type { Demands, PlannedStep, Target } from './plan.ts';
+import type { Demands, PlanStep, Target } from './plan.ts';
 
 /** What the configuration says about the environment, as far as the steps depend on it. */
 export interface IncidentPlace {
@@ -64,20 +64,16 @@ export const CHECKLIST: readonly ChecklistRow[] = [
 
 export const NOT_APPLICABLE = 'not-applicable';
 
-type Sketch = Pick<PlannedStep, 'id' | 'title' | 'mode' | 'effect' | 'owner'> & Partial<PlannedStep>;
 /** What runs, or is asked, together. */
-type Wave = readonly Sketch[];
+type Wave = readonly PlanStep[];
 
-export function incidentSteps(place: IncidentPlace): PlannedStep[] {
+export function incidentSteps(place: IncidentPlace): PlanStep[] {
   const waves = [...contained(place), ...rolledBack(place), ...proven(place), ...unfrozen(place), [communicationUpdate]];
   return waves.flatMap((wave, number) =>
-    wave.map((sketch) => ({
-      component: null,
-      operation: null,
-      attests: null,
-      ...sketch,
+    wave.map((step) => ({
+      ...step,
       ...(wave.length > 1 ? { wave: number } : {}),
-      fourEyes: sketch.mode === 'manual' && place.fourEyes(sketch.id),
+      ...(step.mode === 'manual' && place.fourEyes(step.id) ? { fourEyes: true } : {}),
     })),
   );
 }
@@ -95,6 +91,8 @@ const contained = ({ cause, carriers }: IncidentPlace): Wave[] => [
       effect: 'record',
       owner: 'incident-commander',
       operation: 'identify',
+      // Without it no component is taken, and nothing keeps others from changing what is confirmed.
+      mandatory: true,
     },
   ],
   [
@@ -155,7 +153,7 @@ const unfrozen = ({ carriers }: IncidentPlace): Wave[] => [
   [lift(null)],
 ];
 
-const communicationUpdate: Sketch = {
+const communicationUpdate: PlanStep = {
   id: 'communication.update',
   title: 'Stakeholders are kept up to date',
   mode: 'manual',
@@ -165,9 +163,10 @@ const communicationUpdate: Sketch = {
   subject: 'update',
   attests: 'done',
   beside: true,
+  mandatory: true,
 };
 
-const declaration = (cause: string): Sketch => ({
+const declaration = (cause: string): PlanStep => ({
   id: 'declaration',
   title: 'The Incident Commander declares rollback mode',
   mode: 'manual',
@@ -178,7 +177,7 @@ const declaration = (cause: string): Sketch => ({
   ...(cause === CI_FAILED ? { demands: { data: ['criticalArea', 'missedWindow'] } } : {}),
 });
 
-const freeze = (carrier: string | null): Sketch => ({
+const freeze = (carrier: string | null): PlanStep => ({
   id: carrier === null ? 'freeze' : `freeze.${carrier}`,
   title: carrier === null ? 'Merges, claims, promotions and deployments are frozen' : `${carrier} holds the freeze`,
   mode: 'automatic',
@@ -189,7 +188,7 @@ const freeze = (carrier: string | null): Sketch => ({
   ...(carrier === null ? { mandatory: true as const } : { subject: carrier }),
 });
 
-const lift = (carrier: string | null): Sketch => ({
+const lift = (carrier: string | null): PlanStep => ({
   id: carrier === null ? 'lift' : `lift.${carrier}`,
   title: carrier === null ? 'The freeze is lifted' : `${carrier} is unfrozen`,
   mode: 'automatic',
@@ -199,7 +198,7 @@ const lift = (carrier: string | null): Sketch => ({
   ...(carrier === null ? { mandatory: true as const } : { subject: carrier }),
 });
 
-const communication = (template: string, title: string): Sketch => ({
+const communication = (template: string, title: string): PlanStep => ({
   id: `communication.${template}`,
   title,
   mode: 'automatic',
@@ -212,7 +211,7 @@ const communication = (template: string, title: string): Sketch => ({
   ...(template === 'declared' ? { beside: true as const } : {}),
 });
 
-const configStep = (component: string): Sketch => ({
+const configStep = (component: string): PlanStep => ({
   id: `${component}.config`,
   title: `Set the drifted configuration of ${component} back`,
   mode: 'automatic',
@@ -222,7 +221,7 @@ const configStep = (component: string): Sketch => ({
   component,
 });
 
-const deployStep = (component: string, targets: readonly Target[]): Sketch => ({
+const deployStep = (component: string, targets: readonly Target[]): PlanStep => ({
   id: `${component}.deploy`,
   title: `Put ${component} back to ${targets.find((one) => one.component === component)?.to ?? '?'}`,
   mode: 'automatic',
@@ -232,7 +231,7 @@ const deployStep = (component: string, targets: readonly Target[]): Sketch => ({
   component,
 });
 
-function gates(place: IncidentPlace): Sketch[] {
+function gates(place: IncidentPlace): PlanStep[] {
   const gate = { mode: 'gate', effect: 'read' } as const;
   const owners: Readonly<Record<GateCover, string>> = { ci: 'incident-commander', smoke: 'api-lead', evidence: 'data-evidence-lead' };
   return [
@@ -242,7 +241,7 @@ function gates(place: IncidentPlace): Sketch[] {
     ...(place.parity
       ? [{ id: 'parity', title: 'The critical endpoints are those of the target', ...gate, owner: 'api-lead', operation: 'parity' } as const]
       : []),
-    ...place.gates.map(({ name, covers }): Sketch => ({
+    ...place.gates.map(({ name, covers }): PlanStep => ({
       id: `gate.${name}`,
       title: `${name} passes`,
       ...gate,
@@ -254,7 +253,7 @@ function gates(place: IncidentPlace): Sketch[] {
 }
 
 /** Within its level a row is done, with its evidence; outside of it its owner may sign that it does not apply, and why. */
-const cleanup = (row: ChecklistRow, level: number): Sketch => ({
+const cleanup = (row: ChecklistRow, level: number): PlanStep => ({
   id: `cleanup.${row.area}`,
   title: `${row.title}: ${row.actions.join(', ')}`,
   mode: 'manual',
@@ -269,7 +268,7 @@ const cleanup = (row: ChecklistRow, level: number): Sketch => ({
   } satisfies Demands,
 });
 
-const ownership: Sketch = {
+const ownership: PlanStep = {
   id: 'ownership',
   title: 'Ownership for the next cycle is re-established',
   mode: 'manual',

@@ -85,6 +85,12 @@ export interface PlannedStep {
   readonly beside?: true;
 }
 
+/** A step as a plan holds it: what says nothing may be left out, since every history carries it. */
+export type PlanStep = Pick<PlannedStep, 'id' | 'title' | 'mode' | 'effect' | 'owner'> & Partial<PlannedStep>;
+
+/** The same with everything said. */
+export const whole = (step: PlanStep): PlannedStep => ({ component: null, operation: null, attests: null, fourEyes: false, ...step });
+
 /** What is hashed, shown, and walked. Two plans with the same hash do the same to the world. */
 export interface Plan {
   readonly kind: Kind;
@@ -92,7 +98,7 @@ export interface Plan {
   readonly tenant: string | null;
   readonly incident: string | null;
   readonly targets: readonly Target[];
-  readonly steps: readonly PlannedStep[];
+  readonly steps: readonly PlanStep[];
   /** Machine seconds the whole may take; null where the kind has no clock. */
   readonly targetSeconds: number | null;
 }
@@ -145,7 +151,7 @@ export const investigationStep = (owner = 'operator'): PlannedStep => ({
 });
 
 /** A step whose effect its kind does not allow cannot be planned [002 section 9]. */
-export function forbiddenStep(kind: Kind, steps: readonly PlannedStep[]): PlannedStep | undefined {
+export function forbiddenStep(kind: Kind, steps: readonly PlanStep[]): PlanStep | undefined {
   return steps.find((step) => !POLICIES[kind].effects.has(step.effect));
 }
 

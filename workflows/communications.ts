@@ -14,18 +14,29 @@ export async function keepInformed(progress: Progress): Promise<void> {
   if (!incident || !declared || !update) return;
   const everyMs = (progress.settings?.updateEverySeconds ?? 1_800) * 1000;
   const over = (): boolean => progress.ending || progress.closed || progress.closing !== null;
-  const owes = (): boolean => declared.state === 'pending' || declared.doneSaidBy !== null || incident.updates.length > 0;
+  /** One that failed waits for a decision, or for another text. */
+  const isAsked = (): boolean => incident.updates.length > (update.state === 'failed' ? 1 : 0);
+  const owes = (): boolean => declared.state === 'pending' || update.state === 'confirmed' || isAsked();
+  goOn(progress, declared, update, everyMs);
   await condition(() => over() || isFrozen(progress));
   while (!over()) {
-    if (declared.state === 'pending' || incident.updates.length > 0) {
+    if (update.state === 'confirmed') next(progress, update, everyMs);
+    else if (owes()) {
       incident.sending = true;
       await (declared.state === 'pending' ? declare(progress, declared, everyMs) : send(progress, update, everyMs));
       incident.sending = false;
-    } else if (update.state === 'waiting' || incident.nextUpdateMs === null) await condition(() => over() || owes());
+    } else if (update.state !== 'pending' || incident.nextUpdateMs === null) await condition(() => over() || owes());
     else if (!(await condition(() => over() || owes(), Math.max(1, incident.nextUpdateMs - Date.now()), { summary: 'next update' }))) due(progress, update);
   }
   incident.nextUpdateMs = null;
-  if (update.state !== 'failed') Object.assign(update, { state: incident.sent > 0 ? 'done' : 'already', endedAt: iso(Date.now()) });
+  if (update.state === 'pending') Object.assign(update, { state: incident.sent > 0 ? 'done' : 'already', endedAt: iso(Date.now()) });
+}
+
+/** After an execution that was ended from outside the cadence goes on, and what was not sent is owed. */
+function goOn({ incident }: Progress, declared: StepProgress, update: StepProgress, everyMs: number): void {
+  if (!incident || declared.state === 'pending') return;
+  incident.nextUpdateMs = Date.now() + everyMs;
+  if (update.state !== 'pending') Object.assign(update, { state: update.state === 'done' ? 'pending' : 'waiting', generation: update.generation + 1 });
 }
 
 /** The declaration says that everything is frozen, so it is. */
@@ -37,29 +48,49 @@ const isFrozen = (progress: Progress): boolean => {
 async function declare(progress: Progress, step: StepProgress, everyMs: number): Promise<void> {
   if (progress.incident) progress.incident.nextUpdateMs = Date.now() + everyMs;
   await execute(progress, step, 'run');
+  if (step.state === 'failed') unsent(progress, step);
 }
 
 async function send(progress: Progress, step: StepProgress, everyMs: number): Promise<void> {
   const { incident } = progress;
   if (!incident) return;
+  // Another text takes the place of the one that was not sent.
+  if (step.state === 'failed') {
+    incident.updates.shift();
+    step.generation += 1;
+  }
   const before = incident.nextUpdateMs;
   incident.nextUpdateMs = Date.now() + everyMs;
   await execute(progress, step, 'run');
-  incident.updates.shift();
   if (step.state === 'done') {
-    incident.sent += 1;
-    // The next one is another message, under another operation id.
-    Object.assign(step, { state: 'pending', generation: step.generation + 1, endedAt: null });
-  } else {
-    incident.nextUpdateMs = before;
-    progress.warn(`an update was not sent: ${step.failure?.message ?? 'no reason given'}`);
-    Object.assign(step, { state: 'waiting', generation: step.generation + 1 });
+    next(progress, step, everyMs);
+    return;
   }
+  incident.nextUpdateMs = before;
+  incident.mayRepeat();
+  unsent(progress, step);
+}
+
+/** It was told, by a channel or by hand. The next one is another message, under another operation id. */
+function next(progress: Progress, step: StepProgress, everyMs: number): void {
+  const { incident } = progress;
+  if (!incident) return;
+  incident.updates.shift();
+  incident.sent += 1;
+  incident.nextUpdateMs = Date.now() + everyMs;
+  Object.assign(step, { state: 'pending', generation: step.generation + 1, failure: null, endedAt: null });
   show(progress);
+}
+
+/** The rollback goes on; somebody has to see to it that they are told. */
+function unsent(progress: Progress, { planned, failure }: StepProgress): void {
+  show(progress);
+  void tell(progress, 'reminder', `${planned.id} failed: ${failure?.message ?? 'no reason given'}; ${planned.owner ?? 'communications-owner'} is awaited`);
 }
 
 /** It waits for its owner, who is reminded once; sending it by itself would say what nobody has looked at. */
 function due(progress: Progress, step: StepProgress): void {
+  progress.incident?.mayRepeat();
   Object.assign(step, { state: 'waiting', startedAt: iso(Date.now()) });
   show(progress);
   void tell(progress, 'reminder', `an update to stakeholders is due; ${step.planned.owner ?? 'communications-owner'} is awaited for ${step.planned.id}`);

@@ -18,7 +18,8 @@ const iso = (ms: number): string => new Date(ms).toISOString();
 export async function execute(progress: Progress, step: StepProgress, mode: 'run' | 'inspect'): Promise<void> {
   const before = { state: step.state, failure: step.failure };
   const now = Date.now();
-  if (!progress.verified) progress.resumeMachine(now);
+  // What goes on beside the walk is not what the clock is about: people may be awaited meanwhile.
+  if (!progress.verified && !step.planned.beside) progress.resumeMachine(now);
   const saidBy = step.doneSaidBy ?? 'unknown';
   Object.assign(step, { state: 'running', startedAt: step.startedAt ?? iso(now), endedAt: null, doneSaidBy: null });
   const outcome = await attempt(progress, step, mode, now);

@@ -4,6 +4,7 @@
  */
 import { ApplicationFailure, setCurrentDetails, setDefaultSignalHandler, setHandler } from '@temporalio/workflow';
 import { judgeAssign, judgeConfirm, judgeDecide, judgeDecline, judgeEscalate, judgeResume, type No } from '../model/answers.ts';
+import { declinedBy } from '../model/failure.ts';
 import { parseMessage, type Confirm, type Decide, type Decline, type MessageName, type Messages } from '../model/input.ts';
 import type { Refusal } from '../model/refusal.ts';
 import {
@@ -128,7 +129,7 @@ function confirm(progress: Progress, message: Confirm, now: number): No {
     return null;
   }
   if (step.state === 'pending') {
-    if (progress.kept.has(message.step)) return null;
+    if (progress.kept.get(message.step)?.kind === 'confirm') return null;
     progress.kept.set(message.step, { kind: 'confirm', message });
   } else {
     Object.assign(step, { state: 'confirmed', endedAt: new Date(now).toISOString() });
@@ -144,15 +145,7 @@ function decline(progress: Progress, message: Decline, now: number): No {
   const step = progress.step(message.step);
   if (!step || step.state === 'declined') return null;
   if (step.state === 'pending') progress.kept.set(message.step, { kind: 'decline', message });
-  else {
-    const failure = {
-      type: 'Declined',
-      message: `${message.by} declined ${message.step}: ${message.reason}`,
-      retryable: false,
-      remedy: 'decide: retry asks again after the checks, close ends it',
-    };
-    Object.assign(step, { state: 'declined', endedAt: new Date(now).toISOString(), failure });
-  }
+  else Object.assign(step, { state: 'declined', endedAt: new Date(now).toISOString(), failure: declinedBy(message) });
   progress.answered({ name: 'decline', ...message }, now);
   // What was only proposed and is declined was never begun.
   if (message.step === 'declaration') {

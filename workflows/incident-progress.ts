@@ -54,6 +54,11 @@ export class IncidentProgress {
     return true;
   }
 
+  /** What was not sent, or is due again, may be said in the same words. */
+  mayRepeat(): void {
+    this.last = '';
+  }
+
   /** After its execution was ended from outside: what earlier answers still mean. A takeover is asked anew, since it was meant for what ran then. */
   rebuild(answer: Answer): void {
     if (answer.name === 'confirm' && answer.step === 'declaration')

@@ -32,12 +32,26 @@ export function incidentWorkOf(progress: Progress, step: StepProgress): { readon
   const base = { id: input.incident ?? '', by: incident.declared?.by ?? input.by, ...(subject === undefined ? {} : { subject }) };
   const targets = plan.targets.map(({ component, to }) => ({ component, to }));
   if (operation === 'communicate') return { incident: { ...base, facts: factsNow(progress, subject ?? '', Date.now()) } };
-  if (operation === 'identify') return { incident: { ...base, settled: settledOf(progress), takeover: incident.takeover } };
+  if (operation === 'identify') return { incident: { ...base, ...by(progress, 'takeover'), settled: settledOf(progress), takeover: incident.takeover } };
   if (operation === 'config') return { incident: { ...base, ...configOf(plan, step) } };
   if (operation === 'stability') return { incident: { ...base, targets, carriers: carriersOf(progress) } };
   if (operation === 'lift')
-    return { incident: { ...base, targets, carriers: carriersOf(progress), ...(incident.lifting === null ? {} : { scopes: incident.lifting }) } };
+    return {
+      incident: {
+        ...base,
+        ...by(progress, 'unfreeze'),
+        targets,
+        carriers: carriersOf(progress),
+        ...(incident.lifting === null ? {} : { scopes: incident.lifting }),
+      },
+    };
   return { incident: step.planned.mode === 'gate' ? { ...base, targets } : base };
+}
+
+/** Who gave the word for it; it need not be who declared. */
+function by({ answers }: Progress, step: string): Partial<Pick<IncidentWork, 'by'>> {
+  const said = answers.findLast((one) => one.name === 'confirm' && one.step === step);
+  return said ? { by: said.by } : {};
 }
 
 /** Components that are back: their plan stays as it was confirmed. */
@@ -134,7 +148,12 @@ export function reopen(progress: Progress, drifted: readonly { readonly componen
     progress.note('drift', Date.now(), { component, failure: found });
   }
   const after = progress.steps.filter((step) => step.planned.component === null && looksAgain(step));
-  for (const step of after) Object.assign(step, { state: 'pending', failure: null, startedAt: null, endedAt: null });
+  for (const step of after) {
+    // What was said or committed of it was of another time: it is said anew, and not found again as the same.
+    const isSaid = step.planned.operation === 'communicate' || step.planned.operation === 'review';
+    if (isSaid && step.state !== 'pending') step.generation += 1;
+    Object.assign(step, { state: 'pending', failure: null, startedAt: null, endedAt: null });
+  }
 }
 
 /** Steps that attest what was seen after the change; in a deployRevert that is the last one alone. */

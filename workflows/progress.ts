@@ -2,7 +2,7 @@
 import type { Desk } from '../model/answers.ts';
 import { awaitPerson, humanMs, machineMs, resumeMachine, startClock, type Clock } from '../model/clock.ts';
 import type { Confirm, Decline, StartInput } from '../model/input.ts';
-import { investigationStep, type Operation, type Plan } from '../model/plan.ts';
+import { investigationStep, whole, type Operation, type Plan } from '../model/plan.ts';
 import { POLICIES, type Kind, type Policy } from '../model/policy.ts';
 import type { RecordEntry } from '../model/record.ts';
 import { refuse, type Refusal, type Rule } from '../model/refusal.ts';
@@ -79,7 +79,7 @@ export class Progress {
     this.plan = plan;
     this.planHash = planHash;
     this.settings = settings;
-    this.steps = plan.steps.map(newStep);
+    this.steps = plan.steps.map((step) => newStep(whole(step)));
     if (carried === null) return;
     this.clock = { ...this.clock, carriedMachineMs: carried.machineMs, carriedHumanMs: carried.humanMs };
     if (carried.breached) this.breach(this.identity.startedAtMs);
@@ -240,7 +240,7 @@ export class Progress {
       assigned: this.assigned,
       stopRequested: this.stop !== null,
       closed: this.closed || this.ending,
-      kept: new Set(this.kept.keys()),
+      kept: new Set([...this.kept].flatMap(([id, { kind }]) => (kind === 'confirm' ? [id] : []))),
       answers: this.answers,
       steps: this.steps.map((step) => ({ ...step.planned, state: step.state, held: step.held, handedTo: step.handedTo })),
     };

@@ -188,14 +188,12 @@ const closingOf = (progress: Progress, outcome: Outcome): Omit<CloseWork, 'entri
     outcome,
     at: new Date(now).toISOString(),
     closing: progress.closing,
-    steps: progress.steps.map((step) => ({
-      id: step.planned.id,
-      component: step.planned.component,
-      state: step.state,
-      attempts: step.attempts,
-      startedAt: step.startedAt,
-      endedAt: step.endedAt,
-    })),
+    // Of an incident in short: each step has its own entry in the record, and the people's answers have theirs.
+    steps: progress.steps.map(({ planned: { id, component }, state, attempts, startedAt, endedAt }) =>
+      progress.incident === null
+        ? { id, component, state, attempts, startedAt, endedAt }
+        : { id, ...(component === null ? {} : { component }), state, endedAt },
+    ),
     targets: bare(progress.plan?.targets ?? []),
     environment: progress.plan?.environment ?? '',
     machineMs: progress.machineMs(now),

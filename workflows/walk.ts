@@ -1,5 +1,6 @@
 /** One walk over the plan: hold where it is stopped, ask where people are needed, run what is left. Reads as a list. */
 import { condition } from '@temporalio/workflow';
+import { declinedBy } from '../model/failure.ts';
 import { changes } from '../model/policy.ts';
 import { checkClock } from './deadline.ts';
 import { execute } from './execute.ts';
@@ -89,5 +90,13 @@ function begin(progress: Progress, step: StepProgress): void {
   }
   if (step.state === 'pending') Object.assign(step, { state: 'waiting', startedAt: iso(Date.now()) });
   const early = progress.kept.get(id);
-  if (early) Object.assign(step, { state: early.kind === 'confirm' ? 'confirmed' : 'declined', endedAt: iso(Date.now()) });
+  if (!early) return;
+  // Once it is taken it is spent: a no that was decided about must not come back.
+  progress.kept.delete(id);
+  const endedAt = iso(Date.now());
+  if (early.kind === 'decline') Object.assign(step, { state: 'declined', endedAt, failure: declinedBy(early.message) });
+  else {
+    Object.assign(step, { state: 'confirmed', endedAt });
+    progress.incident?.confirmed(id, early.message, endedAt);
+  }
 }

@@ -132,6 +132,8 @@ async function release(scene: Scene, name: string): Promise<Found> {
     if (other !== null)
       return { state: 'done', receipt: { detail: `left frozen: ${other} needs it too, and lifts it with its own unfreeze` }, failure: null, remains: [] };
     if (work.mode === 'run') {
+      const drift = await driftOf(scene);
+      if (drift) return drift;
       const receipt = await found.carrier.lift({ ...call, before: await setBefore(scene, name) });
       const remains = (await stillFrozen(found, call)).map((part) => ({ artifact: `${name}: ${part.name}`, reason: part.detail, owner: 'incident-commander' }));
       return { state: 'done', receipt, failure: null, remains };

@@ -3,7 +3,7 @@ import type { LoadedConfig } from '../../model/config-file.ts';
 import { fourEyesOn } from '../../model/config.ts';
 import { incidentSteps } from '../../model/incident.ts';
 import type { StartInput } from '../../model/input.ts';
-import type { Compared, PlannedStep, Target } from '../../model/plan.ts';
+import type { Compared, PlanStep, Target } from '../../model/plan.ts';
 import { POLICIES, type Kind } from '../../model/policy.ts';
 import { AdapterError } from '../adapters/adapter.ts';
 import { NotPossible, type Component } from '../components.ts';
@@ -24,7 +24,7 @@ export interface PlanOf {
   readonly attempt: Attempt;
 }
 
-export async function incidentPlan(of: PlanOf): Promise<{ targets: Target[]; steps: PlannedStep[]; targetSeconds: number | null; warnings: string[] }> {
+export async function incidentPlan(of: PlanOf): Promise<{ targets: Target[]; steps: PlanStep[]; targetSeconds: number | null; warnings: string[] }> {
   const { kind, input, loaded, components, seen, deps, attempt } = of;
   const environment = environmentOf(loaded, input.environment);
   const carriers = Object.keys(environment.freeze?.carriers ?? {});
@@ -55,17 +55,18 @@ export async function incidentPlan(of: PlanOf): Promise<{ targets: Target[]; ste
     targets,
     steps,
     targetSeconds: POLICIES[kind].targetSeconds,
-    warnings: [...compared.flatMap((one) => one.warnings), ...missing(loaded, input, gates)],
+    warnings: [...compared.flatMap((one) => one.warnings), ...missing(loaded, input, environment.review !== undefined, gates)],
   };
 }
 
 /** What [001 step 4] and [001 Ownership] ask for and the configuration does not have. */
-function missing(loaded: LoadedConfig, input: StartInput, gates: readonly { covers: string }[]): string[] {
+function missing(loaded: LoadedConfig, input: StartInput, review: boolean, gates: readonly { covers: string }[]): string[] {
   const { people, channels } = loaded.config;
   const uncovered = ['ci', 'evidence'].filter((cover) => !gates.some((gate) => gate.covers === cover));
   const held = Object.values(people ?? {}).flatMap((person) => person.roles);
   return [
     ...uncovered.map((cover) => `no gate of ${input.environment} covers ${cover}; [001 step 4] asks for one`),
+    ...(review ? [] : ['no repository for review is configured: [001 step 4] asks to record verification evidence in docs/review/']),
     ...(people === undefined ? ['no people are configured: anyone may declare, confirm and unfreeze, self-declared'] : []),
     ...(people !== undefined && !held.includes('incident-commander') ? ['nobody has the role incident-commander: assign it to somebody'] : []),
     ...(channels.stakeholders.length === 0 ? ['no channel for stakeholders is configured (channels.stakeholders)'] : []),

@@ -1,5 +1,7 @@
 /** What people decided, and how long they were awaited: read from their answers, and from what each of them had to wait for. */
 import type { RecordEntry } from '../../model/record.ts';
+import { itemsOf } from '../../model/evidence.ts';
+import { own } from '../../model/roles.ts';
 import { BLOCKED, PASSED, type Answer, type StepView } from '../../model/state.ts';
 import { entriesOf, field, lastSaid, ownerOf, runsOf, said, secondsBetween, stepOf, textIn, textsIn, titleOf, type Reading } from './reading.ts';
 
@@ -58,7 +60,11 @@ const DECIDES: Readonly<Record<string, (answer: Answer) => string>> = {
 const ACTIONS: Readonly<Record<string, (answer: Answer) => string>> = {
   retry: (answer) => `decided to try ${answer.step ?? ''} again`,
   done: (answer) => `said that ${answer.step ?? ''} was done by hand`,
-  skip: (answer) => `let ${answer.step ?? ''} go without success`,
+  skip: (answer) => {
+    const isBlocker = textIn(itemsOf(textsIn(answer, 'evidence')), 'link') !== null;
+    if (textIn(answer, 'due') !== null) return `accepted the risk of ${answer.step ?? ''}`;
+    return `let ${answer.step ?? ''} pass${isBlocker ? ' as a known baseline blocker' : ' without success'}`;
+  },
   close: () => 'closed the rollback',
 };
 
@@ -88,11 +94,11 @@ export function decisionsOf(reading: Reading): Decision[] {
 function whatOf(answer: Answer): string | null {
   switch (answer.name) {
     case 'confirm':
-      return DECIDES[answer.step ?? '']?.(answer) ?? null;
+      return own(DECIDES, answer.step ?? '')?.(answer) ?? null;
     case 'decline':
       return `declined ${answer.step ?? ''}`;
     case 'decide':
-      return ACTIONS[textIn(answer, 'action') ?? '']?.(answer) ?? `decided about ${answer.step ?? 'the whole'}`;
+      return own(ACTIONS, textIn(answer, 'action') ?? '')?.(answer) ?? `decided about ${answer.step ?? 'the whole'}`;
     case 'stop':
       return 'stopped it';
     case 'resume':

@@ -2,6 +2,7 @@
 import type { GateReport, SignOff } from './proof.ts';
 import type { IncidentReport } from './command.ts';
 import type { Drift } from './freeze.ts';
+import { own } from '../../model/roles.ts';
 import { lastSaid, ownerOf, stepOf, textIn, type Reading } from './reading.ts';
 
 export interface FollowUp {
@@ -120,7 +121,7 @@ function unchecked(findings: Findings): FollowUp[] {
     const names = Object.entries(byComponent ?? {}).flatMap(([name, word]) => (word === 'unchecked' ? [name] : []));
     if (verdict !== 'unchecked' && names.length === 0) return [];
     const whose = names.length > 0 ? names.join(', ') : (component ?? 'every component');
-    const what = CHECK[stepOf(reading, step)?.operation ?? ''] ?? 'check';
+    const what = own(CHECK, stepOf(reading, step)?.operation ?? '') ?? 'check';
     const action = `Look at ${whose} by hand, and configure what is missing: no ${what} was there, so nothing was checked`;
     return [{ action, owner: personOf(findings, owner ?? reading.policy.lead), due: null, source: `unchecked, ${step}` }];
   });

@@ -52,9 +52,10 @@ function freezeLine({ reading, incident }: InShortOf): string[] {
     .flatMap((one) => one.lifted.map(({ at }) => at))
     .toSorted()
     .at(-1);
-  const frozen = `${and(environments.map((one) => one.environment))} stood still${since === undefined ? '' : ` from ${when(reading, since)}`} (${list(scopes)})`;
-  if (inForce.length > 0) return [`${frozen}. Still frozen: ${list(inForce)}.`];
-  return [last === undefined ? `${frozen}.` : `${frozen}, until ${when(reading, last)}.`];
+  const what = `${and(environments.map((one) => one.environment))} (${list(scopes)})`;
+  const from = since === undefined ? '' : `, from ${when(reading, since)}`;
+  if (inForce.length > 0) return [`Frozen: ${what}${from}. Still frozen: ${list(inForce)}.`];
+  return [`Frozen: ${what}${from}${last === undefined ? '' : ` until ${when(reading, last)}`}.`];
 }
 
 /** Each thing that moved once, as it was seen last. */
@@ -66,10 +67,12 @@ function driftLines({ drift }: InShortOf): string[] {
 }
 
 function decidedLines({ reading, decisions, incident }: InShortOf): string[] {
-  const decided = decisions.map(({ at, by, what, why, due, action, name }) => {
+  const decided = decisions.map(({ at, by, what, why, due, action, name, step }, index) => {
     const isVoid = incident?.voided.some((one) => one.confirmedAt === at) ?? false;
     const line = `${by} ${what}${due === null ? '' : ` until ${due}`}${isVoid ? ', which was void soon after' : ''}${why === null ? '' : `: ${why}`}`;
-    return { at, line, isMinor: isVoid || action === 'retry' || action === 'done' || name === 'resume' };
+    // Asked again, and answered the same way: the last word will do.
+    const isRepeated = action !== null && decisions.slice(index + 1).some((later) => later.action === action && later.step === step);
+    return { at, line, isMinor: isVoid || isRepeated || action === 'retry' || action === 'done' || name === 'resume' };
   });
   const handOvers = (incident?.roles ?? []).flatMap(({ title, handOvers: all }) =>
     all.map(({ to, by, at, from }) => ({

@@ -65,6 +65,7 @@ th, td { padding: .45rem .75rem .45rem 0; border-bottom: 1px solid var(--line); 
 th { color: var(--faint); font-size: .8125rem; font-weight: 600; white-space: nowrap; }
 td { min-width: 4.5rem; }
 td.tight { white-space: nowrap; }
+td.mid { min-width: 11rem; }
 td.wide { min-width: 14rem; }
 .pairs th { width: 13rem; font-size: .9375rem; font-weight: 500; }
 .moments { margin: .75rem 0 0; padding: 0; list-style: none; border-left: 2px solid var(--line); }
@@ -82,7 +83,7 @@ footer { margin-top: 3rem; padding-bottom: 3rem; color: var(--faint); font-size:
   thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   table, tbody, tr, td, .pairs th { display: block; width: auto; min-width: 0; }
   tr { padding: .6rem 0; border-bottom: 1px solid var(--line); }
-  td, td.wide, td.tight, .pairs th { padding: .1rem 0; border: 0; min-width: 0; white-space: normal; }
+  td, td.mid, td.wide, td.tight, .pairs th { padding: .1rem 0; border: 0; min-width: 0; white-space: normal; }
   td[data-title]:not([data-title=""])::before { content: attr(data-title); display: block; color: var(--faint); font-size: .8125rem; }
   td:empty { display: none; }
   .moments li { grid-template-columns: max-content minmax(0, 1fr); padding-bottom: .5rem; }

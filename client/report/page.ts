@@ -152,10 +152,11 @@ const pairs = (all: readonly (readonly Line[])[]): Html =>
 
 const lengthOf = (of: Line): number => piecesOf(of).reduce((sum, one) => sum + (typeof one === 'string' ? one : Object.values(one).join('')).length, 0);
 
-/** A column whose longest value is a long text gets the room. */
+/** A column gets the room its longest value needs. */
+const roomFor = (longest: number): string => (longest > 60 ? 'wide' : longest > 22 ? 'mid' : 'tight');
+
 function rows(titles: readonly string[], all: readonly (readonly Line[])[]): Html {
-  const longest = titles.map((_, column) => Math.max(0, ...all.map((row) => lengthOf(row[column] ?? ''))));
-  const classOf = (column: number): string => ((longest[column] ?? 0) > 60 ? 'wide' : (longest[column] ?? 0) <= 20 ? 'tight' : '');
+  const rooms = titles.map((_, column) => roomFor(Math.max(0, ...all.map((row) => lengthOf(row[column] ?? '')))));
   return html`<table>
     <thead>
       <tr>
@@ -166,7 +167,7 @@ function rows(titles: readonly string[], all: readonly (readonly Line[])[]): Htm
       ${all.map(
         (row) =>
           html`<tr>
-            ${row.map((cell, column) => html`<td class="${classOf(column)}" data-title="${titles[column] ?? ''}">${line(cell)}</td>`)}
+            ${row.map((cell, column) => html`<td class="${rooms[column] ?? ''}" data-title="${titles[column] ?? ''}">${line(cell)}</td>`)}
           </tr>`,
       )}
     </tbody>

@@ -3,6 +3,7 @@ import type { Freeze } from '../../model/freeze.ts';
 import { CHECKLIST } from '../../model/incident.ts';
 import type { RecordEntry } from '../../model/record.ts';
 import { POLICIES, type Policy } from '../../model/policy.ts';
+import { own } from '../../model/roles.ts';
 import { BLOCKED, PASSED, type Answer, type Failure, type Receipt, type RollbackState, type StepState, type StepView } from '../../model/state.ts';
 import type { Recorded } from './timeline.ts';
 
@@ -123,7 +124,7 @@ export const incidentOf = ({ state, policy }: Reading): string | null =>
 export const ownerOf = (reading: Reading, step: string | null): string => (step === null ? null : stepOf(reading, step)?.owner) ?? reading.policy.lead;
 
 export const titleOf = (reading: Reading, step: string): string =>
-  CHECKLIST.find((row) => step === `cleanup.${row.area}`)?.title ?? stepOf(reading, step)?.title ?? TITLES[step] ?? step;
+  CHECKLIST.find((row) => step === `cleanup.${row.area}`)?.title ?? stepOf(reading, step)?.title ?? own(TITLES, step) ?? step;
 /** Steps that come in on the way; a plan from the record alone does not have them. */
 const TITLES: Readonly<Record<string, string>> = {
   takeover: 'Take over the other rollback, or wait for it?',

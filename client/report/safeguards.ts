@@ -1,5 +1,5 @@
 /** Control gaps that this very run shows, each with what to change [001 Post-Rollback Deliverables]: safeguards and runbooks are updated from here. */
-import { INCIDENT_ROLES, roleTitle } from '../../model/roles.ts';
+import { INCIDENT_ROLES, own, roleTitle } from '../../model/roles.ts';
 import type { GateCover } from '../../model/incident.ts';
 import { duration } from '../words.ts';
 import { entriesOf, field, lastSaid, runsOf, secondsBetween, textIn, textsIn, type Reading } from './reading.ts';
@@ -66,7 +66,7 @@ const KEY_OF: Readonly<Record<string, string>> = { health: 'health', smoke: 'smo
 function uncheckedComponents({ reading, gates: all }: Findings): Safeguard[] {
   return all.flatMap(({ step, component, verdict, byComponent }) => {
     const operation = reading.steps.find((one) => one.id === step)?.operation ?? '';
-    const key = KEY_OF[operation];
+    const key = own(KEY_OF, operation);
     if (key === undefined) return [];
     const named = Object.entries(byComponent ?? {}).flatMap(([name, word]) => (word === 'unchecked' ? [name] : []));
     const whole = verdict === 'unchecked' && named.length === 0 ? (component === null ? componentsOf(reading) : [component]) : named;

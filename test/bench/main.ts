@@ -61,6 +61,7 @@ async function spine(): Promise<void> {
     );
     row('1', 'the same: CPU of the worker', `${median(ratios.cpu).toFixed(2)}x`, '<= 1.10x', median(ratios.cpu) <= 1.1);
     await events(client);
+    await incident(client, worker);
   } finally {
     worker.disconnect();
     await connection.close();
@@ -124,6 +125,46 @@ async function events(client: Client): Promise<void> {
   row('2', 'events of a deployRevert of one component', `${ours.count} (bare ${bare.count})`, '<= 4*6 + 10 + 20 = 54', ours.count <= 54);
   const ratio = ours.stepBytes / bare.stepBytes;
   row('2', 'history bytes of a step, beside the bare one', `${ratio.toFixed(2)}x (${ours.stepBytes.toFixed(0)} B)`, '<= 1.2x', ratio <= 1.2);
+}
+
+const ROWS = ['cleanup.data', 'cleanup.evidence', 'cleanup.credentials'];
+const saidTo = (step: string): Record<string, unknown> => ({
+  step,
+  by: 'ana',
+  ...(step === 'target' ? { plan: 'sha256:0' } : {}),
+  ...(ROWS.includes(step) ? { choice: 'not-applicable', note: 'untouched' } : {}),
+  ...(step === 'ownership' ? { data: { nextCycleOwner: 'ana', reviewOwner: 'ana' } } : {}),
+});
+
+/** An L1 over four components beside the same activities and signals with nothing around them. */
+async function incident(client: Client, worker: ChildProcess): Promise<void> {
+  const input = { ...INPUT, components: ['a', 'b', 'c', 'd'], targets: {}, cause: 'reliability-regression', incident: 'INC-1', trigger: 'operator', by: 'ana' };
+  const once = async (type: string, round: number): Promise<{ ms: number; cpuMs: number }> => {
+    const cpu = await cpuOf(worker);
+    const started = performance.now();
+    const handle = await client.workflow.start(type, { workflowId: `${type}/bench/${round}`, taskQueue: TASK_QUEUE, args: [input] });
+    for (const steps of [['target'], [...ROWS, 'ownership'], ['unfreeze']]) {
+      for (;;) {
+        const waiting = await handle.query<readonly { step: string }[]>('waiting').catch(() => []);
+        if (steps.every((step) => waiting.some((one) => one.step === step))) break;
+      }
+      for (const step of steps) await handle.signal('confirm', saidTo(step));
+    }
+    await handle.result();
+    return { ms: performance.now() - started, cpuMs: (await cpuOf(worker)) - cpu };
+  };
+  const ratios = { time: [] as number[], cpu: [] as number[] };
+  for (let round = -3; round < ROUNDS * 3; round += 1) {
+    const [bare, ours] = [await once('bareIncident', round), await once('l1Rollback', round)];
+    if (round >= 0) ratios.time.push(ours.ms / bare.ms);
+    if (round >= 0) ratios.cpu.push(ours.cpuMs / bare.cpuMs);
+  }
+  row('1', 'an L1 over four components, beside the bare workflow: time', `${median(ratios.time).toFixed(2)}x`, '<= 1.15x', median(ratios.time) <= 1.15);
+  row('1', 'the same: CPU of the worker', `${median(ratios.cpu).toFixed(2)}x`, '<= 1.10x', median(ratios.cpu) <= 1.1);
+  const { events: all = [] } = await client.workflow.getHandle('l1Rollback/bench/0').fetchHistory();
+  const bytes = (all ?? []).reduce((sum, event) => sum + proto.temporal.api.history.v1.HistoryEvent.encode(event).finish().length, 0);
+  row('2', 'events of an L1 of 19 steps over four components', String(all?.length ?? 0), '< 160', (all?.length ?? 0) < 160);
+  row('2', 'bytes of its history', `${(bytes / 1000).toFixed(1)} kB`, '< 40 kB', bytes < 40_000);
 }
 
 function help(): void {

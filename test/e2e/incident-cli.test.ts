@@ -14,7 +14,12 @@ let world: World;
 beforeAll(async () => {
   world = await incidentWorld({
     component: { api: API, web: ['after: [api]'], admin: ['after: [api]'] },
-    environment: ['    gates:', '      ci-pr: { command: [./ci-pr] }', '      emission: { command: ["true"], covers: evidence }', '    review: { repository: ./product, remote: origin }'],
+    environment: [
+      '    gates:',
+      '      ci-pr: { command: [./ci-pr] }',
+      '      emission: { command: ["true"], covers: evidence }',
+      '    review: { repository: ./product, remote: origin }',
+    ],
   });
   await repository(world);
   await writeFile(join(world.folder, 'api.env'), `RATE_LIMIT=100\nAPI_KEY=${CANARY}\n`);
@@ -45,7 +50,15 @@ const until = async (step: string): Promise<RollbackState> => {
 const check = (scope: string, ...more: string[]): Promise<Ran> => cli('freeze', 'check', '--environment', 'production', '--scope', scope, ...more);
 
 it('is proposed, declared, frozen, rolled back, proven, unfrozen and told', async () => {
-  const what = ['start', 'l1Rollback', '--environment', 'production', '--component', ...COMPONENTS, ...COMPONENTS.flatMap((name) => ['--to', `${name}=v1.0.0`])];
+  const what = [
+    'start',
+    'l1Rollback',
+    '--environment',
+    'production',
+    '--component',
+    ...COMPONENTS,
+    ...COMPONENTS.flatMap((name) => ['--to', `${name}=v1.0.0`]),
+  ];
   const why = ['--incident', 'INC-42', '--cause', 'ci-failed-in-critical-area', '--reason', 'ci:pr fails', '--trigger', 'verification', '--by', 'ci'];
   expect(await cli('plan', ...what.slice(1), ...why)).toMatchObject({ code: 0 });
   expect(await cli(...what, ...why)).toMatchObject({ code: 0 });
@@ -70,7 +83,8 @@ it('is proposed, declared, frozen, rolled back, proven, unfrozen and told', asyn
   await until('ownership');
   expect((await cli('communicate', 'INC-42', '--template', 'update')).stdout).toContain('Actions completed:');
   expect(await cli('confirm', 'INC-42', '--step', 'communication.update', '--by', 'cleo', '--note', 'all back')).toMatchObject({ code: 0 });
-  const row = (area: string, by: string) => cli('confirm', 'INC-42', '--step', `cleanup.${area}`, '--choice', 'not-applicable', '--note', 'untouched', '--by', by);
+  const row = (area: string, by: string) =>
+    cli('confirm', 'INC-42', '--step', `cleanup.${area}`, '--choice', 'not-applicable', '--note', 'untouched', '--by', by);
   expect((await Promise.all([row('data', 'dora'), row('evidence', 'dora'), row('credentials', 'sam')])).map((one) => one.code)).toEqual([0, 0, 0]);
   const owners = '{"nextCycleOwner":"abe","reviewOwner":"carol"}';
   expect(await cli('confirm', 'INC-42', '--step', 'ownership', '--by', 'carol', '--data', owners)).toMatchObject({ code: 0 });
@@ -90,7 +104,9 @@ it('leaves a report, follow-ups, a commit for review, and a clean audit', async 
   const page = await readFile(html, 'utf8');
   seen.push({ code: 0, stdout: page, stderr: '' });
   for (const words of ['INC-42', 'carol', 'ci:pr fails', 'v1.0.0', 'checkout', '02:00-02:30']) expect(page).toContain(words);
-  const followUps = JSON.parse((await cli('report', ID, '--follow-ups', '--format', 'json')).stdout) as { followUps: { action: string; owner: string | null }[] }; // Printed by our own command.
+  const followUps = JSON.parse((await cli('report', ID, '--follow-ups', '--format', 'json')).stdout) as {
+    followUps: { action: string; owner: string | null }[];
+  }; // Printed by our own command.
   expect(followUps.followUps.length).toBeGreaterThan(0);
   expect((await cli('report', ID)).stdout).toContain('carol');
   const log = execFileSync('git', ['-C', join(world.folder, 'remote.git'), 'show', '--stat', 'rollback/INC-42'], { encoding: 'utf8' });
@@ -106,7 +122,9 @@ it('shows no secret, anywhere', async () => {
   const history = JSON.stringify(await world.client.workflow.getHandle(ID).fetchHistory(), (_, value: unknown) =>
     value instanceof Uint8Array ? Buffer.from(value).toString('utf8') : typeof value === 'bigint' ? String(value) : value,
   );
-  const logs = await Promise.all(['stakeholders.log', 'internal.log', 'status.log', 'incidents.log', 'worker.log'].map((file) => readFile(join(world.folder, file), 'utf8').catch(() => '')));
+  const logs = await Promise.all(
+    ['stakeholders.log', 'internal.log', 'status.log', 'incidents.log', 'worker.log'].map((file) => readFile(join(world.folder, file), 'utf8').catch(() => '')),
+  );
   const all = [record, history, ...logs, ...seen.flatMap((one) => [one.stdout, one.stderr])].join('\n');
   expect(all).toContain('RATE_LIMIT');
   expect(all).not.toContain(CANARY);

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { factsOf, type Facts, type MoreFacts } from '../../model/communications.ts';
 import { failure } from '../../model/failure.ts';
 import { incidentSteps, type IncidentPlace } from '../../model/incident.ts';
-import type { Compared, Target } from '../../model/plan.ts';
+import { whole, type Compared, type Target } from '../../model/plan.ts';
 import type { Answer, RollbackState, StepState, StepView } from '../../model/state.ts';
 
 const FROZEN = ['merges', 'claims', 'promotions', 'deployments'];
@@ -44,18 +44,20 @@ const answer = (name: string, step: string, detail: Record<string, unknown> = {}
 
 /** An L1 whose steps are in the given states, in the order of its plan. */
 function state(states: Readonly<Record<string, StepState>>, more: Partial<RollbackState> = {}): RollbackState {
-  const steps = incidentSteps(PLACE).map((step, index): StepView => {
-    const word = states[step.id] ?? 'pending';
-    return {
-      ...step,
-      state: word,
-      attempts: 1,
-      startedAt: AT,
-      endedAt: word === 'pending' ? null : `2026-11-21T03:${String(10 + index)}:00.000Z`,
-      receipt: step.id === 'freeze' && word === 'done' ? { after: { scopes: FROZEN } } : null,
-      failure: word === 'failed' ? failure('PlatformFailed', 'the registry answered 503') : null,
-    };
-  });
+  const steps = incidentSteps(PLACE)
+    .map(whole)
+    .map((step, index): StepView => {
+      const word = states[step.id] ?? 'pending';
+      return {
+        ...step,
+        state: word,
+        attempts: 1,
+        startedAt: AT,
+        endedAt: word === 'pending' ? null : `2026-11-21T03:${String(10 + index)}:00.000Z`,
+        receipt: step.id === 'freeze' && word === 'done' ? { after: { scopes: FROZEN } } : null,
+        failure: word === 'failed' ? failure('PlatformFailed', 'the registry answered 503') : null,
+      };
+    });
   return {
     rollbackId: 'r',
     id: 'l1Rollback/production/INC-42',

@@ -7,7 +7,10 @@
  *   STEP:before-find           :after-find         what a later attempt asks the record
  *   STEP:before-append         :after-append       the step's own entry: done and not recorded, recorded and not reported
  *   STEP:before-inspect        :before-apply       :after-apply       :before-verify
- *   STEP:word=TEXT             inside apply, where the adapter says a word that begins with TEXT
+ *   STEP:word=TEXT             inside apply, set or lift, where the adapter says a word that begins with TEXT
+ *
+ * Of an incident also: STEP:before-CALL and :after-CALL, where CALL is `freeze` or `unfreeze` of the register, `claim`, `replan`, `inspect`, `set` or
+ * `lift` of a platform that holds the freeze, `compare` or `apply` of the configuration, `post=AUDIENCE`, `git=WORD` (`armed-incident.ts`).
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -15,6 +18,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import { AdapterError, type Adapter, type AdapterCall } from '../../activities/adapters/adapter.ts';
 import type { Dependencies } from '../../activities/dependencies.ts';
 import type { Store } from '../../store/store.ts';
+import { armedRegister, armOutside, type Reach } from './armed-incident.ts';
 
 export const CRASHING_WORKER = 'test/support/crashing-worker.ts';
 
@@ -161,6 +165,7 @@ const armedAdapter = (adapter: Adapter, armed: Armed): Adapter => ({
 
 const armedStore = (store: Store, armed: Armed): Store => ({
   ...store,
+  ...armedRegister(store, reaching(armed)),
   open: async (request) => {
     armed.reach('openRollback', 'before-open');
     const opened = await store.open(request);
@@ -189,19 +194,30 @@ const armedStore = (store: Store, armed: Armed): Store => ({
   },
 });
 
-function arm(deps: Dependencies): Dependencies {
+const reaching =
+  (armed: Armed): Reach =>
+  (step, boundary) => {
+    armed.reach(step, boundary);
+  };
+
+function armedByEnvironment(): Armed {
   const { BACKOUT_CRASH_AT: points, BACKOUT_CRASH_DIR: folder } = process.env;
   if (points === undefined || points === '' || folder === undefined) throw new Error('BACKOUT_CRASH_AT and BACKOUT_CRASH_DIR are not set: no fault would fire');
-  const armed = new Armed(new Crashes(folder, points.split(',')));
-  return {
+  return new Armed(new Crashes(folder, points.split(',')));
+}
+
+const arm =
+  (armed: Armed) =>
+  (deps: Dependencies): Dependencies => ({
     ...deps,
     store: armedStore(deps.store, armed),
     adapters: Object.fromEntries(Object.entries(deps.adapters).map(([name, adapter]) => [name, armedAdapter(adapter, armed)])),
-  };
-}
+  });
 
 if (import.meta.main) {
   // Not at the top: the tests read this file for `Crashes`, and need no worker for that.
+  const armed = armedByEnvironment();
+  armOutside(reaching(armed));
   const { runProcess } = await import('../../worker/worker.ts');
-  await runProcess(arm);
+  await runProcess(arm(armed));
 }

@@ -6,10 +6,12 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import type { WorkflowHandle } from '@temporalio/client';
 import { TASK_QUEUE } from '../../model/task-queue.ts';
+import { envFile } from '../../activities/configs/env-file.ts';
+import type { Kept } from '../../activities/incident/keep.ts';
 import type { RollbackState } from '../../model/state.ts';
 import { World, type Shop, type WorldOptions } from './world.ts';
 
-const run = promisify(execFile);
+export const run = promisify(execFile);
 
 export const COMPONENTS = ['api', 'worker', 'web', 'admin'] as const;
 export const ID = 'l1Rollback/production/INC-42';
@@ -36,7 +38,7 @@ export interface IncidentOptions {
   readonly world?: WorldOptions;
 }
 
-const GATES = ['    gates:', '      ci-pr: { command: [./ci-pr], timeoutSeconds: 30 }', '      emission: { command: ["true"], covers: evidence }'];
+export const GATES = ['    gates:', '      ci-pr: { command: [./ci-pr], timeoutSeconds: 30 }', '      emission: { command: ["true"], covers: evidence }'];
 const CHANNELS =
   'channels: { incident: [{ file: ./incidents.log }], stakeholders: [{ file: ./stakeholders.log }], internal: [{ file: ./internal.log }], status: [{ file: ./status.log }] }';
 
@@ -151,6 +153,36 @@ export async function repository(world: World): Promise<{ folder: string; remote
   await git(['remote', 'add', 'origin', remote]);
   await git(['push', '--quiet', 'origin', 'main']);
   return { folder, remote };
+}
+
+/** The fake GitHub holds the freeze too; its token is the worker's GITHUB_TOKEN. */
+export const githubFreeze = (apiUrl: string): string[] => [
+  '    freeze:',
+  '      carriers:',
+  '        github:',
+  '          carrier: github',
+  `          options: { repository: acme/shop, apiUrl: "${apiUrl}", promotionWorkflows: [promote.yml], environments: [production], rollbackOwners: [{ type: Team, id: 7 }], settleSeconds: 1 }`,
+];
+
+/** Line of a component that keeps its configuration in `COMPONENT.env`, as the platform does; what runs hears of a change by `COMPONENT.reloaded`. */
+export const envFileOf = (name: string): string =>
+  `config: [{ source: env-file, options: { path: ./${name}.env, plain: [RATE_LIMIT], reload: [sh, -c, "date >> ${name}.reloaded"] } }]`;
+
+/** CI has verified this version, and its configuration was recorded with it. */
+export async function recordedWithConfig(world: World, component: string, version: string, text: string): Promise<void> {
+  await writeFile(join(world.folder, `${component}.env`), text);
+  const mark = await envFile.record({
+    environment: 'production',
+    component,
+    options: envFile.options.parse({ path: `./${component}.env`, plain: ['RATE_LIMIT'] }),
+    folder: world.folder,
+    operationId: 'verification',
+    signal: new AbortController().signal,
+    heartbeat: () => undefined,
+    secret: () => Promise.reject(new Error('an environment file needs no secret')),
+  });
+  const kept: Kept = { facts: {}, marks: [mark], openapi: null, problems: [] };
+  await world.store.verifyDeployment(await world.recorded(component, version, false), true, [], { kept });
 }
 
 /** Another incident's name, so that tests in one world do not meet. */
