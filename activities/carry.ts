@@ -7,6 +7,7 @@ import { BLOCKED, PASSED, type Answer, type Failure, type Receipt, type StepStat
 import type { Refusal } from '../model/refusal.ts';
 import type { Observation } from './adapters/adapter.ts';
 import type { Predecessor } from './dependencies.ts';
+import type { Change } from './step.ts';
 
 /** As `runStep` writes it. */
 interface StepEntry extends RecordEntry {
@@ -17,6 +18,7 @@ interface StepEntry extends RecordEntry {
   readonly startedAt: string;
   readonly receipt: Receipt | null;
   readonly failure: Failure | null;
+  readonly change?: Change;
 }
 
 export interface Left {
@@ -90,18 +92,44 @@ const untouched: StepCarried = {
   mayHaveActed: true,
 };
 
-/** What such a step has done stays done, and is not said or written twice. Everything else looks again: it finds what is there. */
+/** What such a step has done stays done, and is not said or written twice, unless it was undone since. Everything else looks again: it finds what is there. */
 const LASTING: ReadonlySet<Operation | null> = new Set(['communicate', 'freeze', 'lift', 'review']);
 
+/** What the walk answered by itself, by asking again or looking again: it is no failure for a person to decide about. */
+const isAnswered = ({ change }: StepEntry): boolean => change?.held !== undefined || change?.stale !== undefined || (change?.drifted ?? change?.unfrozen) !== undefined;
+
+const isStep = (one: RecordEntry, id: string): one is StepEntry => one.type === 'step' && one['step'] === id;
+
+/** What has passed for good; null: the step looks again. */
+function lastingOf({ id, operation, subject }: PlannedStep, came: StepCarried, entries: readonly RecordEntry[], answers: readonly Answer[]): StepCarried | null {
+  if (!LASTING.has(operation) || !PASSED.has(came.state)) return null;
+  const since = entries.slice(entries.findLastIndex((one) => isStep(one, id)) + 1);
+  const again = { ...came, state: 'pending', generation: came.generation + 1 } as const;
+  const lifts = entries.filter((one): one is StepEntry => isStep(one, 'lift') && PASSED.has(one.state));
+  const left = lifts.at(-1)?.change?.frozen;
+  // Unfrozen in scopes, and the rest is asked about anew.
+  const isPartOf = left !== undefined && left.length > 0 && (id === 'lift' || since.some((one) => isStep(one, 'lift')));
+  const isUnsaid = since.some((one) => one.type === 'drift' && one['component'] !== undefined);
+  if (operation === 'lift' && subject === undefined) return isPartOf || isUnsaid ? again : came;
+  if (operation === 'review') return isUnsaid ? again : came;
+  if (operation === 'communicate') return subject === 'recovery' && (isPartOf || isUnsaid) ? again : came;
+  // A platform is held as long as the register is: the unfreeze is asked again, and what was lifted for it is not known to be frozen.
+  const isHeld = left === undefined || left.length > 0;
+  if (operation === 'lift') return isHeld ? null : came;
+  const isUnfreezing = answers.some((one) => one.name === 'confirm' && one.step === 'unfreeze' && one.at > (came.endedAt ?? ''));
+  return subject !== undefined && isHeld && isUnfreezing ? null : came;
+}
+
 function progressOf(
-  { id, operation, component }: PlannedStep,
+  planned: PlannedStep,
   entries: readonly RecordEntry[],
   answers: readonly Answer[],
   plan: Plan,
   seen: Readonly<Record<string, Observation>>,
 ): StepCarried {
+  const { id, operation, component } = planned;
   const deploys = operation === 'deploy' ? (component ?? '') : null;
-  const all = entries.filter((one): one is StepEntry => one.type === 'step' && one['step'] === id);
+  const all = entries.filter((one): one is StepEntry => isStep(one, id));
   const last = all.at(-1);
   if (!last) return untouched;
   const came: StepCarried = {
@@ -119,8 +147,12 @@ function progressOf(
   if (retried && retried.at > last.at) return { ...came, state: 'pending', generation: last.generation + (last.state === 'unknown' ? 0 : 1), failure: null };
   const skipped = answers.findLast((one) => one.name === 'decide' && one['action'] === 'skip' && one.step === id);
   if (skipped && skipped.at > last.at) return { ...came, state: 'skipped', endedAt: skipped.at };
+  const told = answers.findLast((one) => one.name === 'decide' && one['action'] === 'done' && one.step === id);
+  if (told && told.at > last.at && operation === 'communicate') return { ...came, state: 'confirmed', endedAt: told.at, failure: null };
+  if (isAnswered(last)) return { ...untouched, generation: last.generation };
   if (BLOCKED.has(last.state)) return came;
-  if (LASTING.has(operation) && PASSED.has(last.state)) return came;
+  const lasting = lastingOf(planned, came, entries, answers);
+  if (lasting) return lasting;
   if (deploys === null || !PASSED.has(last.state)) return { ...untouched, generation: last.generation };
   const to = plan.targets.find((target) => target.component === deploys)?.to;
   const current = seen[deploys]?.current ?? null;

@@ -3,7 +3,7 @@ import { failure, type FailureType } from '../model/failure.ts';
 import type { Receipt, Remaining } from '../model/state.ts';
 import { StoreUnavailable } from '../store/store.ts';
 import { AdapterError, type AdapterErrorKind } from './adapters/adapter.ts';
-import { again, type Attempt } from './dependencies.ts';
+import { again, type Attempt, type Dependencies } from './dependencies.ts';
 import type { StepOutcome, StepWork } from './step.ts';
 
 export type Found = Pick<StepOutcome, 'state' | 'receipt' | 'failure' | 'remains' | 'change'> & { readonly warnings?: readonly string[] };
@@ -53,6 +53,19 @@ const patience = (work: StepWork, attempt: Attempt): number =>
 function away(work: StepWork, attempt: Attempt, error: StoreUnavailable, known: Known): Found {
   if (Date.now() < attempt.firstScheduledMs + GIVE_UP_MS) throw again('the record cannot be reached', error);
   return { ...failed('RecordUnavailable', `${work.step.id} needs the record, and Postgres cannot be reached`), receipt: known.receipt };
+}
+
+/**
+ * Does this rollback still hold what it acts on: a component, or its incident as `@NAME`? A run that was reset after its end does not. With Postgres
+ * away nobody can tell, and nobody else can take it either.
+ */
+export async function isHeld({ rollbackId, environment }: StepWork, name: string, { store }: Pick<Dependencies, 'store'>): Promise<boolean> {
+  try {
+    return (await store.claims({ rollbackId, environment, components: [name] })).length > 0;
+  } catch (error) {
+    if (error instanceof StoreUnavailable) return true;
+    throw error;
+  }
 }
 
 /** A successor and a reset run act under an operation id that an earlier run may have used. */

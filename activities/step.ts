@@ -52,6 +52,8 @@ export interface IncidentWork {
   readonly settled?: readonly string[];
   /** The commander's word about another rollback that holds a component. */
   readonly takeover?: 'take-over' | 'wait' | null;
+  /** The Workflow Id that word is about; another one is asked about anew. */
+  readonly holder?: string | null;
   readonly marks?: readonly string[];
   /** What was confirmed of the configuration. */
   readonly comparison?: readonly Compared[];

@@ -60,7 +60,7 @@ const COMMANDS: readonly { readonly group: string; readonly commands: readonly C
   {
     group: 'Prove',
     commands: [
-      { name: 'report', summary: 'incident report of a rollback: Markdown or JSON', load: () => import('./commands/report.ts') },
+      { name: 'report', summary: 'incident report of a rollback: Markdown, JSON or one HTML page', load: () => import('./commands/report.ts') },
       { name: 'audit', summary: 'verify the record, replay the history, compare their values', load: () => import('./commands/audit.ts') },
     ],
   },

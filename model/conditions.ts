@@ -8,15 +8,21 @@ export interface ConditionStep extends PlannedStep {
 
 const isDone = (step: ConditionStep): boolean => step.state === 'done' || step.state === 'already';
 
+/** Was it left out by somebody's decision? Else there was nothing to do or to check, which is said as a warning. */
+export const isSignedOff = (answers: readonly Answer[], id: string): boolean =>
+  answers.findLast((one) => one.name === 'decide' && one.step === id)?.['action'] === 'skip';
+
 export function unfreezeConditions(steps: readonly ConditionStep[], answers: readonly Answer[]): Condition[] {
   const said = (name: string, id: string): Answer | undefined => answers.findLast((one) => one.name === name && one.step === id);
   const changing = steps.filter((step) => step.operation === 'deploy' || step.operation === 'config' || step.operation === 'stability');
-  const unstable = changing.filter((step) => !isDone(step));
+  const needless = changing.filter((step) => step.operation === 'config' && step.state === 'skipped' && !isSignedOff(answers, step.id));
+  const done = changing.filter(isDone);
+  const unstable = changing.filter((step) => !isDone(step) && !needless.includes(step));
   const checks = steps.filter((step) => step.mode === 'gate' && step.operation !== 'stability');
   const rows = steps.filter((step) => step.id.startsWith('cleanup.'));
   const open = [...checks.filter((step) => !PASSED.has(step.state)), ...rows.filter((step) => step.state !== 'confirmed')];
   const skipped = checks.filter((step) => step.state === 'skipped');
-  const accepted = skipped.filter((step) => said('decide', step.id)?.['action'] === 'skip');
+  const accepted = skipped.filter((step) => isSignedOff(answers, step.id));
   const unchecked = skipped.filter((step) => !accepted.includes(step));
   const owner = steps.find((step) => step.id === 'ownership');
   const words = steps.filter((step) => step.operation === 'communicate' && step.subject !== 'recovery');
@@ -27,7 +33,10 @@ export function unfreezeConditions(steps: readonly ConditionStep[], answers: rea
     {
       condition: 'rollback target is stable',
       met: unstable.length === 0,
-      by: unstable.length === 0 ? `${changing.map((step) => step.id).join(', ')} are done` : names(unstable),
+      by:
+        unstable.length > 0
+          ? names(unstable)
+          : [`${done.map((step) => step.id).join(', ')} are done`, ...needless.map((step) => `nothing was recorded for ${step.id}`)].join('; '),
     },
     {
       condition: 'critical checks pass or accepted risk is signed off',

@@ -14,7 +14,9 @@ const options = async () => ({ workflowBundle: { codePath: (await workflowBundle
 
 test('every recorded ending replays', async () => {
   const files = (await readdir(FOLDER)).filter((file) => file.endsWith('.json'));
-  for (const ending of ['rolled-back', 'rolled-back-late', 'failed', 'refused', 'already-there', 'cancelled', 'reset', 'terminated', 'resumed']) {
+  const reverts = ['rolled-back', 'rolled-back-late', 'failed', 'refused', 'already-there', 'cancelled', 'reset', 'terminated', 'resumed'];
+  const incidents = ['rolled-back', 'refused', 'in-scopes', 'partial', 'terminated', 'resumed'].map((ending) => `l1-${ending}`);
+  for (const ending of [...reverts, ...incidents]) {
     expect(
       files.some((file) => file.endsWith(`-${ending}.json`)),
       ending,

@@ -5,8 +5,11 @@ import { bundleWorkflowCode, DefaultLogger } from '@temporalio/worker';
 import { historyFromJSON, historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { describe, expect, it } from 'vitest';
 import * as registry from '../activities/adapters/registry.ts';
+import * as sources from '../activities/configs/registry.ts';
+import * as carriers from '../activities/freezes/registry.ts';
 import { KINDS } from '../model/policy.ts';
 import { RULE_SOURCE } from '../model/refusal.ts';
+import { INCIDENT_ROLES } from '../model/roles.ts';
 import { MESSAGE_HELP } from '../workflows/messages.ts';
 import * as messages from '../workflows/messages.ts';
 import { PAYLOAD_CONVERTER } from '../worker/bundle.ts';
@@ -50,6 +53,31 @@ describe('adapters', () => {
       }
     }
     expect(named).toEqual([]);
+  });
+});
+
+describe('the other ports', () => {
+  const ports = [
+    {
+      folder: 'activities/freezes',
+      names: Object.values(carriers).map((one) => one.name),
+      own: ['carrier.ts', 'registry.ts'],
+      contract: 'freezeContract',
+      tests: 'test/freezes',
+    },
+    {
+      folder: 'activities/configs',
+      names: Object.values(sources).map((one) => one.name),
+      own: ['source.ts', 'registry.ts'],
+      contract: 'configContract',
+      tests: 'test/configs',
+    },
+  ];
+  it.each(ports)('$folder: one line and one contract test for each platform', async ({ folder, names, own, contract, tests }) => {
+    const files = (await readdir(join(ROOT, folder))).filter((file) => !own.includes(file));
+    expect(names.length).toBeGreaterThan(0);
+    expect(files.filter((file) => !names.some((name) => file === `${name}.ts` || file.startsWith(`${name}-`)))).toEqual([]);
+    for (const name of names) expect(await read(`${tests}/${name}.test.ts`), name).toMatch(new RegExp(`${contract}[<(]`));
   });
 });
 
@@ -115,6 +143,13 @@ describe('documents', () => {
       'abandoned',
       'plan hash',
       'checkpoint',
+      'declaration',
+      'freeze',
+      'carrier',
+      'comparison',
+      'baseline blocker',
+      'accepted risk',
+      ...Object.keys(INCIDENT_ROLES),
     ])
       expect(glossary, word).toContain(word);
   });

@@ -1,6 +1,8 @@
 /** Stakeholders are told beside the walk [001 Communication Templates]: nothing of it holds up a rollback, and the freeze is not lifted before it is caught up. */
 import { condition } from '@temporalio/workflow';
+import type { Confirm } from '../model/input.ts';
 import { execute } from './execute.ts';
+import type { IncidentProgress } from './incident-progress.ts';
 import type { Progress } from './progress.ts';
 import type { StepProgress } from './step-progress.ts';
 import { show, tell } from './telling.ts';
@@ -17,7 +19,7 @@ export async function keepInformed(progress: Progress): Promise<void> {
   /** One that failed waits for a decision, or for another text. */
   const isAsked = (): boolean => incident.updates.length > (update.state === 'failed' ? 1 : 0);
   const owes = (): boolean => declared.state === 'pending' || update.state === 'confirmed' || isAsked();
-  goOn(progress, declared, update, everyMs);
+  goOn(progress, incident, { declared, update, everyMs });
   await condition(() => over() || isFrozen(progress));
   while (!over()) {
     if (update.state === 'confirmed') next(progress, update, everyMs);
@@ -32,11 +34,20 @@ export async function keepInformed(progress: Progress): Promise<void> {
   if (update.state === 'pending') Object.assign(update, { state: incident.sent > 0 ? 'done' : 'already', endedAt: iso(Date.now()) });
 }
 
-/** After an execution that was ended from outside the cadence goes on, and what was not sent is owed. */
-function goOn({ incident }: Progress, declared: StepProgress, update: StepProgress, everyMs: number): void {
-  if (!incident || declared.state === 'pending') return;
-  incident.nextUpdateMs = Date.now() + everyMs;
-  if (update.state !== 'pending') Object.assign(update, { state: update.state === 'done' ? 'pending' : 'waiting', generation: update.generation + 1 });
+/** After an execution that was ended from outside the cadence goes on from the last word, and what was asked for and not sent is owed. */
+function goOn(
+  { answers }: Progress,
+  incident: IncidentProgress,
+  { declared, update, everyMs }: { readonly declared: StepProgress; readonly update: StepProgress; readonly everyMs: number },
+): void {
+  // Whatever was asked after the last one had begun was not in it.
+  for (const answer of answers)
+    if (answer.name === 'confirm' && answer.step === update.planned.id && answer.at > (update.startedAt ?? '')) incident.asks(answer as unknown as Confirm); // As it was answered.
+  if (declared.state !== 'pending') incident.nextUpdateMs = Math.max(...[declared, update].map((one) => Date.parse(one.endedAt ?? '') || 0)) + everyMs;
+  if (update.state === 'pending') return;
+  const isSent = update.state === 'done' || update.state === 'confirmed';
+  if (isSent) incident.sent += 1;
+  Object.assign(update, { state: isSent ? 'pending' : 'waiting', generation: update.generation + 1, failure: null, startedAt: null });
 }
 
 /** The declaration says that everything is frozen, so it is. */

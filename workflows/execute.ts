@@ -6,7 +6,7 @@ import type { RecordEntry } from '../model/record.ts';
 import { BLOCKED, PASSED } from '../model/state.ts';
 import type { StepOutcome } from '../activities/step.ts';
 import { currentDetails } from './details.ts';
-import { follow, incidentWorkOf } from './incident.ts';
+import { checkOwnTime, follow, incidentWorkOf } from './incident.ts';
 import type { Progress } from './progress.ts';
 import { runStep } from './proxies.ts';
 import type { StepProgress } from './step-progress.ts';
@@ -38,6 +38,7 @@ export async function execute(progress: Progress, step: StepProgress, mode: 'run
     Object.assign(step, { state: outcome.state, failure: outcome.failure });
   }
   step.remains = outcome.remains;
+  checkOwnTime(progress, step, Date.now() - now);
   follow(progress, step, outcome);
   for (const warning of outcome.warnings) progress.warn(warning);
   setCurrentDetails(currentDetails(progress));

@@ -23,6 +23,8 @@ export class IncidentProgress {
   lifting: readonly string[] | null = null;
   /** What to do about another rollback that holds a component. */
   takeover: 'take-over' | 'wait' | null = null;
+  /** The Workflow Id of that other one. */
+  holder: string | null = null;
   /** Updates that were asked for and are not sent yet. */
   readonly updates: Confirm[] = [];
   /** A message is on its way; the end waits for it, so that nothing is written after it. */

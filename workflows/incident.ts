@@ -11,9 +11,13 @@ import { factsNow } from './facts.ts';
 
 const iso = (ms: number): string => new Date(ms).toISOString();
 
-/** The commander's own start is the declaration, where it says all that one has to say; whoever else starts only proposes. */
+/**
+ * The commander's own start is the declaration, where it says all that one has to say; whoever else starts only proposes. Who goes on for an execution
+ * that was ended finds what that one has frozen.
+ */
 export function declareAtOnce(progress: Progress, nowMs: number): void {
   const { incident, input, settings } = progress;
+  if (incident) incident.frozen = frozenBefore(progress);
   const step = progress.step('declaration');
   if (!incident || !input || !step || step.state !== 'pending' || settings?.people === null) return;
   const byCommander = (input.trigger === 'operator' || input.trigger === 'drill') && holds(progress.desk(), input.by, progress.policy.lead);
@@ -24,6 +28,16 @@ export function declareAtOnce(progress: Progress, nowMs: number): void {
   progress.answered({ name: 'confirm', step: 'declaration', by: input.by, data: message.data, note: 'declared by the start' }, nowMs);
 }
 
+/** As the receipts of the register said last. */
+function frozenBefore(progress: Progress): string[] {
+  const said = (step: string, name: string): unknown => {
+    const after = progress.step(step)?.receipt?.after;
+    return typeof after === 'object' && after !== null ? Object.getOwnPropertyDescriptor(after, name)?.value : undefined;
+  };
+  const scopes = said('lift', 'frozen') ?? said('freeze', 'scopes');
+  return Array.isArray(scopes) ? scopes.filter((one) => typeof one === 'string') : [];
+}
+
 /** What the activity needs beyond a component's step; empty for every other kind, so that what was released is given what it always was. */
 export function incidentWorkOf(progress: Progress, step: StepProgress): { readonly incident?: IncidentWork } {
   const { incident, input, plan } = progress;
@@ -31,16 +45,19 @@ export function incidentWorkOf(progress: Progress, step: StepProgress): { readon
   const { operation, subject } = step.planned;
   const base = { id: input.incident ?? '', by: incident.declared?.by ?? input.by, ...(subject === undefined ? {} : { subject }) };
   const targets = plan.targets.map(({ component, to }) => ({ component, to }));
+  // What was left out by a decision cannot leave its place.
+  const settled = settledOf(progress);
+  const back = targets.filter((target) => settled.includes(target.component));
   if (operation === 'communicate') return { incident: { ...base, facts: factsNow(progress, subject ?? '', Date.now()) } };
-  if (operation === 'identify') return { incident: { ...base, ...by(progress, 'takeover'), settled: settledOf(progress), takeover: incident.takeover } };
+  if (operation === 'identify') return { incident: { ...base, ...by(progress, 'takeover'), settled, takeover: incident.takeover, holder: incident.holder } };
   if (operation === 'config') return { incident: { ...base, ...configOf(plan, step) } };
-  if (operation === 'stability') return { incident: { ...base, targets, carriers: carriersOf(progress) } };
+  if (operation === 'stability') return { incident: { ...base, targets: back, carriers: carriersOf(progress) } };
   if (operation === 'lift')
     return {
       incident: {
         ...base,
         ...by(progress, 'unfreeze'),
-        targets,
+        targets: back,
         carriers: carriersOf(progress),
         ...(incident.lifting === null ? {} : { scopes: incident.lifting }),
       },
@@ -84,6 +101,12 @@ export function follow(progress: Progress, step: StepProgress, { change }: Pick<
   if (step.planned.operation === 'lift' && step.planned.subject === undefined && step.state === 'done') askForTheRest(progress);
 }
 
+/** A component may have a time target of its own beside the whole's; that it was missed is said. */
+export function checkOwnTime(progress: Progress, { planned: { id, component } }: StepProgress, tookMs: number): void {
+  const own = progress.incident && progress.plan?.targets.find((one) => one.component === component)?.targetSeconds;
+  if (own && tookMs > own * 1000) progress.warn(`${id} took ${(tookMs / 1000).toFixed(1)} s; the time target of ${component ?? ''} is ${own} s`);
+}
+
 /** Another plan than the one that was looked at: what was confirmed of it is void. */
 function adopt(progress: Progress, { targets, hash }: NonNullable<Change['plan']>): void {
   if (!progress.plan || hash === progress.planHash) return;
@@ -100,7 +123,7 @@ function adopt(progress: Progress, { targets, hash }: NonNullable<Change['plan']
 function askTakeover(progress: Progress, identify: StepProgress, holder: string): void {
   const because = identify.failure?.message ?? 'another rollback holds a component';
   Object.assign(identify, { state: 'pending', failure: null, startedAt: null, endedAt: null });
-  if (progress.incident) progress.incident.takeover = null;
+  if (progress.incident) Object.assign(progress.incident, { takeover: null, holder });
   const step = newStep({
     id: 'takeover',
     title: `Take over or wait? ${because}`,
@@ -149,6 +172,9 @@ export function reopen(progress: Progress, drifted: readonly { readonly componen
   }
   const after = progress.steps.filter((step) => step.planned.component === null && looksAgain(step));
   for (const step of after) {
+    // What was unfrozen for an end that does not come is frozen again.
+    const held = step.planned.operation === 'lift' && step.state === 'done' ? progress.step(`freeze.${step.planned.subject ?? ''}`) : undefined;
+    if (held?.state === 'done' || held?.state === 'already') Object.assign(held, { state: 'pending', mayHaveActed: true });
     // What was said or committed of it was of another time: it is said anew, and not found again as the same.
     const isSaid = step.planned.operation === 'communicate' || step.planned.operation === 'review';
     if (isSaid && step.state !== 'pending') step.generation += 1;
@@ -167,6 +193,8 @@ function unfrozen(progress: Progress, carriers: NonNullable<Change['unfrozen']>)
     if (!step) continue;
     Object.assign(step, { state: 'failed', failure: failure('FreezeLifted', `${carrier} is not frozen any more: ${detail}`) });
     progress.note('drift', Date.now(), { carrier, failure: step.failure });
+    const lift = progress.step(`lift.${carrier}`);
+    if (lift) Object.assign(lift, { state: 'pending', failure: null, startedAt: null, endedAt: null });
   }
   for (const step of progress.steps)
     if (step.planned.operation === 'stability') Object.assign(step, { state: 'pending', failure: null, startedAt: null, endedAt: null });

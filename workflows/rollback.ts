@@ -10,6 +10,7 @@ import {
   upsertSearchAttributes,
   workflowInfo,
 } from '@temporalio/workflow';
+import { isSignedOff } from '../model/conditions.ts';
 import { parseStart } from '../model/input.ts';
 import type { Kind } from '../model/policy.ts';
 import type { Target } from '../model/plan.ts';
@@ -137,7 +138,10 @@ function outcomeOf(progress: Progress): Outcome {
 /** Is something left undone that the rollback was to do? A platform that could not be frozen is history by now. */
 const left = (progress: Progress): boolean =>
   progress.incident !== null &&
-  progress.steps.some(({ state, planned: { operation } }) => state === 'skipped' && (operation === 'deploy' || operation === 'config' || operation === 'lift'));
+  progress.steps.some(
+    ({ state, planned: { id, operation } }) =>
+      state === 'skipped' && (operation === 'deploy' || operation === 'config' || operation === 'lift') && isSignedOff(progress.answers, id),
+  );
 
 /** A component that is unhealthy by accepted risk is not known healthy; a check that is not configured was said so [ADR 0012]. */
 const isProven = (progress: Progress): boolean =>

@@ -1,14 +1,18 @@
 /** Telling stakeholders [001 Communication Templates, 004 section 6]: rendered from the facts, to the channels of each audience. */
-import { AUDIENCES, channelName, type Template, TEMPLATES } from '../../model/communications.ts';
+import { AUDIENCES, channelName, type Facts, type Template, TEMPLATES } from '../../model/communications.ts';
 import { render } from '../../model/templates.ts';
 import { post } from '../channels.ts';
-import { failed, operationIdOf, type Found } from '../found.ts';
+import { failed, fromError, operationIdOf, type Found } from '../found.ts';
 import type { Scene } from './scene.ts';
+import { driftOf } from './stability.ts';
 
 /** Repeated after a crash it may tell a channel twice, under the same id; a file is looked at first. */
-export async function communicate({ work, incident, loaded, attempt }: Scene): Promise<Found> {
+export async function communicate(scene: Scene): Promise<Found> {
+  const { work, incident, loaded, attempt } = scene;
   const template = TEMPLATES.find((one): one is Template => one === incident.subject);
   if (!template || !incident.facts) return failed('Configuration', `there is no template ${incident.subject ?? ''}`);
+  const drift = template === 'recovery' ? await driftSince(scene, incident.facts) : null;
+  if (drift) return drift;
   const texts = render(template, { ...incident.facts, product: loaded.config.product });
   const sent: Record<string, string> = {};
   const undelivered: string[] = [];
@@ -47,4 +51,13 @@ export async function communicate({ work, incident, loaded, attempt }: Scene): P
     remains: [],
     ...(nobody ? { warnings: ['no channel for stakeholders is configured: what is to be told them is told nobody (channels.stakeholders)'] } : {}),
   };
+}
+
+/** "Complete" is said of what is so at this moment; it may be days ago that it was seen to be stable. */
+async function driftSince(scene: Scene, { targets }: Facts): Promise<Found | null> {
+  try {
+    return await driftOf({ ...scene, incident: { ...scene.incident, targets: targets.filter((one) => one.inPlace) } });
+  } catch (error) {
+    return fromError(scene.work, scene.attempt, error, { receipt: null, acted: false });
+  }
 }

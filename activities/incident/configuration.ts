@@ -6,7 +6,7 @@ import { findComponent, NotPossible, secretOf, type Component } from '../compone
 import type { ConfigCall, ConfigKey, ConfigMark, ConfigSource } from '../configs/source.ts';
 import * as sources from '../configs/registry.ts';
 import type { Attempt } from '../dependencies.ts';
-import { failed, fromError, mayHaveActed, operationIdOf, type Found } from '../found.ts';
+import { failed, fromError, isHeld, mayHaveActed, operationIdOf, type Found } from '../found.ts';
 import type { Scene } from './scene.ts';
 
 export interface Source {
@@ -98,6 +98,8 @@ export async function setBack(scene: Scene): Promise<Found> {
       return { ...failed('NotAtTarget', `${before.map((one) => one.what).join(', ')} of ${component.name} is not as it was recorded`), receipt };
     if (work.deadlineAt !== null && Date.now() >= Date.parse(work.deadlineAt))
       return { ...failed('DeadlinePassed', `the time target was over before the configuration of ${component.name} could be set back`), receipt };
+    if (!(await isHeld(work, component.name, deps)))
+      return { ...failed('ClaimLost', `${component.name} is no longer claimed by this rollback; nothing was changed`), receipt };
     // Also where nothing has drifted any more: an attempt that died may have left its reload undone.
     for (const [index, { source, call }] of list.entries()) if (marks[index]) await source.apply(call, markOf(marks[index]));
     const after = await drifted(list, marks);

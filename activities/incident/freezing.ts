@@ -3,7 +3,7 @@ import { FREEZE_SCOPES, isFreezeScope, type FreezeScope } from '../../model/free
 import type { Receipt } from '../../model/state.ts';
 import type { RecordEntry } from '../../model/record.ts';
 import { canonical } from '../../store/digest.ts';
-import { failed, fromError, mayHaveActed, type Found } from '../found.ts';
+import { failed, fromError, isHeld, mayHaveActed, type Found } from '../found.ts';
 import type { FreezeCall, FreezePart } from '../freezes/carrier.ts';
 import { callIn, carrierOf, environmentsOf, inForce, type Carrier } from './carriers.ts';
 import type { Scene } from './scene.ts';
@@ -29,10 +29,18 @@ const entryOf = ({ work, attempt }: Scene, type: string, environment: string, mo
   ...more,
 });
 
+/** A run that was reset after its end must not freeze anew, nor lift what the next rollback of its incident has frozen. Null: it is ours to do. */
+async function notOurs({ work, incident, deps }: Scene): Promise<Found | null> {
+  if (await isHeld(work, `@${incident.id}`, deps)) return null;
+  return failed('ClaimLost', `${incident.id} is no longer held by this rollback, which has ended; nothing was frozen or lifted`);
+}
+
 async function register(scene: Scene): Promise<Found> {
   const { work, incident, environment, deps, attempt } = scene;
   const exceptions = { roles: environment.freeze?.owners ?? OWNERS, items: environment.freeze?.items ?? ITEMS };
   try {
+    const lost = await notOurs(scene);
+    if (lost) return lost;
     let already = true;
     for (const place of environmentsOf(scene)) {
       if (work.mode === 'inspect') continue;
@@ -69,8 +77,8 @@ async function unregister(scene: Scene): Promise<Found> {
   const { work, incident, deps, attempt } = scene;
   try {
     // It may be long ago that the target was seen to be stable.
-    const drift = await driftOf(scene);
-    if (drift) return drift;
+    const not = (await notOurs(scene)) ?? (await driftOf(scene));
+    if (not) return not;
     for (const place of environmentsOf(scene)) {
       const lifted = await deps.store.unfreeze({
         environment: place,
@@ -101,9 +109,12 @@ const shown = (parts: readonly FreezePart[]): Record<string, string> => Object.f
 async function carry(scene: Scene, name: string): Promise<Found> {
   const { work, attempt } = scene;
   const found = carrierOf(scene.loaded, work.environment, name);
-  const call = callIn(scene, found, FREEZE_SCOPES);
   let receipt: Receipt | null = null;
   try {
+    const lost = await notOurs(scene);
+    if (lost) return lost;
+    // Once a part was unfrozen, only the rest is to be held.
+    const call = callIn(scene, found, mayHaveActed(work, attempt) ? await toHold(scene) : FREEZE_SCOPES);
     const before = await found.carrier.inspect(call);
     receipt = { before: shown(before) };
     const open = before.filter((part) => !part.frozen);
@@ -121,6 +132,15 @@ async function carry(scene: Scene, name: string): Promise<Found> {
   }
 }
 
+/** All scopes but those that this rollback has lifted. */
+async function toHold(scene: Scene): Promise<readonly FreezeScope[]> {
+  const { work, incident, deps } = scene;
+  const freezes = await deps.store.freezes({ environment: work.environment, incident: incident.id });
+  const lifted = freezes.flatMap((one) => one.lifted.flatMap(({ scope, rollbackId }) => (rollbackId === work.rollbackId ? [scope] : [])));
+  const held = await inForce(scene);
+  return FREEZE_SCOPES.filter((scope) => held.includes(scope) || !lifted.includes(scope));
+}
+
 async function release(scene: Scene, name: string): Promise<Found> {
   const { work, attempt, incident } = scene;
   if (!incident.carriers?.includes(name))
@@ -128,6 +148,8 @@ async function release(scene: Scene, name: string): Promise<Found> {
   const found = carrierOf(scene.loaded, work.environment, name);
   const call = callIn(scene, found, chosen(scene));
   try {
+    const lost = await notOurs(scene);
+    if (lost) return lost;
     const other = await anotherHolds(scene, found);
     if (other !== null)
       return { state: 'done', receipt: { detail: `left frozen: ${other} needs it too, and lifts it with its own unfreeze` }, failure: null, remains: [] };
@@ -147,11 +169,14 @@ async function release(scene: Scene, name: string): Promise<Found> {
   }
 }
 
-/** What the receipt of `freeze.<carrier>` says was there before; null: it was frozen by an earlier rollback, and the carrier has its own note. */
+/** What the receipt of `freeze.<carrier>` says was there before; null: it was frozen by an earlier rollback, or by an attempt that died, and the carrier has its own note. */
 async function setBefore({ work, deps }: Scene, name: string): Promise<unknown> {
   const entries = (await deps.store.entriesOf(work.rollbackId)).map((one) => JSON.parse(one.body) as RecordEntry); // The chain holds what our own writer put there.
-  const set = entries.findLast((one) => one.type === 'step' && one['step'] === `freeze.${name}` && one['state'] === 'done');
-  return (set?.['receipt'] as Receipt | null | undefined)?.before ?? null;
+  const receipts = entries.flatMap((one) =>
+    one.type === 'step' && one['step'] === `freeze.${name}` && one['state'] === 'done' ? [one['receipt'] as Receipt | null] : [],
+  );
+  // Whoever looked again and found it frozen has no word about what was there.
+  return receipts.findLast((one) => one?.before !== undefined)?.before ?? null;
 }
 
 const stillFrozen = async (found: Carrier, call: FreezeCall<unknown>): Promise<FreezePart[]> =>

@@ -1,14 +1,16 @@
 /** The target is identified [001 step 2]: components are taken, platforms and records read again, and the plan is what reality makes it. */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Plan } from '../../model/plan.ts';
+import type { Compared, Plan, Target } from '../../model/plan.ts';
+import type { RecordEntry } from '../../model/record.ts';
+import { PASSED, type StepState } from '../../model/state.ts';
 import type { FailureType } from '../../model/failure.ts';
 import type { Rule } from '../../model/refusal.ts';
 import { canonical, sha256 } from '../../store/digest.ts';
 import type { Claim } from '../../store/store.ts';
 import { findComponent, NotPossible } from '../components.ts';
 import { again } from '../dependencies.ts';
-import { failed, fromError, type Found } from '../found.ts';
-import { look } from '../look.ts';
+import { failed, fromError, mayHaveActed, type Found } from '../found.ts';
+import { look, type Look } from '../look.ts';
 import type { Scene } from './scene.ts';
 import { targetOf } from './plan.ts';
 
@@ -23,6 +25,7 @@ export async function identify(scene: Scene): Promise<Found> {
   try {
     const row = await deps.store.rollback(work.rollbackId);
     if (!row?.plan || row.planHash === null) return failed('ClaimLost', 'the record has no plan of this rollback');
+    if (row.outcome !== null) return failed('ClaimLost', `this rollback has ended ${row.outcome} already; nothing was taken`);
     const holder = await take(scene, row.plan);
     if (holder) {
       const what = `${holder.component} is held by ${holder.workflowId}, started by ${holder.by}`;
@@ -44,13 +47,18 @@ async function looked(scene: Scene, before: Plan, hashBefore: string): Promise<F
     analysis: null,
     resumes: null,
   } as const;
+  const done = await doneBefore(scene);
   const made = await Promise.all(
     before.targets.map(async (target) => {
       // What is back already was gone back from somewhere: that stays as it was confirmed.
-      if (incident.settled?.includes(target.component)) return { target, warnings: [], volatile: {}, deployment: null };
+      const settled = { target, warnings: [], volatile: {}, deployment: null };
+      if (incident.settled?.includes(target.component)) return settled;
       const component = findComponent(loaded, deps.adapters, work.environment, target.component);
       const seen = await look(component, request, deps, attempt, { patient: true, strict: false });
-      return { ...(await targetOf(component, seen, loaded, deps, attempt)), deployment: seen.deployment };
+      if (isOwnDoing(scene, seen, target, done)) return settled;
+      const now = await targetOf(component, seen, loaded, deps, attempt);
+      const isSetBack = done.has(`${target.component}.config`);
+      return { ...now, target: isSetBack ? asConfirmed(now.target, target) : now.target, deployment: seen.deployment };
     }),
   );
   const targets = made.map((one) => one.target);
@@ -59,7 +67,8 @@ async function looked(scene: Scene, before: Plan, hashBefore: string): Promise<F
   const volatile = Object.fromEntries(made.flatMap((one) => (Object.keys(one.volatile).length === 0 ? [] : [[one.target.component, one.volatile]])));
   const receipt = { after: { planHash: hash, ...(Object.keys(volatile).length === 0 ? {} : { now: volatile }) } };
   const found: Found = { state: 'done', receipt, failure: null, remains: [], warnings: made.flatMap((one) => one.warnings) };
-  if (hash === hashBefore) return found;
+  // An earlier attempt may have written this plan and died before the workflow heard of it.
+  if (hash === hashBefore) return mayHaveActed(work, attempt) ? { ...found, change: { plan: { targets, hash } } } : found;
   const deploymentIds = Object.fromEntries(made.flatMap((one) => (one.deployment ? [[one.target.component, one.deployment.deploymentId]] : [])));
   const { position } = await deps.store.replan(
     work.rollbackId,
@@ -78,6 +87,26 @@ async function looked(scene: Scene, before: Plan, hashBefore: string): Promise<F
   return { ...found, change: { plan: { targets, hash } } };
 }
 
+/** Steps that have passed, by the record, in whichever run of this rollback. */
+async function doneBefore({ work, deps }: Scene): Promise<ReadonlySet<string>> {
+  const entries = (await deps.store.entriesOf(work.rollbackId)).map((one) => JSON.parse(one.body) as RecordEntry); // The chain holds what our own writer put there.
+  // The state of a step's entry is one of a step.
+  return new Set(entries.flatMap((one) => (one.type === 'step' && PASSED.has(one['state'] as StepState) ? [String(one['step'])] : [])));
+}
+
+/** Put back by this very rollback, in a run that was ended or reset, perhaps before it could say so. */
+const isOwnDoing = ({ work }: Scene, { observation: { current, operationId } }: Look, { component, to }: Target, done: ReadonlySet<string>): boolean =>
+  current === to && (done.has(`${component}.deploy`) || (operationId?.startsWith(`${work.rollbackId}/`) ?? false));
+
+/** Configuration that this rollback has set back itself had drifted when it was confirmed; only what drifted since is another plan. */
+function asConfirmed(now: Target, before: Target): Target {
+  const isConfig = (one: Compared): boolean => one.what.startsWith('config ');
+  const known = (before.comparison ?? []).filter(isConfig);
+  const hashes = new Set(known.map(canonical));
+  const all = now.comparison ?? [];
+  return all.some((one) => isConfig(one) && !hashes.has(canonical(one))) ? now : { ...now, comparison: [...all.filter((one) => !isConfig(one)), ...known] };
+}
+
 /** Takes every component; answers who holds one that could not be taken. */
 async function take(scene: Scene, plan: Plan): Promise<Claim | null> {
   const { work, incident, deps, attempt } = scene;
@@ -93,11 +122,13 @@ async function take(scene: Scene, plan: Plan): Promise<Claim | null> {
   for (;;) {
     const held = await deps.store.claim(request);
     if (!held) return null;
-    if (incident.takeover === 'take-over') {
+    // The commander's word is about the one that was named to him.
+    const word = held.holder.workflowId === incident.holder ? incident.takeover : null;
+    if (word === 'take-over') {
       await takeOver(scene, held.holder, request.components);
       continue;
     }
-    if (incident.takeover !== 'wait' || Date.now() >= until) return held.holder;
+    if (word !== 'wait' || Date.now() >= until) return held.holder;
     attempt.heartbeat(`waiting for ${held.holder.workflowId}`);
     await delay(LOOK_EVERY_MS, undefined, { signal: AbortSignal.any([attempt.signal, deps.stopping]) }).catch((error: unknown) => {
       throw again('the worker is stopping', error);

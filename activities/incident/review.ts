@@ -28,10 +28,10 @@ export async function review(scene: Scene): Promise<Found> {
     const entries = [...stored.map((one) => JSON.parse(one.body) as RecordEntry), ...work.entries]; // The chain holds what our own writer put there.
     const text = reviewMarkdown({ incident: incident.id, environment: work.environment, rollbackId: work.rollbackId, workflowId: attempt.workflowId, entries });
     const repository = { folder: resolve(loaded.folder, config.repository), signal: attempt.signal };
-    const commit = await commitOnce(repository, { branch, path, text, operationId: operationIdOf(work), incident: incident.id, remote: config.remote ?? null });
+    const sha = await commitOnce(repository, { branch, path, text, operationId: operationIdOf(work), incident: incident.id, remote: config.remote ?? null });
     return {
-      state: commit.already ? 'already' : 'done',
-      receipt: { ids: { commit: commit.sha, branch, path, ...(config.remote === undefined ? {} : { remote: config.remote }) } },
+      state: 'done',
+      receipt: { ids: { commit: sha, branch, path, ...(config.remote === undefined ? {} : { remote: config.remote }) } },
       failure: null,
       remains: [],
     };
@@ -100,28 +100,47 @@ const orNull = (answer: Promise<string>): Promise<string | null> =>
     },
   );
 
+/** How often somebody else may be quicker with a push. */
+const PUSHES = 5;
+
 /** A commit of this very operation is found again by its trailer, here or on the remote, and not made twice. */
-async function commitOnce(repository: Repository, wanted: Wanted): Promise<{ sha: string; already: boolean }> {
+async function commitOnce(repository: Repository, wanted: Wanted): Promise<string> {
   const ref = `refs/heads/${wanted.branch}`;
   await git(repository, ['check-ref-format', ref]);
   const head = await git(repository, ['rev-parse', '--verify', 'HEAD']);
-  if (
-    (await orNull(git(repository, ['symbolic-ref', '--quiet', 'HEAD']))) === ref &&
-    (await git(repository, ['rev-parse', '--is-bare-repository'])) === 'false'
-  )
-    throw new GitFailed(`the branch ${wanted.branch} is checked out in ${repository.folder}; check out another one, or configure another branch`);
+  await refuseCheckedOut(repository, wanted.branch);
   const local = await orNull(git(repository, ['rev-parse', '--verify', '--quiet', ref]));
-  const there = wanted.remote === null ? null : await remoteTip(repository, wanted.remote, ref);
-  const base = there ?? local ?? head;
   const trailer = `Backout-Operation: ${wanted.operationId}`;
-  const made = await orNull(git(repository, ['log', '--format=%H', '--fixed-strings', `--grep=${trailer}`, '-n', '1', base]));
-  const known =
-    made ?? (local === null ? null : await orNull(git(repository, ['log', '--format=%H', '--fixed-strings', `--grep=${trailer}`, '-n', '1', local])));
-  const sha = known ?? (await commitOn(repository, base, wanted, trailer));
-  // Only from where it was seen: somebody else's commit is never lost.
-  if (known === null) await git(repository, ['update-ref', ref, sha, local ?? NOBODY]);
-  if (wanted.remote !== null && made === null) await git(repository, ['push', '--no-verify', '--quiet', wanted.remote, `${sha}:${ref}`]);
-  return { sha, already: made !== null };
+  for (let push = 1; ; push += 1) {
+    const there = wanted.remote === null ? null : await remoteTip(repository, wanted.remote, ref);
+    const base = there ?? local ?? head;
+    const made = await orNull(git(repository, ['log', '--format=%H', '--fixed-strings', `--grep=${trailer}`, '-n', '1', base]));
+    const sha = made ?? (await commitOn(repository, base, wanted, trailer));
+    if (wanted.remote !== null && made === null) {
+      const refused = await git(repository, ['push', '--no-verify', '--quiet', wanted.remote, `${sha}:${ref}`]).then(() => null, onlyGit);
+      if (refused !== null && (push === PUSHES || (await remoteTip(repository, wanted.remote, ref)) === there)) throw refused;
+      if (refused !== null) continue;
+    }
+    // Only from where it was seen, and only forwards: somebody else's commit is never lost.
+    if (local === null || (await isIn(repository, local, sha))) await git(repository, ['update-ref', ref, sha, local ?? NOBODY]);
+    return sha;
+  }
+}
+
+function onlyGit(error: unknown): GitFailed {
+  if (error instanceof GitFailed) return error;
+  throw error;
+}
+
+const isIn = async (repository: Repository, commit: string, later: string): Promise<boolean> =>
+  (await git(repository, ['rev-list', '--count', `${later}..${commit}`])) === '0';
+
+/** Whoever works on a branch would find it moved under his hands, and his next commit would undo ours. */
+async function refuseCheckedOut(repository: Repository, branch: string): Promise<void> {
+  const trees = (await git(repository, ['worktree', 'list', '--porcelain'])).split('\n\n').map((tree) => tree.split('\n'));
+  const [folder] = trees.find((lines) => lines.includes(`branch refs/heads/${branch}`)) ?? [];
+  if (folder === undefined) return;
+  throw new GitFailed(`the branch ${branch} is checked out in ${folder.replace('worktree ', '')}; check out another one there, or configure another branch`);
 }
 
 /** Where the branch is on the remote, fetched; null where it is not there. */

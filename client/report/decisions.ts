@@ -225,7 +225,14 @@ function reachedAt(reading: Reading, step: StepView, at: string): string {
   const ends = before.map((one) => lastBefore(at, endsOf(reading, one.id)));
   if (ends.includes(null)) return at;
   const again = said(reading, 'decide', step.id).map((one) => one.at);
-  return lastBefore(at, [reading.state.trigger.at, ...ends.filter((one) => one !== null), ...again.filter((one) => one < at)]) ?? at;
+  return (
+    lastBefore(at, [
+      reading.state.trigger.at,
+      ...entriesOf(reading, 'opened').map((entry) => entry.at),
+      ...ends.filter((one) => one !== null),
+      ...again.filter((one) => one < at),
+    ]) ?? at
+  );
 }
 
 /** The times at which a step passed. */

@@ -59,7 +59,9 @@ function registered(reading: Reading, freezes: readonly Freeze[]): FrozenEnviron
   const { state, endedAt, madeAt } = reading;
   const isPast = (one: Freeze): boolean => one.inForce.length === 0 && one.lifted.every(({ at }) => at < state.trigger.at);
   const own = freezes.filter((one) => one.at <= (endedAt ?? madeAt) && !isPast(one)).toSorted((one, other) => one.at.localeCompare(other.at));
-  const names = [...new Set(own.map((one) => one.environment))];
+  // Its own environment first, then those that were frozen with it.
+  const others = own.map((one) => one.environment).toSorted();
+  const names = [...new Set([...others.filter((name) => name === state.environment), ...others])];
   return names.map((environment) => {
     const rows = own.filter((one) => one.environment === environment);
     const [first] = rows;
@@ -90,13 +92,14 @@ function environmentsOf(reading: Reading): FrozenEnvironment[] {
     const recorded = own.flatMap((entry) => textsIn(entry, 'scopes'));
     // A freeze that an earlier rollback of the incident left behind was taken over, and has no entry here.
     const scopes = [...new Set(recorded.length > 0 ? recorded : textsIn(after, 'scopes'))];
-    const lifted = lifts.filter((one) => one.environment === environment && scopes.includes(one.scope)).map(({ scope, at, by }) => ({ scope, at, by }));
+    // An entry names what was to be lifted; what had been lifted before stays lifted then.
+    const lifted = scopes.flatMap((scope) => lifts.filter((one) => one.environment === environment && one.scope === scope).slice(0, 1));
     return {
       environment,
       scopes,
       frozenAt: own[0]?.at ?? null,
       by: textIn(own[0], 'by'),
-      lifted,
+      lifted: lifted.map(({ scope, at, by }) => ({ scope, at, by })),
       inForce: scopes.filter((scope) => !lifted.some((one) => one.scope === scope)),
     };
   });

@@ -1,4 +1,5 @@
 /** For somebody who was not there, in a few lines: what happened, who decided, what was proven, what remains. */
+import { PASSED } from '../../model/state.ts';
 import { duration } from '../words.ts';
 import type { Decision } from './decisions.ts';
 import { due } from './document.ts';
@@ -44,8 +45,7 @@ const when = ({ state }: Reading, iso: string): string =>
 function freezeLine({ reading, incident }: InShortOf): string[] {
   if (!incident) return [];
   const { environments, inForce } = incident.freeze;
-  if (environments.length === 0)
-    return [incident.declaration ? 'Nothing was frozen.' : 'Rollback mode was proposed and never declared: nothing was frozen, nothing was changed.'];
+  if (environments.length === 0) return [incident.declaration ? 'Nothing was frozen.' : undeclared(reading)];
   const scopes = [...new Set(environments.flatMap((one) => one.scopes))];
   const since = environments.flatMap(({ frozenAt }) => frozenAt ?? []).toSorted()[0];
   const last = environments
@@ -57,6 +57,11 @@ function freezeLine({ reading, incident }: InShortOf): string[] {
   if (inForce.length > 0) return [`Frozen: ${what}${from}. Still frozen: ${list(inForce)}.`];
   return [`Frozen: ${what}${from}${last === undefined ? '' : ` until ${when(reading, last)}`}.`];
 }
+
+const undeclared = ({ state }: Reading): string =>
+  state.state === 'closed'
+    ? 'Rollback mode was proposed and never declared: nothing was frozen, nothing was changed.'
+    : 'Rollback mode is proposed and not declared yet: nothing is frozen, nothing is changed.';
 
 /** Each thing that moved once, as it was seen last. */
 function driftLines({ drift }: InShortOf): string[] {
@@ -107,7 +112,7 @@ function provenLines({ reading, gates, incident }: InShortOf): string[] {
   const rows = incident?.cleanup ?? [];
   const signed = rows.filter((one) => one.answer !== null);
   return [
-    `${passed.length} of ${gates.length} checks passed${passed.length === 0 ? '.' : `: ${list(passed.map((one) => one.step))}.`}`,
+    `${passed.length} of ${gates.length} checks passed${passed.length === 0 ? '.' : `: ${list(passed.map(nameOf))}.`}`,
     ...others,
     ...(incident?.declaration
       ? [
@@ -137,5 +142,13 @@ function remainLines({ reading, followUps }: InShortOf): string[] {
   const tasks = followUps.map((one) => `${one.action} (${one.owner}${one.due === null ? '' : `, until ${due(one.due)}`})`);
   const short = tasks.length > LINES_MAX ? [...tasks.slice(0, LINES_MAX - 1), `and ${tasks.length - LINES_MAX + 1} more follow-ups, below`] : tasks;
   const kept = state.clock.breached && state.clock.targetSeconds !== null ? [`The time target of ${duration(state.clock.targetSeconds)} was missed.`] : [];
-  return waits.length + tasks.length + kept.length === 0 ? ['Nothing, as far as the platforms show.'] : [...waits, ...kept, ...short];
+  const open = state.state === 'closed' ? [] : reading.steps.filter((step) => !PASSED.has(step.state) && !step.beside);
+  const left =
+    open.length === 0
+      ? []
+      : [
+          `${open.length} of ${reading.steps.length} steps are not done: ${list(open.slice(0, 4).map((step) => step.id))}${open.length > 4 ? ' and so on' : ''}.`,
+        ];
+  const all = [...waits, ...left, ...kept, ...short];
+  return all.length === 0 ? ['Nothing, as far as the platforms show.'] : all;
 }

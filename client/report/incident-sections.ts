@@ -9,7 +9,7 @@ import type { Report } from './report.ts';
 
 export function incidentSections(report: Report): Section[] {
   const { incidentCommand: command } = report;
-  if (!command) return driftSections(report);
+  if (!command || report.steps.length === 0) return driftSections(report);
   return [
     { id: 'declaration', title: 'Declaration and roles', blocks: [...declaration(command), ...roles(command)] },
     { id: 'freeze', title: 'Freeze', blocks: freeze(command) },

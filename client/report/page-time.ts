@@ -18,7 +18,7 @@ const bar = (name: string, x: number, wide: number): Html => html`<rect class="b
 const key = (name: string, words: string, value: string): Html => html`<span class="key ${name}"><span class="faint">${words}</span> <b>${value}</b></span>`;
 
 /** Nothing where nothing was done. */
-export function timeBars({ clock, outcome }: Report): Html | null {
+export function timeBars({ clock, outcome, state }: Report): Html | null {
   const { machineSeconds, humanSeconds, sumSeconds, targetSeconds, breached } = clock;
   if (outcome === 'refused' && sumSeconds < 1) return null;
   const [machine, people, sum] = [duration(machineSeconds), duration(humanSeconds), duration(sumSeconds)];
@@ -29,19 +29,20 @@ export function timeBars({ clock, outcome }: Report): Html | null {
       <figcaption>${key('machine', 'Machine', machine)}${key('people', 'Only people awaited', people)}<span class="faint">together ${sum}</span></figcaption>
       ${svg(`Machine ${machine}, only people awaited ${people}`, [bar('machine', 0, own), humanSeconds > 0 ? bar('people', own, WIDE - own) : html``])}
     </figure>
-    ${targetSeconds === null ? null : targetBar(machineSeconds, targetSeconds, breached)}
+    ${targetSeconds === null ? null : targetBar(machineSeconds, targetSeconds, breached, state === 'closed')}
   </section>`;
 }
 
-function targetBar(machineSeconds: number, targetSeconds: number, breached: boolean): Html {
+function targetBar(machineSeconds: number, targetSeconds: number, breached: boolean, isOver: boolean): Html {
   const isLate = breached || machineSeconds > targetSeconds;
   const whole = Math.max(machineSeconds, targetSeconds);
-  const words = isLate ? html`<b class="bad">missed</b>` : html`<b class="good">kept</b>`;
+  const verdict = isLate ? 'missed' : isOver ? 'kept' : 'kept so far';
   const mark = Math.min(WIDE - LEAST, share(targetSeconds, whole));
-  const label = `Machine time ${duration(machineSeconds)} of a target of ${duration(targetSeconds)}, ${isLate ? 'missed' : 'kept'}`;
+  const label = `Machine time ${duration(machineSeconds)} of a target of ${duration(targetSeconds)}, ${verdict}`;
   return html`<figure>
     <figcaption>
-      ${key('machine', 'Machine time', duration(machineSeconds))}<span class="faint">of a target of ${duration(targetSeconds)}:</span> ${words}
+      ${key('machine', 'Machine time', duration(machineSeconds))}<span class="faint">of a target of ${duration(targetSeconds)}:</span>
+      <b class="${isLate ? 'bad' : 'good'}">${verdict}</b>
     </figcaption>
     ${svg(label, [bar(isLate ? 'late' : 'machine', 0, share(machineSeconds, whole)), isLate ? bar('mark', mark, LEAST) : html``])}
   </figure>`;

@@ -170,7 +170,7 @@ describe('backout report', () => {
 
   test.each([
     ['an unknown id', ['deployRevert/production/shop'], 2],
-    ['an unknown format', ['web', '--format', 'html'], 2],
+    ['an unknown format', ['web', '--format', 'pdf'], 2],
     ['a file that cannot be written', ['web', '--out', '/nowhere/report.md'], 2],
   ])('with %s ends 2', async (_, args, code) => {
     expect((await world.cli(['report', ...args])).code).toBe(code);

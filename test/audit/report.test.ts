@@ -4,6 +4,7 @@ import { markdownOf } from '../../client/report/markdown.ts';
 import { reportOf } from '../../client/report/report.ts';
 import type { Recorded } from '../../client/report/timeline.ts';
 import type { RollbackState } from '../../model/state.ts';
+import { given, longNight, made, planOf, type GivenOptions, type Telling } from './incident-given.ts';
 
 const AT = (second: number): string => `2026-11-21T10:00:${String(second).padStart(2, '0')}.000Z`;
 const ROLLBACK = '01a1fdec-ec78-71cc-8b47-b10cf201721e';
@@ -190,5 +191,170 @@ describe('the report', () => {
     expect(text).not.toMatch(/[^\\]<b>/);
     expect(text).toContain(String.raw`- \| x \| \# owned \<b\> \[a\](http://b) \`c\` \*d\*`);
     for (const line of text.split('\n').filter((one) => one.startsWith('| Started'))) expect(line.match(/[^\\]\|/g)).toHaveLength(2);
+  });
+});
+
+/** Fields of the JSON as it was before incidents were reported; programs read them. */
+const RELEASED = [
+  'id rollbackId kind environment components targets trigger incident state outcome startedAt endedAt summary clock timeline steps answers refusals warnings',
+  'remains waiting record planHash verify open sources madeAt',
+].flatMap((line) => line.split(' '));
+
+describe('the report of a deployRevert', () => {
+  test('keeps every field it had, and has nothing of an incident', () => {
+    expect(Object.keys(report(state()))).toEqual(expect.arrayContaining(RELEASED));
+    expect(Object.keys(report(state()).steps[0] ?? {})).toEqual(['id', 'title', 'state', 'attempts', 'startedAt', 'endedAt', 'evidence']);
+    expect(report(state())).toMatchObject({ incidentCommand: null, incident: { number: null, severity: 'SEV2', detectedAt: null, contact: null } });
+  });
+
+  const gate = (id: string, more: Partial<RollbackState['steps'][number]> = {}) =>
+    step(id, { mode: 'gate', effect: 'read', operation: 'smoke', owner: null, receipt: null, ...more });
+
+  test('tells what was proven, who decided, and how long an operator was awaited', () => {
+    const of = state({
+      steps: [
+        step('web.deploy'),
+        gate('web.smoke', { receipt: { after: [{ command: './smoke', exit: '0', seconds: 2 }] } }),
+        gate('web.served', { operation: 'served', receipt: { after: { url: 'http://x', version: 'v1.0.0' } } }),
+        step('availability', { mode: 'manual', operation: null, state: 'confirmed', attempts: 0, receipt: null, startedAt: AT(7), endedAt: AT(9) }),
+      ],
+    });
+    const told = report(of);
+    expect(told.gates.map((one) => [one.step, one.verdict, one.detail])).toEqual([
+      ['web.smoke', 'passed', ''],
+      ['web.served', 'passed', 'serves v1.0.0'],
+    ]);
+    expect(told.decisions).toMatchObject([{ by: 'ana', what: 'confirmed that the service is available again', why: 'bought boots', proof: 'self-declared' }]);
+    expect(told.waitingTimes).toMatchObject({
+      waits: [{ step: 'availability', awaited: 'operator', seconds: 2, answeredBy: 'ana' }],
+      byRole: [{ role: 'operator', seconds: 2, waits: 1 }],
+    });
+    // The failed step was decided about, but that decision is of the record only.
+    expect(
+      report({
+        ...of,
+        answers: [...of.answers, { name: 'decide', step: 'web.deploy', by: 'ana', action: 'retry', reason: 'r', proof: 'self-declared', at: AT(6) }],
+      }).waitingTimes.waits[0],
+    ).toMatchObject({
+      step: 'web.deploy',
+      asked: 'decision',
+      since: AT(4),
+      seconds: 2,
+    });
+  });
+
+  test('leaves follow-ups: the analysis within 48 hours, the release planned again, what was not checked', () => {
+    const unchecked = gate('web.health', { operation: 'health', state: 'skipped', receipt: { detail: 'no health check is configured: nothing was checked' } });
+    const left = report(state({ steps: [...state().steps, unchecked] }));
+    expect(left.followUps.map((one) => [one.owner, one.due, one.source])).toEqual([
+      ['ana', null, 'unchecked, web.health'],
+      ['ana', '2026-11-23T10:00:10.000Z', 'post-mortem within 48 hours [004 section 6.2]'],
+      ['ana', '2026-11-22T10:00:10.000Z', 'short-term actions within 24 hours [004 section 8.2]'],
+    ]);
+    expect(left.safeguards.filter((one) => one.seenIn === 'web.health')).toEqual([
+      {
+        gap: 'web has no health check: nothing was looked at',
+        change: 'add environments.production.components.web.health',
+        where: 'backout.yaml',
+        seenIn: 'web.health',
+      },
+    ]);
+    expect(markdownOf(left)).toContain('| Look at web by hand, and configure what is missing: no health check was there, so nothing was checked | ana |  |\n');
+  });
+
+  test('shows an open wait up to now, and what is not done yet', () => {
+    const waiting = [{ step: 'availability', for: 'operator', since: AT(9), answer: 'backout confirm X --step availability', json: '' }];
+    const open = report(
+      state({
+        state: 'waiting',
+        outcome: null,
+        answers: [],
+        waiting,
+        steps: [step('web.deploy'), step('availability', { mode: 'manual', state: 'waiting', endedAt: null })],
+      }),
+    );
+    expect(open.waitingTimes.waits).toMatchObject([{ step: 'availability', asked: 'answer', since: AT(9), until: null, seconds: 50, answeredBy: null }]);
+    expect(open.inShort.remains.slice(0, 2)).toEqual(['Awaited: operator, for availability.', '1 of 2 steps are not done: availability.']);
+  });
+
+  test('finds the gaps that the run shows', () => {
+    const gaps = (of: RollbackState, ...more: Parameters<typeof entries>): string[] =>
+      report(of, entries(...more)).safeguards.map((one) => `${one.where}: ${one.gap}`);
+    const alone = state({ trigger: { ...state().trigger, by: 'ana' } });
+    expect(gaps(alone)).toEqual(['backout.yaml: ana started it and confirmed availability alone']);
+    expect(gaps({ ...alone, steps: alone.steps.map((one) => ({ ...one, fourEyes: true })) })).toEqual([]);
+    expect(gaps(state({ clock: { ...state().clock, machineSeconds: 400, breached: true } }))).toEqual([
+      'runbook: The time target of 300 s was missed: 6 min 40 s of machine time',
+    ]);
+    expect(gaps(state(), { at: AT(3), type: 'drift', component: 'web', failure: { message: 'm' } })).toEqual([
+      'runbook: web was changed after it had been put back: a person, or an automation that deploys the newest version again',
+    ]);
+    expect(
+      gaps(state(), {
+        at: AT(3),
+        type: 'notice',
+        notice: 'handed-over',
+        text: 'nobody has answered availability; handed over to on-call-lead',
+        undelivered: ['a webhook could not be told: 500'],
+      }),
+    ).toEqual([
+      'backout.yaml: Not every incident channel took what it was told: a webhook could not be told: 500',
+      'backout.yaml: Nobody answered availability in time, and it was handed over',
+    ]);
+    expect(gaps(state(), { at: AT(3), type: 'resumed', input: { resumes: { by: 'ana', reason: 'r' } } })).toEqual([
+      'runbook: Its execution was ended from outside while it was open',
+    ]);
+    expect(gaps(state(), { at: AT(40), type: 'notice', notice: 'degraded', text: 'after the rollback: web: HTTP 500', undelivered: [] })).toEqual([
+      'runbook: It got worse after it had been confirmed',
+    ]);
+  });
+});
+
+describe('the gaps of an incident rollback', () => {
+  const gaps = (
+    plan: Parameters<typeof planOf>[0],
+    story: (telling: Telling) => void = () => undefined,
+    options: Omit<GivenOptions, 'plan'> = {},
+  ): string[] => {
+    const one = given(story, { plan: planOf(plan), ...options });
+    return made(one.fromWorker, one.recorded).safeguards.map((gap) => gap.gap);
+  };
+  const every = gaps({ gates: [], carriers: [], review: false, parity: false });
+
+  test.each([
+    'No gate covers the checks of CI, such as npm run ci:pr [001 step 4]',
+    'No gate covers evidence and event emission [001 step 4]',
+    "The critical endpoints of api were not compared with the target's own document [001 step 3a]",
+    'The freeze was held by the register alone: no platform refused a merge, a promotion or a deployment',
+    'The results of the gates were not committed for review [001 step 4]',
+    'For web, the state of its migrations and the cutover point of evidence and event stream did not stand beside the target [001 step 2]',
+  ])('%s', (gap) => {
+    expect(every).toContain(gap);
+  });
+
+  test('are none of these where everything is configured', () => {
+    expect(gaps({}, longNight).filter((gap) => /gate|register alone|committed|api/.test(gap))).toEqual([]);
+  });
+
+  test('are roles that nobody held, people that are not configured, channels that are not there, configuration that was not recorded', () => {
+    expect(gaps({}, undefined, { roles: { 'incident-commander': ['carol'] } })).toContain('Nobody had the role Security Lead');
+    expect(gaps({}, undefined, { warnings: ['no people are configured: anyone may declare, confirm and unfreeze, self-declared'] })).toContain(
+      'No people are configured: anyone could declare, confirm and unfreeze, by his own word',
+    );
+    const told = ({ ran }: Telling): void =>
+      ran('communication.declared', ['03:02:02', '03:02:03'], 'done', { after: { subject: 'S', sent: { stakeholders: '0 of 0', internal: '1 of 1' } } });
+    expect(gaps({}, told)).toContain('No channel for stakeholders is configured: what was to be told them was told nobody');
+    const unrecorded = ({ ran }: Telling): void =>
+      ran('web.config', ['03:02:02', '03:02:03'], 'skipped', { detail: 'no configuration was recorded with the target' });
+    expect(gaps({}, unrecorded)).toContain('No configuration of web was recorded with its target, so drifted keys could not be set back [001 step 3b]');
+  });
+
+  test('are not guessed from the record alone: who never answered may have been there', () => {
+    const one = given(() => undefined, {});
+    expect(made(one.fromRecord, one.recorded).safeguards.filter((gap) => gap.seenIn === 'roles')).toEqual([]);
+    const warned = given(() => undefined, { warnings: ['nobody has the role incident-commander: assign it to somebody'] });
+    expect(made(warned.fromRecord, warned.recorded).safeguards.filter((gap) => gap.seenIn === 'roles')).toMatchObject([
+      { gap: 'Nobody had the role Incident Commander' },
+    ]);
   });
 });

@@ -13,6 +13,7 @@
  * `lift` of a platform that holds the freeze, `compare` or `apply` of the configuration, `post=AUDIENCE`, `git=WORD` (`armed-incident.ts`).
  */
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { enableCompileCache, flushCompileCache } from 'node:module';
 import { join } from 'node:path';
 import { ApplicationFailure } from '@temporalio/common';
 import { AdapterError, type Adapter, type AdapterCall } from '../../activities/adapters/adapter.ts';
@@ -218,6 +219,9 @@ if (import.meta.main) {
   // Not at the top: the tests read this file for `Crashes`, and need no worker for that.
   const armed = armedByEnvironment();
   armOutside(reaching(armed));
+  // Many of them are started, and none comes to an end at which it would keep what it has compiled.
+  enableCompileCache();
   const { runProcess } = await import('../../worker/worker.ts');
+  flushCompileCache();
   await runProcess(arm(armed));
 }
