@@ -96,12 +96,18 @@ const untouched: StepCarried = {
 const LASTING: ReadonlySet<Operation | null> = new Set(['communicate', 'freeze', 'lift', 'review']);
 
 /** What the walk answered by itself, by asking again or looking again: it is no failure for a person to decide about. */
-const isAnswered = ({ change }: StepEntry): boolean => change?.held !== undefined || change?.stale !== undefined || (change?.drifted ?? change?.unfrozen) !== undefined;
+const isAnswered = ({ change }: StepEntry): boolean =>
+  change?.held !== undefined || change?.stale !== undefined || (change?.drifted ?? change?.unfrozen) !== undefined;
 
 const isStep = (one: RecordEntry, id: string): one is StepEntry => one.type === 'step' && one['step'] === id;
 
 /** What has passed for good; null: the step looks again. */
-function lastingOf({ id, operation, subject }: PlannedStep, came: StepCarried, entries: readonly RecordEntry[], answers: readonly Answer[]): StepCarried | null {
+function lastingOf(
+  { id, operation, subject }: PlannedStep,
+  came: StepCarried,
+  entries: readonly RecordEntry[],
+  answers: readonly Answer[],
+): StepCarried | null {
   if (!LASTING.has(operation) || !PASSED.has(came.state)) return null;
   const since = entries.slice(entries.findLastIndex((one) => isStep(one, id)) + 1);
   const again = { ...came, state: 'pending', generation: came.generation + 1 } as const;

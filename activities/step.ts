@@ -47,7 +47,8 @@ export interface IncidentWork {
   /** What the step is about: a gate, a carrier, a template. */
   readonly subject?: string;
   readonly facts?: Facts;
-  readonly targets?: readonly { readonly component: string; readonly to: string }[];
+  /** With `marks` where their configuration was set back too. */
+  readonly targets?: readonly { readonly component: string; readonly to: string; readonly marks?: readonly string[] }[];
   /** Components that are at their target by now: their plan stays as it is. */
   readonly settled?: readonly string[];
   /** The commander's word about another rollback that holds a component. */
@@ -72,7 +73,7 @@ export interface Change {
   /** Reality is not what the plan shows: what was confirmed is void. */
   readonly stale?: string;
   /** Components that left their target after they were put back. */
-  readonly drifted?: readonly { readonly component: string; readonly failure: Failure }[];
+  readonly drifted?: readonly { readonly component: string; readonly failure: Failure; readonly config?: true }[];
   /** Carriers on which the freeze was lifted by hand. */
   readonly unfrozen?: readonly { readonly carrier: string; readonly detail: string }[];
   /** Scopes that are frozen by this incident now. */

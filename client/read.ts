@@ -99,7 +99,9 @@ async function settle(session: Session, { run, heard }: Asked): Promise<Silent |
           state: { ...state, state: 'closed', waiting: [] },
           source: 'worker',
           silence: null,
-          remark: 'its execution was ended from outside before anything was claimed or changed',
+          remark: state.steps.some((step) => step.mode === 'automatic' && step.attempts > 0)
+            ? 'its execution was ended from outside, and it holds nothing any more: another rollback has taken its components over'
+            : 'its execution was ended from outside before anything was claimed or changed',
         },
       };
 }

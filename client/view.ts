@@ -184,7 +184,13 @@ function happened(state: RollbackState, look: Look): string[] {
   const wide = Math.min(look.width, 100);
   const said = (format: Format, text: string): string[] => wrap(plain(text), wide).map((line) => paint(format, line));
   if (state.state === 'closed') {
-    if (state.outcome === null) return said('red', 'Its execution was ended from outside before anything was changed.');
+    if (state.outcome === null)
+      return said(
+        'red',
+        state.steps.some((step) => step.mode === 'automatic' && step.attempts > 0)
+          ? 'Its execution was ended from outside after it had begun, and it holds nothing any more: see which rollback has taken its components over.'
+          : 'Its execution was ended from outside before anything was changed.',
+      );
     const format: Format = state.outcome === 'rolled-back' ? 'green' : 'bold';
     return [
       ...said(format, ENDED[state.outcome]),

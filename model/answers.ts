@@ -68,10 +68,21 @@ function judgeManual(desk: Desk, message: { step: string; by: string }): DeskSte
   if (step.mode !== 'manual') return no('not-asked', `${step.id} is decided by Backout's own check, not by a person's word; if it failed, use decide`);
   if (step.state === 'pending' && step.attests === 'seen')
     return no('not-asked', `${step.id} attests what was seen and is not asked yet; answer again when it is waiting`);
+  if (step.state === 'pending' && !isBegun(desk, step)) return no('not-asked', `${step.id} answers for a rollback that has not begun; answer it then`);
   if (step.fourEyes && message.by === desk.starter) return no('four-eyes', `${message.by} started this rollback; somebody else has to answer ${step.id}`);
   if (step.handedTo !== null && (holds(desk, message.by, step.handedTo) || isDeputy(desk, message.by, step.owner ?? ''))) return step;
   return judgeRole(desk, message.by, step.owner ?? 'operator') ?? step;
 }
+
+/** Whoever signs for an incident before anything was decided signs for nothing: updates count from the declaration on, the rest from the confirmed target. */
+function isBegun(desk: Desk, { id, beside }: DeskStep): boolean {
+  if (desk.policy.level === null || id === 'declaration') return true;
+  const isConfirmed = (name: string): boolean => desk.steps.some((step) => step.id === name && step.state === 'confirmed');
+  return isConfirmed(beside ? 'declaration' : 'target') || hasChanged(desk);
+}
+
+/** Has anything been changed but the freeze? */
+const hasChanged = (desk: Desk): boolean => desk.steps.some((step) => changes(step.effect) && step.operation !== 'freeze' && step.state !== 'pending');
 
 export function judgeConfirm(desk: Desk, message: Confirm): No {
   const step = judgeManual(desk, message);
@@ -84,7 +95,8 @@ export function judgeConfirm(desk: Desk, message: Confirm): No {
   return judgeDemands(step, message) ?? judgeUnfreeze(desk, step, message);
 }
 
-const isText = (value: unknown): value is string => typeof value === 'string' && value.trim() !== '';
+/** Said at all, and not the sign that stands for it in the printed command. */
+const isText = (value: unknown): value is string => typeof value === 'string' && value.trim() !== '' && value.trim() !== '…';
 /** Of the free JSON that an answer brings. */
 const fieldOf = (data: unknown, name: string): unknown =>
   typeof data === 'object' && data !== null ? own(data as Readonly<Record<string, unknown>>, name) : undefined;
@@ -99,7 +111,7 @@ function judgeDemands({ id, demands }: DeskStep, message: Confirm): No {
   const missing = (demands.data ?? []).filter((name) => !isText(fieldOf(message.data, name)));
   if (missing.length > 0)
     return no(id === 'declaration' ? 'declaration' : 'evidence', `${id} needs ${missing.map((name) => `"${name}"`).join(' and ')} in "data", each a text`);
-  if (demands.note !== undefined && (demands.note === true || demands.note === choice) && message.note === null)
+  if (demands.note !== undefined && (demands.note === true || demands.note === choice) && (message.note === null || message.note === 'WHY'))
     return no('evidence', `say in "note" why ${id} is ${choice ?? 'so'}`);
   if (choice === NOT_APPLICABLE) return null;
   const given = itemsOf(message.evidence);
@@ -171,8 +183,7 @@ function judgeClose(desk: Desk, message: Decide): No {
   if (desk.steps.some((step) => step.id === 'investigation' && step.state !== 'confirmed'))
     return no('finding', 'the time target was missed; confirm the step investigation with its finding before closing');
   // Once anything was changed, the cleanup is answered for, however it ends [001 Step 3 Checklist].
-  const changed = desk.steps.some((step) => changes(step.effect) && step.operation !== 'freeze' && step.state !== 'pending');
-  const open = changed ? desk.steps.filter((step) => step.id.startsWith('cleanup.') && step.state !== 'confirmed' && !desk.kept.has(step.id)) : [];
+  const open = hasChanged(desk) ? desk.steps.filter((step) => step.id.startsWith('cleanup.') && step.state !== 'confirmed' && !desk.kept.has(step.id)) : [];
   if (open.length > 0)
     return no(
       'mandatory-row',

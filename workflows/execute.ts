@@ -19,7 +19,9 @@ export async function execute(progress: Progress, step: StepProgress, mode: 'run
   const before = { state: step.state, failure: step.failure };
   const now = Date.now();
   // What goes on beside the walk is not what the clock is about: people may be awaited meanwhile.
-  if (!progress.verified && !step.planned.beside) progress.resumeMachine(now);
+  // Waiting for another incident is waiting for its people.
+  const isWaiting = step.planned.operation === 'identify' && progress.incident?.takeover === 'wait';
+  if (!progress.verified && !step.planned.beside && !isWaiting) progress.resumeMachine(now);
   const saidBy = step.doneSaidBy ?? 'unknown';
   Object.assign(step, { state: 'running', startedAt: step.startedAt ?? iso(now), endedAt: null, doneSaidBy: null });
   const outcome = await attempt(progress, step, mode, now);

@@ -47,7 +47,9 @@ export function incidentWorkOf(progress: Progress, step: StepProgress): { readon
   const targets = plan.targets.map(({ component, to }) => ({ component, to }));
   // What was left out by a decision cannot leave its place.
   const settled = settledOf(progress);
-  const back = targets.filter((target) => settled.includes(target.component));
+  const back = plan.targets.flatMap(({ component, to, marks }) =>
+    settled.includes(component) ? [{ component, to, ...(marks && isSetBack(progress, component) ? { marks } : {}) }] : [],
+  );
   if (operation === 'communicate') return { incident: { ...base, facts: factsNow(progress, subject ?? '', Date.now()) } };
   if (operation === 'identify') return { incident: { ...base, ...by(progress, 'takeover'), settled, takeover: incident.takeover, holder: incident.holder } };
   if (operation === 'config') return { incident: { ...base, ...configOf(plan, step) } };
@@ -64,6 +66,11 @@ export function incidentWorkOf(progress: Progress, step: StepProgress): { readon
     };
   return { incident: step.planned.mode === 'gate' ? { ...base, targets } : base };
 }
+
+const isSetBack = (progress: Progress, component: string): boolean => {
+  const state = progress.step(`${component}.config`)?.state;
+  return state === 'done' || state === 'already';
+};
 
 /** Who gave the word for it; it need not be who declared. */
 function by({ answers }: Progress, step: string): Partial<Pick<IncidentWork, 'by'>> {
@@ -161,11 +168,12 @@ function voidTarget(progress: Progress, step: StepProgress, why: string): void {
 }
 
 /** What was put back is not there any more: the change itself is in doubt, and everything that was seen after it. */
-export function reopen(progress: Progress, drifted: readonly { readonly component: string; readonly failure: Failure }[]): void {
-  for (const { component, failure: found } of drifted) {
+export function reopen(progress: Progress, drifted: readonly { readonly component: string; readonly failure: Failure; readonly config?: true }[]): void {
+  for (const { component, failure: found, config } of drifted) {
+    const doubted = config ? 'config' : 'deploy';
     for (const step of progress.steps) {
       if (step.planned.component !== component) continue;
-      if (step.planned.operation === 'deploy') Object.assign(step, { state: 'failed', failure: found });
+      if (step.planned.operation === doubted) Object.assign(step, { state: 'failed', failure: found });
       else Object.assign(step, { state: 'pending', startedAt: null, endedAt: null });
     }
     progress.note('drift', Date.now(), { component, failure: found });

@@ -2,6 +2,7 @@
 import { AUDIENCES, channelName, type Facts, type Template, TEMPLATES } from '../../model/communications.ts';
 import { render } from '../../model/templates.ts';
 import { post } from '../channels.ts';
+import { StoreUnavailable } from '../../store/store.ts';
 import { failed, fromError, operationIdOf, type Found } from '../found.ts';
 import type { Scene } from './scene.ts';
 import { driftOf } from './stability.ts';
@@ -13,7 +14,8 @@ export async function communicate(scene: Scene): Promise<Found> {
   if (!template || !incident.facts) return failed('Configuration', `there is no template ${incident.subject ?? ''}`);
   const drift = template === 'recovery' ? await driftSince(scene, incident.facts) : null;
   if (drift) return drift;
-  const texts = render(template, { ...incident.facts, product: loaded.config.product });
+  const facts = template === 'recovery' ? await stillHeld(scene, incident.facts) : incident.facts;
+  const texts = render(template, { ...facts, product: loaded.config.product });
   const sent: Record<string, string> = {};
   const undelivered: string[] = [];
   for (const audience of AUDIENCES) {
@@ -50,6 +52,24 @@ export async function communicate(scene: Scene): Promise<Found> {
     failure: null,
     remains: [],
     ...(nobody ? { warnings: ['no channel for stakeholders is configured: what is to be told them is told nobody (channels.stakeholders)'] } : {}),
+  };
+}
+
+/** What another incident has frozen too is not unblocked by this one. */
+async function stillHeld({ work, incident, deps }: Scene, facts: Facts): Promise<Facts> {
+  const held = await deps.store.freezes({ environment: work.environment, inForceOnly: true }).catch((error: unknown) => {
+    if (error instanceof StoreUnavailable) return [];
+    throw error;
+  });
+  const others = held.filter((one) => one.incident !== incident.id);
+  const by = (scope: string): string[] => others.flatMap((one) => (one.inForce.some((held) => held === scope) ? [one.incident] : []));
+  return {
+    ...facts,
+    unfreezeScopes: facts.unfreezeScopes.filter((scope) => by(scope).length === 0),
+    remaining: [
+      ...facts.remaining,
+      ...facts.unfreezeScopes.flatMap((scope) => (by(scope).length > 0 ? [`still frozen: ${scope}, by ${by(scope).join(', ')}`] : [])),
+    ],
   };
 }
 

@@ -34,9 +34,9 @@ export async function diagnoseIncidents(loaded: LoadedConfig, name: string, deps
 function rolesOf({ config: { people } }: LoadedConfig): Finding[] {
   if (!people) return [warning('roles', 'no people are configured: anyone may declare and unfreeze, self-declared', 'name them under people:')];
   const held = new Set(Object.values(people).flatMap((person) => person.roles));
-  const open = Object.keys(INCIDENT_ROLES).filter((role) => !held.has(role));
+  const open = ['operator', ...Object.keys(INCIDENT_ROLES)].filter((role) => !held.has(role));
   return open.length === 0
-    ? [ok('roles', 'every role of [001] is held by somebody')]
+    ? [ok('roles', 'operator and every role of [001] are held by somebody')]
     : [warning('roles', `nobody has ${open.join(', ')}`, 'give the roles to people, or assign them when it comes to it')];
 }
 

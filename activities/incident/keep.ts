@@ -95,14 +95,16 @@ export async function keptOf(
   component: string,
   version: string,
 ): Promise<{ readonly deployment: Deployment; readonly kept: Kept | null } | null> {
-  const rows = await store.deployments({ environment, component, version, limit: 50 });
-  const deployment =
-    rows.find((row) => row.status === 'success' && row.healthCheckPassed && row.rollbackFrom === null) ?? rows.find((row) => row.status === 'success');
-  if (!deployment) return null;
-  const snapshot = await store.snapshot(deployment.deploymentId);
-  const kept: unknown =
-    typeof snapshot?.config === 'object' && snapshot.config !== null ? Object.getOwnPropertyDescriptor(snapshot.config, 'kept')?.value : undefined;
-  return { deployment, kept: (kept as Kept | undefined) ?? null }; // Written by `deployment verify`, as keep() made it.
+  const rows = (await store.deployments({ environment, component, version, limit: 50 })).filter((row) => row.status === 'success' && row.healthCheckPassed);
+  // One that a rollback restored was never verified by itself: what belongs to the version was kept with an earlier one.
+  for (const deployment of rows) {
+    const snapshot = await store.snapshot(deployment.deploymentId);
+    const kept: unknown =
+      typeof snapshot?.config === 'object' && snapshot.config !== null ? Object.getOwnPropertyDescriptor(snapshot.config, 'kept')?.value : undefined;
+    if (kept !== undefined) return { deployment, kept: kept as Kept }; // Written by `deployment verify`, as keep() made it.
+  }
+  const [deployment] = rows;
+  return deployment ? { deployment, kept: null } : null;
 }
 
 /** The OpenAPI document that was kept of a version; null where none was. */

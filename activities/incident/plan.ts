@@ -3,7 +3,7 @@ import type { LoadedConfig } from '../../model/config-file.ts';
 import { fourEyesOn } from '../../model/config.ts';
 import { incidentSteps } from '../../model/incident.ts';
 import type { StartInput } from '../../model/input.ts';
-import type { Compared, PlanStep, Target } from '../../model/plan.ts';
+import { workflowIdOf, type Compared, type PlanStep, type Target } from '../../model/plan.ts';
 import { POLICIES, type Kind } from '../../model/policy.ts';
 import { AdapterError } from '../adapters/adapter.ts';
 import { NotPossible, type Component } from '../components.ts';
@@ -27,6 +27,7 @@ export interface PlanOf {
 export async function incidentPlan(of: PlanOf): Promise<{ targets: Target[]; steps: PlanStep[]; targetSeconds: number | null; warnings: string[] }> {
   const { kind, input, loaded, components, seen, deps, attempt } = of;
   const environment = environmentOf(loaded, input.environment);
+  await checkLeft(of);
   const carriers = Object.keys(environment.freeze?.carriers ?? {});
   // A carrier that cannot be used is said before anything is declared, not in the middle of it.
   for (const name of carriers) carrierOf(loaded, input.environment, name);
@@ -59,6 +60,21 @@ export async function incidentPlan(of: PlanOf): Promise<{ targets: Target[]; ste
   };
 }
 
+/** The freeze is the incident's: whoever lifts it answers for everything that an earlier rollback of it left behind. */
+async function checkLeft({ kind, input, deps, loaded }: PlanOf): Promise<void> {
+  const held = await deps.store.freezes({ environment: input.environment, incident: input.incident ?? '', inForceOnly: true });
+  if (held.length === 0) return;
+  const earlier = await deps.store.rollbacks({ workflowId: workflowIdOf({ kind, ...input }), limit: 50 });
+  const configured = loaded.config.environments[input.environment]?.components ?? {};
+  const left = new Set(earlier.flatMap((one) => (one.outcome === 'partial' ? one.components : [])).filter((name) => Object.hasOwn(configured, name)));
+  const missing = [...left].filter((name) => !input.components.includes(name));
+  if (missing.length > 0)
+    throw new NotPossible(
+      'incident',
+      `an earlier rollback of ${input.incident ?? ''} ended partial and left the freeze, and ${missing.join(', ')} belong to it too; name them as well, those that are at their target already stay as they are`,
+    );
+}
+
 /** What [001 step 4] and [001 Ownership] ask for and the configuration does not have. */
 function missing(loaded: LoadedConfig, input: StartInput, review: boolean, gates: readonly { covers: string }[]): string[] {
   const { people, channels } = loaded.config;
@@ -88,6 +104,10 @@ export async function targetOf(
   const { facts, problems } = await factsOf(component, target.from ?? '', attempt.signal);
   const marks = (component.config.config ?? []).map((_, index) => then?.kept?.marks[index]?.id ?? '');
   const warnings = [...problems];
+  if (marks.length > 0 && marks.every((id) => id === ''))
+    warnings.push(`${component.name}: no configuration was recorded with ${target.to}, so none will be set back; verify its deployment before you need it`);
+  if (component.config.openapi && component.config.openapi.document === undefined && !then?.kept?.openapi)
+    warnings.push(`${component.name}: no OpenAPI document was recorded with ${target.to}, so its parity cannot be proven`);
   const keys = await drifted(sourcesOf(loaded, component, attempt, 'inspection'), marks).catch((error: unknown): Compared[] => {
     if (!(error instanceof AdapterError)) throw error;
     warnings.push(`${component.name}: its configuration cannot be compared: ${error.message}`);

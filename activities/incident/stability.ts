@@ -6,6 +6,7 @@ import { checkHealth, readServed } from '../checks.ts';
 import { callOf, findComponent } from '../components.ts';
 import { again } from '../dependencies.ts';
 import { failed, fromError, type Found } from '../found.ts';
+import { drifted as keysDrifted, sourcesOf } from './configuration.ts';
 import { liftedByHand } from './carriers.ts';
 import type { Scene } from './scene.ts';
 
@@ -51,8 +52,8 @@ export async function driftOf(scene: Scene): Promise<Found | null> {
 
 async function driftOfComponent(
   { work, loaded, deps, attempt }: Scene,
-  { component: name, to }: { component: string; to: string },
-): Promise<{ component: string; failure: Failure } | null> {
+  { component: name, to, marks = [] }: { component: string; to: string; marks?: readonly string[] },
+): Promise<{ component: string; failure: Failure; config?: true } | null> {
   const component = findComponent(loaded, deps.adapters, work.environment, name);
   const drifted = (what: string): { component: string; failure: Failure } => ({
     component: name,
@@ -61,6 +62,8 @@ async function driftOfComponent(
   const call = callOf(component, { to, operationId: 'inspection', attempt: 1, signal: attempt.signal, heartbeat: attempt.heartbeat });
   const { current } = await component.adapter.inspect(call);
   if (current !== null && current !== to) return drifted(`${component.adapter.name} has ${current} in place`);
+  const keys = marks.some((id) => id !== '') ? await keysDrifted(sourcesOf(loaded, component, attempt, 'inspection'), marks) : [];
+  if (keys.length > 0) return { ...drifted(`its configuration is not as it was recorded: ${keys.map((one) => one.what).join(', ')}`), config: true };
   const { served } = component.config;
   const reading = served ? await readServed(served, attempt.signal) : null;
   if (reading?.version && reading.version !== to) return drifted(`${served?.url ?? ''} serves ${reading.version}`);

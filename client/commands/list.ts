@@ -5,7 +5,7 @@ import { commandName, note, paint, print, width } from '../output.ts';
 import { EXIT, Problem } from '../problem.ts';
 import { withSession } from '../session.ts';
 import { paintState } from '../view.ts';
-import { ago, cut } from '../words.ts';
+import { ago, cut, plain } from '../words.ts';
 
 interface ListOptions {
   readonly open?: boolean;
@@ -49,7 +49,8 @@ const list = ({ open = false, environment, component, limit }: ListOptions, comm
 function table(rollbacks: readonly Listed[], wide: number, nowMs: number): string[] {
   const rows = rollbacks.map((one) => [
     one.state === 'closed' ? (one.outcome ?? 'closed') : (one.state ?? 'open'),
-    one.id,
+    // What came from outside is no more than a name.
+    cut(plain(one.id), 60),
     ago(one.startedAt, nowMs),
     one.targets.map((target) => `→ ${one.components.length === 1 ? target.slice(target.indexOf('=') + 1) : target}`).join(' '),
     isOpen(one) ? one.waitingFor.join(', ') : '',

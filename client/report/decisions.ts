@@ -52,7 +52,7 @@ const DECIDES: Readonly<Record<string, (answer: Answer) => string>> = {
   takeover: (answer) => (answer['choice'] === 'take-over' ? 'took over the components of another rollback' : 'waited for another rollback'),
   unfreeze: (answer) => {
     const scopes = textsIn(answer['data'], 'scopes');
-    return `lifted the freeze${scopes.length === 0 ? '' : ` of ${scopes.join(', ')}`}`;
+    return `confirmed the unfreeze${scopes.length === 0 ? '' : ` of ${scopes.join(', ')}`}`;
   },
   availability: () => 'confirmed that the service is available again',
 };

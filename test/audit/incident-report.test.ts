@@ -175,7 +175,7 @@ describe.each([
       `03:06:00 dan confirmed the target, plan ${PLAN_2}`,
       '03:07:30 abe decided to try web.deploy again: freed 20 GB',
     ]);
-    expect(lines.at(-1)).toBe('03:40:00 dan lifted the freeze');
+    expect(lines.at(-1)).toBe('03:40:00 dan confirmed the unfreeze');
     expect(report.decisions.find((one) => one.due !== null)).toMatchObject({ step: 'gate.emission', action: 'skip', due: '2026-11-28', by: 'dan' });
   });
 
@@ -220,7 +220,7 @@ describe.each([
       'Meanwhile reality moved: web was put back to v1.0.0, and now releases has v1.1.0 in place.',
     ]);
     expect(decided).toContain('03:05 UTC: carol gave the role Incident Commander to dan');
-    expect(decided.at(-2)).toBe('03:40 UTC: dan lifted the freeze');
+    expect(decided.at(-2)).toBe('03:40 UTC: dan confirmed the unfreeze');
     expect(proven.slice(0, 3)).toEqual([
       '5 of 7 checks passed: health (web unchecked), smoke, served, parity, stability.',
       'Failed: gate.ci-pr (known baseline blocker, by dan).',
@@ -378,7 +378,7 @@ describe('the freeze', () => {
       reportOn(one)
         .decisions.map((decision) => decision.what)
         .slice(1),
-    ).toEqual(['lifted the freeze of merges', 'lifted the freeze of merges, claims']);
+    ).toEqual(['confirmed the unfreeze of merges', 'confirmed the unfreeze of merges, claims']);
   });
 
   test.each([

@@ -100,7 +100,7 @@ function keepAWorker(context: TestContext, world: World, crashes: Crashes): { de
   const ended = new AbortController();
   const keeping = (async () => {
     while (!ended.signal.aborted) {
-      child = await world.worker(crashes.env, CRASHING_WORKER);
+      child = await world.worker({ ...crashes.env, BACKOUT_SWEEP_MS: '10000' }, CRASHING_WORKER);
       if (ended.signal.aborted) await world.end(child);
       if (child.signalCode === null && child.exitCode === null) await once(child, 'exit');
       if (!ended.signal.aborted) deaths.push(child.signalCode);

@@ -134,7 +134,11 @@ describe.concurrent('a proposal', () => {
     const input = { trigger: 'operator', by: 'carol', cause: 'ci-failed-in-critical-area' };
     const handle = await asked(['own'], { ...input, declaration: { criticalArea: 'checkout', missedWindow: 'two hours' } });
     const { planHash, incidentCommand } = await waitsFor(world, handle, 'target');
-    expect(incidentCommand).toMatchObject({ declared: { by: 'carol', criticalArea: 'checkout' }, roles: { 'incident-commander': ['carol'] } });
+    expect(incidentCommand).toMatchObject({
+      level: 1,
+      declared: { by: 'carol', criticalArea: 'checkout', at: expect.stringMatching(/^\d{4}-.*Z$/) as string },
+      roles: { 'incident-commander': ['carol'] },
+    });
     const target = { step: 'target', plan: planHash };
     expect(await say(handle, 'confirm', { ...target, by: 'carol' })).toMatchObject({ refusal: { rule: 'four-eyes', by: 'carol' } });
     expect(await ruleOf(say(handle, 'confirm', { ...target, by: 'dan' }))).toBe('role');
@@ -156,9 +160,10 @@ describe.concurrent('a proposal', () => {
     expect([freeze?.by, new Set(freeze?.lifted.map((one) => one.by))]).toEqual(['carol', new Set(['dan'])]);
     const recovery = (await toldOf(handle)).find((one) => one['template'] === 'recovery');
     expect(recovery?.['body']).toMatch(/Post-incident review owner: ivy/);
-    // Without the area it is only a proposal, whoever starts it.
+    // Without the area it is only a proposal, and so is what a machine starts in his name.
     const silent = await asked(['own'], { ...input, incident: 'INC-silent' });
-    expect((await waitsFor(world, silent, 'declaration')).incidentCommand?.declared).toBeNull();
+    const automatic = await asked(['own'], { trigger: 'automatic', by: 'carol', incident: 'INC-automatic' });
+    for (const one of [silent, automatic]) expect((await waitsFor(world, one, 'declaration')).incidentCommand?.declared).toBeNull();
   });
 });
 
@@ -376,16 +381,22 @@ describe.concurrent('beside a deployRevert', () => {
 describe('the gates', () => {
   it('[001 step 4] red, hanging, loud and absent ones stop it; each passes by what is asked of it, and who signed is named', async () => {
     await Promise.all([writeFile(join(world.folder, 'loose'), ''), rm(join(world.folder, 'absent'))]);
+    lying.write('gated', { unhealthy: true, smokes: false });
     const handle = await declared(['gated']);
     await confirmTarget(handle);
-    const GATES = ['gate.ci-pr', 'gate.orders', 'gate.emission', 'gate.absent'];
+    const GATES = ['health', 'smoke', 'gate.ci-pr', 'gate.orders', 'gate.emission', 'gate.absent'];
     const red = await world.until(handle, 'red', (state) => state.state === 'stopped' && GATES.every((id) => stepOf(state, id).state === 'failed'));
     expect(GATES.map((id) => [stepOf(red, id).failure?.type, (stepOf(red, id).receipt?.after as { verdict?: string } | undefined)?.verdict])).toEqual([
+      ['Unhealthy', undefined],
+      ['SmokeFailed', undefined],
       ['GateFailed', 'failed'],
       ['GateInconclusive', 'inconclusive'],
       ['GateFailed', 'failed'],
       ['GateError', 'error'],
     ]);
+    expect(stepOf(red, 'health').failure?.message).toMatch(/^gated: not healthy: http.*HTTP 503$/);
+    expect(stepOf(red, 'smoke').failure?.message).toMatch(/^gated: .*checkout answered 500$/);
+    expect(stepOf(red, 'served').state).toBe('done');
     expect(stepOf(red, 'gate.ci-pr').failure?.message).toBe('ci-pr is failed (1): two tests failed');
     expect(stepOf(red, 'gate.orders').failure?.message).toMatch(/^orders is inconclusive \(a timeout after 1 s\)/);
     expect(stepOf(red, 'gate.absent').failure?.message).toMatch(/there is no program \.\/absent/);
@@ -404,9 +415,10 @@ describe('the gates', () => {
     await decide('gate.absent', 'done');
     await world.until(handle, 'refused', (state) => state.refusals.some((one) => one.rule === 'inspection-disagrees'));
     await Promise.all([rm(join(world.folder, 'loose')), writeFile(join(world.folder, 'absent'), '#!/bin/sh\n', { mode: 0o755 })]);
-    for (const step of ['gate.emission', 'gate.absent']) await decide(step, 'retry');
+    lying.write('gated', { unhealthy: false, smokes: true });
+    for (const step of ['health', 'smoke', 'gate.emission', 'gate.absent']) await decide(step, 'retry');
     const rows = await waitsFor(world, handle, 'ownership');
-    expect(GATES.map((id) => stepOf(rows, id).state)).toEqual(['skipped', 'skipped', 'done', 'done']);
+    expect(GATES.map((id) => stepOf(rows, id).state)).toEqual(['done', 'done', 'skipped', 'skipped', 'done', 'done']);
     for (const row of [...ROWS, { step: 'ownership', by: 'carol', ...NEXT }]) await say(handle, 'confirm', row);
     expect((await waitsFor(world, handle, 'unfreeze')).incidentCommand?.conditions[1]).toEqual({
       condition: 'critical checks pass or accepted risk is signed off',

@@ -1,13 +1,34 @@
 /** An incident rollback that is terminated, reset, cancelled or stopped: nothing is repeated, nothing is forgotten, and what is frozen stays frozen. */
 import type { ChildProcess } from 'node:child_process';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { WorkflowHandle } from '@temporalio/client';
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import type { RollbackState } from '../../model/state.ts';
 import { CRASHING_WORKER, Crashes } from '../support/crashing-worker.ts';
 import { badReleases, confirmTarget, declared, ID, incidentWorld, lines, propose, signRows, stepOf, waitsFor } from '../support/incident.ts';
-import { drift, expectChain, expectOnceEach, expectOneEffect, recordOf, reset, sceneOf, standing, watchRegister } from '../support/incident-scene.ts';
+import {
+  drift,
+  expectChain,
+  expectOnceEach,
+  expectOneEffect,
+  recordOf,
+  reset,
+  sceneOf,
+  standing,
+  watchRegister,
+  type HistoryEvent,
+} from '../support/incident-scene.ts';
 import type { World } from '../support/world.ts';
+
+/** Where a history is reset to. */
+const isStart = (event: HistoryEvent): boolean => Boolean(event.workflowExecutionStartedEventAttributes);
+const isLastSignal = (event: HistoryEvent, index: number, all: readonly HistoryEvent[]): boolean =>
+  Boolean(event.workflowExecutionSignaledEventAttributes) && !all.slice(index + 1).some((one) => one.workflowExecutionSignaledEventAttributes);
+const completed =
+  (count: number) =>
+  (event: HistoryEvent, index: number, all: readonly HistoryEvent[]): boolean =>
+    Boolean(event.activityTaskCompletedEventAttributes) && all.slice(0, index + 1).filter((one) => one.activityTaskCompletedEventAttributes).length === count;
 
 const FROZEN = ['merges', 'claims', 'promotions', 'deployments'];
 
@@ -38,6 +59,25 @@ describe('an incident rollback', { timeout: 240_000 }, () => {
     await world.worker();
   });
   afterAll(() => world.close());
+
+  const handleOf = (incident: string): WorkflowHandle => world.client.workflow.getHandle(`l1Rollback/production/${incident}`);
+  /** From the declaration to the question whether to unfreeze. */
+  async function untilUnfreeze(incident: string, component: string): Promise<RollbackState> {
+    await declared(world, { incident, components: [component] });
+    const handle = handleOf(incident);
+    await confirmTarget(world, handle);
+    await waitsFor(world, handle, 'ownership');
+    await signRows(handle);
+    return waitsFor(world, handle, 'unfreeze');
+  }
+  const told = async (incident: string): Promise<unknown[]> =>
+    (await lines(world, 'stakeholders.log')).flatMap((one) => (one['workflowId'] === `l1Rollback/production/${incident}` ? [one['template']] : []));
+  const frozen = async (incident: string): Promise<readonly string[][]> =>
+    (await world.store.freezes({ incident, inForceOnly: true })).map((one) => [...one.inForce]);
+  const audited = async (incident: string): Promise<void> => {
+    const ran = await world.cli(['audit', handleOf(incident).workflowId]);
+    expect(ran, ran.stdout).toMatchObject({ code: 0 });
+  };
 
   it.concurrent('is terminated again and again: resumed, it repeats nothing, believes nobody but the platforms, and stays frozen', async (context) => {
     const scene = await sceneOf(context);
@@ -75,6 +115,7 @@ describe('an incident rollback', { timeout: 240_000 }, () => {
     const second = await terminated();
     expect(second.steps.flatMap((step) => (step.state === 'done' && step.effect === 'deploy' ? [step.id] : []))).toEqual(['api.deploy', 'worker.deploy']);
     expect(stepOf(second, 'target').state).toBe('confirmed');
+    expect(second.incidentCommand?.nextUpdateAt).not.toBeNull();
 
     // Put back, and nobody knows of it.
     await died(worker);
@@ -114,26 +155,16 @@ describe('an incident rollback', { timeout: 240_000 }, () => {
     expect(
       (await lines(whole, 'internal.log')).flatMap((one) => (one['template'] === 'update' ? [String(one['body']).includes('the rows are being signed')] : [])),
     ).toEqual([false, true]);
-  });
 
-  const handleOf = (incident: string): WorkflowHandle => world.client.workflow.getHandle(`l1Rollback/production/${incident}`);
-  /** From the declaration to the question whether to unfreeze. */
-  async function untilUnfreeze(incident: string, component: string): Promise<RollbackState> {
-    await declared(world, { incident, components: [component] });
-    const handle = handleOf(incident);
-    await confirmTarget(world, handle);
-    await waitsFor(world, handle, 'ownership');
-    await signRows(handle);
-    return waitsFor(world, handle, 'unfreeze');
-  }
-  const told = async (incident: string): Promise<unknown[]> =>
-    (await lines(world, 'stakeholders.log')).flatMap((one) => (one['workflowId'] === `l1Rollback/production/${incident}` ? [one['template']] : []));
-  const frozen = async (incident: string): Promise<readonly string[][]> =>
-    (await world.store.freezes({ incident, inForceOnly: true })).map((one) => [...one.inForce]);
-  const audited = async (incident: string): Promise<void> => {
-    const ran = await world.cli(['audit', handleOf(incident).workflowId]);
-    expect(ran, ran.stdout).toMatchObject({ code: 0 });
-  };
+    // It is over: what drifts from now on is not its own, and a run that is reset to the moment before its changes makes none.
+    await drift(whole);
+    const runId = await reset(whole, handle, end.runId, completed(3));
+    const over = await whole.until(handle, 'stopped', (state) => state.runId === runId && state.state === 'stopped');
+    expect(over.steps.flatMap((one) => (one.effect === 'config' ? [one.failure?.type] : []))).toEqual(['ClaimLost', 'ClaimLost']);
+    expect(await readFile(join(whole.folder, 'api.env'), 'utf8')).toContain('RATE_LIMIT=1\n');
+    expect(await whole.store.freezes({ inForceOnly: true })).toEqual([]);
+    expect(await standing(github)).toEqual(before);
+  });
 
   it.concurrent('is terminated while it is only proposed: resumed and declined, it has touched nothing and holds nothing', async () => {
     await propose(world, { incident: 'INC-1', components: ['web'] });
@@ -157,19 +188,8 @@ describe('an incident rollback', { timeout: 240_000 }, () => {
   });
 
   it.concurrent.each([
-    [
-      'INC-2',
-      'api',
-      'the first task',
-      (event: { workflowExecutionStartedEventAttributes?: unknown }) => Boolean(event.workflowExecutionStartedEventAttributes),
-    ],
-    [
-      'INC-3',
-      'worker',
-      'the middle, behind the freeze',
-      (event: { activityTaskCompletedEventAttributes?: unknown }, index: number, all: readonly { activityTaskCompletedEventAttributes?: unknown }[]) =>
-        Boolean(event.activityTaskCompletedEventAttributes) && all.slice(0, index).filter((one) => one.activityTaskCompletedEventAttributes).length === 1,
-    ],
+    ['INC-2', 'api', 'the first task', isStart],
+    ['INC-3', 'worker', 'the middle, behind the freeze', completed(2)],
   ] as const)(
     'of %s, over %s, is reset to %s: it goes on under its id, with one freeze, one effect and every word once',
     async (incident, component, _, to) => {
@@ -238,17 +258,8 @@ describe('an incident rollback', { timeout: 240_000 }, () => {
     const held = await world.store.freezes({ incident: 'INC-5', inForceOnly: true });
     expect(held).toHaveLength(1);
     for (const [step, to] of [
-      ['freeze', (event: { workflowExecutionStartedEventAttributes?: unknown }) => Boolean(event.workflowExecutionStartedEventAttributes)],
-      [
-        'lift',
-        (
-          event: { workflowExecutionSignaledEventAttributes?: { signalName?: string | null; input?: unknown } | null },
-          index: number,
-          all: readonly { workflowExecutionSignaledEventAttributes?: unknown }[],
-        ) =>
-          // The last signal is the unfreeze.
-          Boolean(event.workflowExecutionSignaledEventAttributes) && !all.slice(index + 1).some((one) => one.workflowExecutionSignaledEventAttributes),
-      ],
+      ['freeze', isStart],
+      ['lift', isLastSignal],
     ] as const) {
       const again = await reset(world, handle, runId, to);
       const stopped = await world.until(handle, 'stopped', (state) => state.runId === again && state.state === 'stopped');

@@ -272,4 +272,18 @@ describe('a component that is left out', () => {
     expect(end.remains.map((one) => one.artifact)).toEqual(['admin.deploy', ...SCOPES.map((scope) => `freeze of ${scope} in production`)]);
     expect(await world.store.freezes({ incident: 'INC-2', inForceOnly: true })).toHaveLength(2);
   });
+
+  it('[001 Freeze Scope] keeps its platforms frozen when another incident that shares them is over', async () => {
+    handle = await declared(world, { components: ['web'], incident: 'INC-3' });
+    await say('confirm', { step: 'target', by: 'carol', plan: (await waitsFor(world, handle, 'target')).planHash });
+    expect(stepOf(await waitsFor(world, handle, 'ownership'), 'web.deploy').state).toBe('already');
+    await signRows(handle);
+    await waitsFor(world, handle, 'unfreeze');
+    await say('confirm', { step: 'unfreeze', by: 'carol' });
+    const end = await world.closed(handle);
+    expect(end).toMatchObject({ outcome: 'rolled-back', incidentCommand: { frozen: [] } });
+    expect(stepOf(end, 'lift.github').receipt?.detail).toBe('left frozen: INC-2 in production needs it too, and lifts it with its own unfreeze');
+    expect(await github.rulesOn('main')).toHaveLength(1);
+    expect((await world.store.freezes({ inForceOnly: true })).map((one) => one.incident)).toEqual(['INC-2', 'INC-2']);
+  });
 });

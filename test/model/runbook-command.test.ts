@@ -13,6 +13,10 @@ import type { Answer, Condition, StepState } from '../../model/state.ts';
 import { YAML } from './given.ts';
 import { answer, confirm, decide, desk, HOLDER, ids, no, parsed, PEOPLE, planned, READY, stepOf, steps } from './runbook-given.ts';
 
+/** What stands for an answer in the printed words, replaced by one. */
+const filled = (json: Readonly<Record<string, unknown>>): Record<string, unknown> =>
+  JSON.parse(JSON.stringify(json).replaceAll('…', 'seen').replaceAll('"WHY"', '"it was untouched"')) as Record<string, unknown>; // As it was.
+
 describe('[001 Ownership]', () => {
   it('[001 Ownership] six roles, by their names', () => {
     expect(INCIDENT_ROLES).toEqual({
@@ -38,7 +42,7 @@ describe('[001 Ownership]', () => {
   });
   it('[001 Ownership] a question is answered by the holder of its role and by nobody else, whoever he says he is', () => {
     for (const step of steps().filter((one) => one.mode === 'manual')) {
-      const { json } = answerTo(step, 'sha256:plan');
+      const json = filled(answerTo(step, 'sha256:plan').json);
       for (const by of Object.keys(PEOPLE)) {
         const said = judgeConfirm(desk({ ...READY, [step.id]: 'waiting' }), parsed({ ...json, by, role: step.owner }));
         expect(said?.rule, `${by} for ${step.id}`).toBe(by === HOLDER[step.owner ?? ''] ? undefined : 'role');
@@ -225,13 +229,16 @@ describe('[001 step 5] controlled unfreeze', () => {
 });
 
 describe('the very words of an answer', () => {
-  it('are accepted as they stand, once the name is filled in', () => {
+  it('are accepted once they are filled in, and refused as they are printed', () => {
     for (const cause of ['reliability-regression', 'ci-failed-in-critical-area'])
       for (const step of steps({ cause }).filter((one) => one.mode === 'manual')) {
         const { json, flags } = answerTo(step, 'sha256:plan');
         expect(parseMessage('confirm', { ...json })).toEqual({ error: '"by" is still YOU; put your own name there' });
         const by = HOLDER[step.owner ?? ''] ?? '';
-        expect(judgeConfirm(desk({ ...READY, [step.id]: 'waiting' }, {}, { cause }), parsed({ ...json, by })), `${step.id}${flags}`).toBeNull();
+        const at = desk({ ...READY, [step.id]: 'waiting' }, {}, { cause });
+        expect(judgeConfirm(at, parsed({ ...filled(json), by })), `${step.id}${flags}`).toBeNull();
+        const asks = step.demands?.data ?? step.demands?.items ?? step.demands?.note;
+        if (asks !== undefined) expect(judgeConfirm(at, parsed({ ...json, by }))?.rule, `${step.id}${flags}`).toMatch(/^(evidence|declaration)$/);
       }
   });
 });

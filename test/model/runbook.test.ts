@@ -83,6 +83,16 @@ describe('[001 step 1] declare', () => {
   });
 });
 
+describe('[001 step 2] the last known good version', () => {
+  it('[001 step 2] is named, or found and then named; one that was never healthy here is refused', async () => {
+    const to = async (version: string) => (await planned({ components: ['web'], targets: { web: version } })).plan.targets[0]?.to;
+    expect(await to('v1.0.0')).toBe('v1.0.0');
+    expect(await to('last-healthy')).toBe('v1.0.0');
+    await expect(to('v7.7.7')).rejects.toMatchObject(refused('target-known', /never recorded as deployed in production; the last healthy one is v1\.0\.0$/));
+    await expect(to('v1.1.0')).rejects.toMatchObject(refused('target-known-healthy', /^v1\.1\.0 of web is not known healthy/));
+  });
+});
+
 const FACTS = YAML.replace('        targetSeconds: 120\n', '        facts: { migrations: { command: [echo, "42"] }, cutover: { command: [echo, now] } }\n');
 
 describe('[001 step 2] identify', () => {
@@ -190,7 +200,8 @@ describe('[001 Step 3 Checklist] mandatory cleanup validation', () => {
     const [one, two] = items;
     expect(sign([])).toEqual(no('evidence', `cleanup.${area} demands evidence item by item; missing: ${one}=TEXT, link or file, ${two}=TEXT, link or file`));
     expect(sign([`${one}=https://ci/7`])).toEqual(no('evidence', new RegExp(`missing: ${two}=TEXT, link or file$`)));
-    for (const junk of [`${two}=`, `${two}= `, `${two}`, `${two}!`, `=${two}`, 'https://ci/8']) expect(sign([`${one}=https://ci/7`, junk])?.rule, junk).toBe('evidence');
+    for (const junk of [`${two}=`, `${two}= `, `${two}`, `${two}!`, `=${two}`, 'https://ci/8'])
+      expect(sign([`${one}=https://ci/7`, junk])?.rule, junk).toBe('evidence');
     expect(sign([`${one}=https://ci/7?a=b`, `${two} = ok`])).toBeNull();
     expect(sign([`${one}=https://ci/7`, `${two}=ok`], null)).toEqual(no('choice', 'say in "choice" one of not-applicable, done'));
     expect(sign([`${one}=https://ci/7`, `${two}=ok`], 'later')).toEqual(no('choice', /, not later$/));
@@ -220,7 +231,10 @@ describe('[001 Step 3 Checklist] mandatory cleanup validation', () => {
   it('answers of two leads may come early and in any order: rows attest what was done', () => {
     for (const { area, owner, items } of CHECKLIST) {
       const evidence = items.map((item) => `${item}=seen`);
-      expect(judgeConfirm(desk(), confirm(`cleanup.${area}`, HOLDER[owner] ?? '', { choice: 'done', evidence }))).toBeNull();
+      const row = confirm(`cleanup.${area}`, HOLDER[owner] ?? '', { choice: 'done', evidence });
+      expect(judgeConfirm(desk({ target: 'confirmed' }), row)).toBeNull();
+      // Before anything was decided it would be signed for nothing.
+      expect(judgeConfirm(desk({ declaration: 'confirmed', target: 'waiting' }), row)?.rule).toBe('not-asked');
     }
     expect(new Set([...CHECKLIST.map(({ area }) => stepOf(`cleanup.${area}`).wave), stepOf('ownership').wave]).size).toBe(1);
   });

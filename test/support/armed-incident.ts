@@ -76,7 +76,7 @@ function armFiles(reach: Reach): void {
     if (flags !== 'a+') return file;
     const append = file.appendFile.bind(file);
     file.appendFile = (line, options) => {
-      const [step = '', audience] = letterOf(String(line));
+      const [step = '', audience] = typeof line === 'string' ? letterOf(line) : [];
       return audience === undefined ? append(line, options) : between(reach, step, `post=${audience}`, () => append(line, options));
     };
     return file;

@@ -13,7 +13,7 @@ import { runningOf, servingOf } from './crashing-worker.ts';
 import { COMPONENTS, envFileOf, GATES, githubFreeze, ID, incidentWorld, lines, recordedWithConfig, repository, run } from './incident.ts';
 import type { World } from './world.ts';
 
-type HistoryEvent = temporal.api.history.v1.IHistoryEvent;
+export type HistoryEvent = temporal.api.history.v1.IHistoryEvent;
 
 export interface Scene {
   readonly world: World;
@@ -25,15 +25,15 @@ export interface Scene {
 
 const RECORDED = '# limits\nRATE_LIMIT=100\nAPI_KEY=not-shown\n';
 const DRIFTED = '# limits\nRATE_LIMIT=1\nAPI_KEY=not-shown\nDEBUG=1\n';
-const CONFIGURED = ['api', 'worker'];
+const CONFIGURED = ['api', 'worker', 'web'];
 
-/** Four components in two waves of two, the first with configuration of their own; a GitHub that freezes too; a repository for review. */
+/** Four components in two waves of two, three with configuration of their own; a GitHub that freezes too; a repository for review. */
 export async function sceneOf(context: TestContext): Promise<Scene> {
   const github = await startFakeGithubRules();
   context.onTestFinished(() => github.stop());
   const after = 'after: [api, worker]';
   const world = await incidentWorld({
-    component: { api: [envFileOf('api')], worker: [envFileOf('worker')], web: [after], admin: [after] },
+    component: { api: [envFileOf('api')], worker: [envFileOf('worker')], web: [envFileOf('web'), after], admin: [after] },
     environment: [...GATES, ...githubFreeze(github.url), '    review: { repository: ./product, remote: origin }'],
     world: { env: { GITHUB_TOKEN: 'fake-token' } },
   });
