@@ -10,6 +10,7 @@ import { promisify } from 'node:util';
 import type { RecordEntry } from '../../model/record.ts';
 import { AdapterError } from '../adapters/adapter.ts';
 import { failed, fromError, operationIdOf, type Found } from '../found.ts';
+import { tell } from '../notify.ts';
 import type { Scene } from './scene.ts';
 import { reviewMarkdown } from './review-text.ts';
 
@@ -29,7 +30,11 @@ export async function review(scene: Scene): Promise<Found> {
     const text = reviewMarkdown({ incident: incident.id, environment: work.environment, rollbackId: work.rollbackId, workflowId: attempt.workflowId, entries });
     const repository = { folder: resolve(loaded.folder, config.repository), signal: attempt.signal };
     const sha = await commitOnce(repository, { branch, path, text, operationId: operationIdOf(work), incident: incident.id, remote: config.remote ?? null });
+    // And into the incident's notes; who reads them there need not have the repository.
+    const notes = { notice: 'verification', at: new Date().toISOString(), text, rollbackId: work.rollbackId, workflowId: attempt.workflowId } as const;
+    const warnings = await tell(loaded, { id: `${operationIdOf(work)}/notes`, ...notes, next: [`git show ${branch}`] });
     return {
+      warnings,
       state: 'done',
       receipt: { ids: { commit: sha, branch, path, ...(config.remote === undefined ? {} : { remote: config.remote }) } },
       failure: null,

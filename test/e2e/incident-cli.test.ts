@@ -111,6 +111,9 @@ it('leaves a report, follow-ups, a commit for review, and a clean audit', async 
   expect((await cli('report', ID)).stdout).toContain('carol');
   const log = execFileSync('git', ['-C', join(world.folder, 'remote.git'), 'show', '--stat', 'rollback/INC-42'], { encoding: 'utf8' });
   expect(log).toContain('docs/review/INC-42-');
+  const notes = (await lines(world, 'incidents.log')).filter((one) => one['notice'] === 'verification');
+  expect(notes).toHaveLength(1);
+  expect(notes[0]?.['text']).toContain('gate.ci-pr');
   expect((await lines(world, 'stakeholders.log')).map((one) => one['template'])).toEqual(['declared', 'update', 'recovery']);
   const audited = await cli('audit', ID);
   expect(audited, audited.stdout).toMatchObject({ code: 0 });
