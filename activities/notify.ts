@@ -9,7 +9,19 @@ import { appendOrKeep } from './recording.ts';
 import { Undelivered, type Missing } from './webhooks.ts';
 
 /** Why somebody is told. */
-export type Notice = 'opened' | 'stopped' | 'warning' | 'breach' | 'reminder' | 'handed-over' | 'closed' | 'abandoned' | 'stuck' | 'degraded' | 'freeze-drift' | 'verification';
+export type Notice =
+  | 'opened'
+  | 'stopped'
+  | 'warning'
+  | 'breach'
+  | 'reminder'
+  | 'handed-over'
+  | 'closed'
+  | 'abandoned'
+  | 'stuck'
+  | 'degraded'
+  | 'freeze-drift'
+  | 'verification';
 
 /** The JSON that goes to a file (one line each) or a webhook (POST); a chat gets text and next. `id` is stable, so that a receiver can drop a repetition. */
 export interface Told {
