@@ -5,7 +5,8 @@ import type { WorkflowHandle } from '@temporalio/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { RollbackState } from '../../model/state.ts';
 import type { MessageReply } from '../../workflows/messages.ts';
-import { lines, PEOPLE, propose, stepOf, waitsFor } from '../support/incident.ts';
+import { TASK_QUEUE } from '../../model/task-queue.ts';
+import { lines, PEOPLE, propose, startInput, stepOf, waitsFor } from '../support/incident.ts';
 import { eventually, LyingWorld } from '../support/lying-world.ts';
 import type { World } from '../support/world.ts';
 
@@ -110,16 +111,22 @@ describe.concurrent('a proposal', () => {
   });
 
   it('[001 Freeze Scope] of a red CI is declared with the critical area and the missed window; also while it is stopped', async () => {
-    const handle = await asked(['area'], { cause: 'ci-failed-in-critical-area', reason: 'npm run ci:pr is red' });
-    await waitsFor(world, handle, 'declaration');
+    const input = startInput({ components: ['area'], incident: 'INC-area', cause: 'ci-failed-in-critical-area', reason: 'npm run ci:pr is red' });
+    const handle = await world.client.workflow.signalWithStart('l1Rollback', {
+      workflowId: 'l1Rollback/production/INC-area',
+      taskQueue: TASK_QUEUE,
+      args: [input],
+      signal: 'stop',
+      signalArgs: [{ by: 'abe', reason: 'one moment' }],
+    });
+    await world.until(handle, 'planned', (state) => state.steps.length > 0);
     const declare = { step: 'declaration', by: 'carol' };
     expect(await say(handle, 'confirm', declare)).toMatchObject({
       refusal: { rule: 'declaration', explanation: 'declaration needs "criticalArea" and "missedWindow" in "data", each a text' },
     });
     expect(await ruleOf(say(handle, 'confirm', { ...declare, data: { criticalArea: 'checkout' } }))).toBe('declaration');
-    await say(handle, 'stop', { by: 'abe', reason: 'one moment' });
     const data = { criticalArea: 'checkout', missedWindow: 'two hours' };
-    expect(await say(handle, 'confirm', { ...declare, data })).toMatchObject({ accepted: true });
+    expect(await say(handle, 'confirm', { ...declare, data })).toMatchObject({ accepted: true, state: 'stopped' });
     expect(await frozenBy('area')).toEqual([]);
     await say(handle, 'resume', { by: 'carol', reason: 'go' });
     const state = await waitsFor(world, handle, 'target');
@@ -340,7 +347,9 @@ describe.concurrent('beside a deployRevert', () => {
     ]);
     const holders = await world.store.claims({ components: ['taken', 'robbed'] });
     expect(holders.map((one) => one.rollbackId)).toEqual([state.rollbackId, state.rollbackId]);
-    expect((await lying.recordOf(state)).filter((one) => one['type'] === 'takeover')).toMatchObject([
+    const takeovers = (await lying.recordOf(state)).filter((one) => one['type'] === 'takeover');
+    expect(String(takeovers[1]?.['at']) >= (stepOf(stopped, 'taken.deploy').endedAt ?? '9')).toBe(true);
+    expect(takeovers).toMatchObject([
       { from: other.workflowId, by: 'carol', components: ['robbed'] },
       { from: revert.workflowId, fromRollbackId: stopped.rollbackId, by: 'carol', components: ['taken'] },
     ]);
