@@ -74,12 +74,9 @@ function judgeManual(desk: Desk, message: { step: string; by: string }): DeskSte
   return judgeRole(desk, message.by, step.owner ?? 'operator') ?? step;
 }
 
-/** Whoever signs for an incident before anything was decided signs for nothing: updates count from the declaration on, the rest from the confirmed target. */
-function isBegun(desk: Desk, { id, beside }: DeskStep): boolean {
-  if (desk.policy.level === null || id === 'declaration') return true;
-  const isConfirmed = (name: string): boolean => desk.steps.some((step) => step.id === name && step.state === 'confirmed');
-  return isConfirmed(beside ? 'declaration' : 'target') || hasChanged(desk);
-}
+/** Whoever signs for a mere proposal signs for nothing. From the declaration on, early answers about what people do are kept. */
+const isBegun = (desk: Desk, { id }: DeskStep): boolean =>
+  desk.policy.level === null || id === 'declaration' || desk.steps.some((step) => step.id === 'declaration' && step.state === 'confirmed');
 
 /** Has anything been changed but the freeze? */
 const hasChanged = (desk: Desk): boolean => desk.steps.some((step) => changes(step.effect) && step.operation !== 'freeze' && step.state !== 'pending');

@@ -232,9 +232,9 @@ describe('[001 Step 3 Checklist] mandatory cleanup validation', () => {
     for (const { area, owner, items } of CHECKLIST) {
       const evidence = items.map((item) => `${item}=seen`);
       const row = confirm(`cleanup.${area}`, HOLDER[owner] ?? '', { choice: 'done', evidence });
-      expect(judgeConfirm(desk({ target: 'confirmed' }), row)).toBeNull();
-      // Before anything was decided it would be signed for nothing.
-      expect(judgeConfirm(desk({ declaration: 'confirmed', target: 'waiting' }), row)?.rule).toBe('not-asked');
+      expect(judgeConfirm(desk({ declaration: 'confirmed' }), row)).toBeNull();
+      // While it is only proposed it would be signed for nothing.
+      expect(judgeConfirm(desk({ declaration: 'waiting' }), row)?.rule).toBe('not-asked');
     }
     expect(new Set([...CHECKLIST.map(({ area }) => stepOf(`cleanup.${area}`).wave), stepOf('ownership').wave]).size).toBe(1);
   });
