@@ -20,12 +20,9 @@ interface Row {
   lifted: { scope: FreezeScope; by: string; at: string; rollbackId: string; event: string }[];
 }
 
-/** Lifted is what the chained record tells of; a row that somebody put in past the triggers lifts nothing. */
 const SELECT = `SELECT f.freeze_id, f.environment, f.incident, f.rollback_id, f.workflow_id, f.declared_by, f.frozen_at, f.scopes, f.exceptions, f.event,
     (SELECT coalesce(jsonb_agg(jsonb_build_object('scope', u.scope, 'by', u.lifted_by, 'at', u.lifted_at, 'rollbackId', u.rollback_id, 'event', u.event)), '[]')
-       FROM ops.unfreezes u WHERE u.freeze_id = f.freeze_id AND EXISTS (
-         SELECT FROM ops.record r WHERE r.event = u.event AND r.body::jsonb->>'type' = 'unfreeze'
-            AND r.body::jsonb->>'environment' = f.environment AND r.body::jsonb->>'incident' = f.incident)) AS lifted
+       FROM ops.unfreezes u WHERE u.freeze_id = f.freeze_id) AS lifted
   FROM ops.freezes f`;
 
 /** In the order of the runbook, each once. */
