@@ -6,6 +6,7 @@ import { whatIsLifted, whereIs } from '../activities/incident/drift.ts';
 import type { LoadedConfig } from '../model/config-file.ts';
 import type { Freeze } from '../model/freeze.ts';
 import type { RecordEntry } from '../model/record.ts';
+import type { Answer } from '../model/state.ts';
 import type { RollbackEvent } from '../store/store.ts';
 import { notice, type Sweep } from './notice.ts';
 
@@ -38,11 +39,14 @@ async function driftsOf(deps: Sweep, loaded: LoadedConfig, freeze: Freeze): Prom
   // The newest rollback of the incident knows what was put back; the one that froze may be long over.
   const [rollback] = (await deps.store.rollbacks({ workflowId: freeze.workflowId, limit: 5 })).filter((one) => one.plan !== null);
   if (!rollback?.plan || rollback.environment !== freeze.environment) return [];
-  const last = await lastStates(deps, rollback);
-  const isIn = (step: string): boolean => ['done', 'already'].includes(last.get(step) ?? '');
+  const entries = await entriesOf(deps, rollback);
+  const place = (step: string): number => entries.findLastIndex((one) => one.type === 'step' && one['step'] === step);
+  const isIn = (step: string): boolean => ['done', 'already'].includes(String(entries[place(step)]?.['state']));
   const components = rollback.plan.targets.filter((target) => isIn(`${target.component}.deploy`));
-  const carriers = rollback.plan.steps.flatMap((step) =>
-    step.operation === 'freeze' && step.subject !== undefined && isIn(step.id) && !last.has(`lift.${step.subject}`) ? [step.subject] : [],
+  // From the commander's word on a platform may be unfrozen by ourselves, before the record tells of it.
+  const unfrozen = entries.findLastIndex((one) => one.type === 'answer' && isUnfreeze(one['answer'] as Answer));
+  const carriers = rollback.plan.steps.flatMap(({ id, operation, subject }) =>
+    operation === 'freeze' && subject !== undefined && isIn(id) && place(id) > Math.max(unfrozen, place(`lift.${subject}`)) ? [subject] : [],
   );
   const looks = await Promise.all([
     ...components.map(async ({ component, to }) => ({ subject: component, verdict: await whereIs(deps.adapters, loaded, freeze, component, to) })),
@@ -51,10 +55,10 @@ async function driftsOf(deps: Sweep, loaded: LoadedConfig, freeze: Freeze): Prom
   return looks.flatMap(({ subject, verdict }) => (verdict === null ? [] : [{ freeze, subject, verdict }]));
 }
 
-async function lastStates({ store }: Sweep, { rollbackId }: RollbackEvent): Promise<Map<string, string>> {
-  const entries = (await store.entriesOf(rollbackId)).map((one) => JSON.parse(one.body) as RecordEntry); // The chain holds what our own writer put there.
-  return new Map(entries.flatMap((one) => (one.type === 'step' ? [[String(one['step']), String(one['state'])]] : [])));
-}
+const isUnfreeze = ({ name, step }: Answer): boolean => name === 'confirm' && step === 'unfreeze';
+
+const entriesOf = async ({ store }: Sweep, { rollbackId }: RollbackEvent): Promise<RecordEntry[]> =>
+  (await store.entriesOf(rollbackId)).map((one) => JSON.parse(one.body) as RecordEntry); // The chain holds what our own writer put there.
 
 async function tellOf(deps: Sweep, { freeze, subject, verdict }: Drift): Promise<void> {
   const [rollback] = await deps.store.rollbacks({ workflowId: freeze.workflowId, limit: 1 });
