@@ -2,7 +2,7 @@
 import type { Carried } from '../model/carried.ts';
 import { failure } from '../model/failure.ts';
 import { whole, type Operation, type Plan, type PlannedStep } from '../model/plan.ts';
-import type { RecordEntry, StoredEntry } from '../model/record.ts';
+import { entryOf, type RecordEntry, type StoredEntry } from '../model/record.ts';
 import { BLOCKED, PASSED, type Answer, type Failure, type Receipt, type StepState } from '../model/state.ts';
 import type { Refusal } from '../model/refusal.ts';
 import type { Observation } from './adapters/adapter.ts';
@@ -32,7 +32,7 @@ export interface Left {
 }
 
 export function carriedFrom({ stored, plan, seen, startedAtMs, starter, openedAt, predecessor }: Left): Carried {
-  const entries = stored.map((one) => JSON.parse(one.body) as RecordEntry); // The chain holds what our own writer put there.
+  const entries = stored.map(entryOf);
   const answers = merge(
     entries.flatMap((one) => (one.type === 'answer' ? [one['answer'] as Answer] : [])),
     predecessor?.state.answers ?? [],

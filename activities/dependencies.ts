@@ -1,4 +1,5 @@
 /** What the worker hands to the activities: everything with an outside. */
+import { setTimeout as delay } from 'node:timers/promises';
 import { ApplicationFailure, ApplicationFailureCategory } from '@temporalio/common';
 import { ConfigError, type LoadedConfig } from '../model/config-file.ts';
 import type { RollbackState } from '../model/state.ts';
@@ -60,6 +61,12 @@ export const again = (message: string, cause: unknown, afterMs?: number): Applic
     nonRetryable: false,
     ...(afterMs === undefined ? {} : { nextRetryDelay: Math.min(afterMs, 60_000) }),
     ...(cause instanceof Error ? { cause } : {}),
+  });
+
+/** Waits between two looks. What only looks gives way at once to a worker that is asked to stop, and goes on elsewhere. */
+export const pause = (ms: number, { stopping }: Pick<Dependencies, 'stopping'>, { signal }: Pick<Attempt, 'signal'>): Promise<void> =>
+  delay(ms, undefined, { signal: AbortSignal.any([signal, stopping]) }).catch((error: unknown) => {
+    throw again('the worker is stopping', error);
   });
 
 const lastRead = new WeakMap<Dependencies, LoadedConfig>();

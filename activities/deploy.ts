@@ -1,11 +1,10 @@
 /** Putting a component back: inspect, apply only what is missing, verify [product.md 3]. The same code whichever attempt it is. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Receipt, Remaining } from '../model/state.ts';
-import { StoreUnavailable } from '../store/store.ts';
 import type { AdapterCall, Observation } from './adapters/adapter.ts';
 import { callOf, type Component } from './components.ts';
 import type { Attempt, Dependencies } from './dependencies.ts';
-import { failed, fromError, mayHaveActed, operationIdOf, type Found } from './found.ts';
+import { failed, fromError, isHeld, mayHaveActed, operationIdOf, type Found } from './found.ts';
 import type { StepWork } from './step.ts';
 
 const VERIFY_SETTLE_MS = 5_000;
@@ -47,7 +46,7 @@ export async function deploy(work: StepWork, component: Component, deps: Depende
       ...failed('NotFound', `${adapter.name} does not have ${work.to} of ${component.name}; it has ${before.versions.slice(0, 5).join(', ') || 'no versions'}`),
       receipt: { before: shown(before) },
     };
-  if (await claimLost(work, component, deps))
+  if (!(await isHeld(work, component.name, deps)))
     return { ...failed('ClaimLost', `${component.name} is no longer claimed by this rollback; nothing was changed`), receipt: { before: shown(before) } };
   try {
     const receipt = await adapter.apply(call);
@@ -61,16 +60,6 @@ export async function deploy(work: StepWork, component: Component, deps: Depende
 function staleness(work: StepWork, { current }: Observation): string | null {
   if (!work.incident || work.generation > 0 || work.from === null || current === null || current === work.from) return null;
   return `${work.step.component ?? ''} is at ${current}, and the plan was confirmed for ${work.from}`;
-}
-
-/** A run that was reset after its end would act without holding its component. With Postgres away the claim cannot be read, and nobody else can take it either. */
-async function claimLost(work: StepWork, component: Component, deps: Dependencies): Promise<boolean> {
-  try {
-    return (await deps.store.claims({ rollbackId: work.rollbackId, environment: work.environment, components: [component.name] })).length === 0;
-  } catch (error) {
-    if (error instanceof StoreUnavailable) return false;
-    throw error;
-  }
 }
 
 /** What the platform shows after the write; its own "ok" proves nothing. */

@@ -1,9 +1,8 @@
 /** Thirty minutes of looking after a rollback has succeeded [004 section 8.1]: one heartbeating activity, so that a poll costs no history. */
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Target } from '../model/plan.ts';
 import { checkHealth, readServed } from './checks.ts';
 import { findComponent, NotPossible } from './components.ts';
-import { again, type Attempt, type Dependencies } from './dependencies.ts';
+import { pause, type Attempt, type Dependencies } from './dependencies.ts';
 
 export interface WatchWork {
   readonly rollbackId: string;
@@ -34,9 +33,7 @@ export async function watchHealth(work: WatchWork, deps: Dependencies, attempt: 
     bad = worse ? bad + 1 : 0;
     if (worse && bad >= BAD_READINGS) return worse;
     attempt.heartbeat(worse ? `bad reading ${bad}` : 'healthy');
-    await delay(work.everySeconds * 1000, undefined, { signal: AbortSignal.any([attempt.signal, deps.stopping]) }).catch((error: unknown) => {
-      throw again('the worker is stopping', error);
-    });
+    await pause(work.everySeconds * 1000, deps, attempt);
   }
   return { verdict: 'healthy' };
 }

@@ -1,6 +1,6 @@
 /** What the record alone says of a rollback, in the shape of its state: for when no worker can be asked. */
 import { whole } from '../model/plan.ts';
-import type { RecordEntry, StoredEntry } from '../model/record.ts';
+import { entryOf, type RecordEntry, type StoredEntry } from '../model/record.ts';
 import { failure } from '../model/failure.ts';
 import { POLICIES } from '../model/policy.ts';
 import type { Refusal } from '../model/refusal.ts';
@@ -38,7 +38,7 @@ interface ClosedEntry extends RecordEntry {
 
 /** Messages ride with the next activity: the last answers may be missing here, and only the workflow knows who is awaited. */
 export function stateFrom(event: RollbackEvent, stored: readonly StoredEntry[]): RollbackState {
-  const entries = stored.map((one) => JSON.parse(one.body) as RecordEntry); // The chain holds what our own writer put there.
+  const entries = stored.map(entryOf);
   const of = (type: string): RecordEntry[] => entries.filter((one) => one.type === type);
   const closed = of('closed').at(-1) as ClosedEntry | undefined;
   const steps = stepsOf(event, entries, closed);

@@ -1,5 +1,6 @@
 /** The shape of `backout.yaml` [product.md 8]. Adapter options are checked by the adapter itself. */
 import { z } from 'zod';
+import { FREEZE_DEFAULTS } from './freeze.ts';
 import { GATE_COVERS } from './incident.ts';
 import { COMPONENT_TYPES } from './plan.ts';
 
@@ -71,8 +72,8 @@ const gate = z.strictObject({
 
 const freeze = z.strictObject({
   also: z.array(name).default([]).describe('Further environments that are frozen with this one'),
-  owners: z.array(z.string()).default(['incident-commander', 'api-lead', 'infrastructure-lead']).describe('Rollback owners: the roles that may still deploy'),
-  items: z.array(z.string()).default(['rollback', 'incident']).describe('The kinds of work item that may still be claimed'),
+  owners: z.array(z.string()).default(FREEZE_DEFAULTS.owners).describe('Rollback owners: the roles that may still deploy'),
+  items: z.array(z.string()).default(FREEZE_DEFAULTS.items).describe('The kinds of work item that may still be claimed'),
   carriers: z
     .record(name, z.strictObject({ carrier: z.string().describe('The platform, e.g. github'), options: z.record(z.string(), z.unknown()).default({}) }))
     .default({})

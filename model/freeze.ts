@@ -5,6 +5,9 @@ export const FREEZE_SCOPES = ['merges', 'claims', 'promotions', 'deployments'] a
 export type FreezeScope = (typeof FREEZE_SCOPES)[number];
 export const isFreezeScope = (value: unknown): value is FreezeScope => FREEZE_SCOPES.some((scope) => scope === value);
 
+/** Rollback owners, and what may still be claimed, where the configuration says nothing. */
+export const FREEZE_DEFAULTS = { owners: ['incident-commander', 'api-lead', 'infrastructure-lead'], items: ['rollback', 'incident'] };
+
 export interface FreezeExceptions {
   /** Rollback owners: the roles that may still deploy [001 Freeze Scope 4]. */
   readonly roles: readonly string[];

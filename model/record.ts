@@ -25,6 +25,9 @@ export interface StoredEntry {
   readonly hash: string;
 }
 
+/** The chain holds what our own writer put there; whether it still does, `backout audit` tells. */
+export const entryOf = ({ body }: Pick<StoredEntry, 'body'>): RecordEntry => JSON.parse(body) as RecordEntry;
+
 export const GENESIS = `sha256:${'0'.repeat(64)}`;
 
 /** Where the chain stood after an append: `entries` of this rollback, `seq` and `head` of the whole chain. */

@@ -5,13 +5,13 @@
 import { whatIsLifted, whereIs } from '../activities/incident/drift.ts';
 import type { LoadedConfig } from '../model/config-file.ts';
 import type { Freeze } from '../model/freeze.ts';
-import type { RecordEntry } from '../model/record.ts';
+import { entryOf } from '../model/record.ts';
 import type { Answer } from '../model/state.ts';
-import type { RollbackEvent } from '../store/store.ts';
 import { notice, type Sweep } from './notice.ts';
 
 interface Drift {
   readonly freeze: Freeze;
+  readonly rollbackId: string;
   /** What left its place: a component, or a carrier. */
   readonly subject: string;
   readonly verdict: string;
@@ -39,7 +39,7 @@ async function driftsOf(deps: Sweep, loaded: LoadedConfig, freeze: Freeze): Prom
   // The newest rollback of the incident knows what was put back; the one that froze may be long over.
   const [rollback] = (await deps.store.rollbacks({ workflowId: freeze.workflowId, limit: 5 })).filter((one) => one.plan !== null);
   if (!rollback?.plan || rollback.environment !== freeze.environment) return [];
-  const entries = await entriesOf(deps, rollback);
+  const entries = (await deps.store.entriesOf(rollback.rollbackId)).map(entryOf);
   const place = (step: string): number => entries.findLastIndex((one) => one.type === 'step' && one['step'] === step);
   const isIn = (step: string): boolean => ['done', 'already'].includes(String(entries[place(step)]?.['state']));
   const components = rollback.plan.targets.filter((target) => isIn(`${target.component}.deploy`));
@@ -52,23 +52,18 @@ async function driftsOf(deps: Sweep, loaded: LoadedConfig, freeze: Freeze): Prom
     ...components.map(async ({ component, to }) => ({ subject: component, verdict: await whereIs(deps.adapters, loaded, freeze, component, to) })),
     ...carriers.map(async (name) => ({ subject: name, verdict: await whatIsLifted(loaded, freeze, name) })),
   ]);
-  return looks.flatMap(({ subject, verdict }) => (verdict === null ? [] : [{ freeze, subject, verdict }]));
+  return looks.flatMap(({ subject, verdict }) => (verdict === null ? [] : [{ freeze, rollbackId: rollback.rollbackId, subject, verdict }]));
 }
 
 const isUnfreeze = ({ name, step }: Answer): boolean => name === 'confirm' && step === 'unfreeze';
 
-const entriesOf = async ({ store }: Sweep, { rollbackId }: RollbackEvent): Promise<RecordEntry[]> =>
-  (await store.entriesOf(rollbackId)).map((one) => JSON.parse(one.body) as RecordEntry); // The chain holds what our own writer put there.
-
-async function tellOf(deps: Sweep, { freeze, subject, verdict }: Drift): Promise<void> {
-  const [rollback] = await deps.store.rollbacks({ workflowId: freeze.workflowId, limit: 1 });
-  const rollbackId = rollback?.rollbackId ?? freeze.rollbackId;
+async function tellOf(deps: Sweep, { freeze, rollbackId, subject, verdict }: Drift): Promise<void> {
   await notice(deps, {
     event: `${rollbackId}/freeze-drift/${subject}/${new Date().toISOString()}`,
     rollbackId,
     workflowId: freeze.workflowId,
     kind: 'freeze-drift',
     text: `${freeze.environment} is frozen for ${freeze.incident}, and ${verdict}`,
-    next: [`find out who did it`, `backout show ${freeze.workflowId}`, `backout freeze list --environment ${freeze.environment}`],
+    next: ['find out who did it', `backout show ${freeze.workflowId}`, `backout freeze list --environment ${freeze.environment}`],
   });
 }

@@ -18,10 +18,10 @@ const iso = (ms: number): string => new Date(ms).toISOString();
 export async function execute(progress: Progress, step: StepProgress, mode: 'run' | 'inspect'): Promise<void> {
   const before = { state: step.state, failure: step.failure };
   const now = Date.now();
+  // Waiting for another rollback, by the commander's word, is waiting for its people.
+  if (step.planned.operation === 'identify' && progress.incident?.takeover === 'wait') progress.awaitPerson(now);
   // What goes on beside the walk is not what the clock is about: people may be awaited meanwhile.
-  // Waiting for another incident is waiting for its people.
-  const isWaiting = step.planned.operation === 'identify' && progress.incident?.takeover === 'wait';
-  if (!progress.verified && !step.planned.beside && !isWaiting) progress.resumeMachine(now);
+  else if (!progress.verified && !step.planned.beside) progress.resumeMachine(now);
   const saidBy = step.doneSaidBy ?? 'unknown';
   Object.assign(step, { state: 'running', startedAt: step.startedAt ?? iso(now), endedAt: null, doneSaidBy: null });
   const outcome = await attempt(progress, step, mode, now);

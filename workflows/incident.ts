@@ -50,7 +50,8 @@ export function incidentWorkOf(progress: Progress, step: StepProgress): { readon
   const back = plan.targets.flatMap(({ component, to, marks }) =>
     settled.includes(component) ? [{ component, to, ...(marks && isSetBack(progress, component) ? { marks } : {}) }] : [],
   );
-  if (operation === 'communicate') return { incident: { ...base, facts: factsNow(progress, subject ?? '', Date.now()) } };
+  if (operation === 'communicate')
+    return { incident: { ...base, facts: factsNow(progress, subject ?? '', Date.now()), ...(subject === 'recovery' ? { targets: back } : {}) } };
   if (operation === 'identify') return { incident: { ...base, ...by(progress, 'takeover'), settled, takeover: incident.takeover, holder: incident.holder } };
   if (operation === 'config') return { incident: { ...base, ...configOf(plan, step) } };
   if (operation === 'stability') return { incident: { ...base, targets: back, carriers: carriersOf(progress) } };

@@ -4,7 +4,7 @@ import { FREEZE_SCOPES, type FreezeScope } from '../../model/freeze.ts';
 import { canonical } from '../../store/digest.ts';
 import { NotPossible, secretOf } from '../components.ts';
 import { operationIdOf } from '../found.ts';
-import type { FreezeCall, FreezeCarrier } from '../freezes/carrier.ts';
+import type { FreezeCall, FreezeCarrier, FreezePart } from '../freezes/carrier.ts';
 import * as carriers from '../freezes/registry.ts';
 import { environmentOf, type Scene } from './scene.ts';
 
@@ -20,6 +20,8 @@ export async function inForce(scene: Scene): Promise<FreezeScope[]> {
   return FREEZE_SCOPES.filter((scope) => scopes.has(scope));
 }
 
+const CARRIERS = Object.values<FreezeCarrier>(carriers as unknown as Record<string, FreezeCarrier>); // Each has options of its own, which it checks itself.
+
 /** A platform that holds the freeze, ready to be called. */
 export interface Carrier {
   readonly name: string;
@@ -33,11 +35,11 @@ export function carrierOf(loaded: LoadedConfig, environment: string, name: strin
   const configured = environmentOf(loaded, environment).freeze?.carriers ?? {};
   const config = Object.hasOwn(configured, name) ? configured[name] : undefined;
   if (!config) throw new NotPossible('configuration', `the freeze carrier ${name} is not in backout.yaml any more`);
-  const carrier = Object.values<FreezeCarrier>(carriers as unknown as Record<string, FreezeCarrier>).find((one) => one.name === config.carrier);
+  const carrier = CARRIERS.find((one) => one.name === config.carrier);
   if (!carrier)
     throw new NotPossible(
       'unknown-platform',
-      `${name} names the carrier ${JSON.stringify(config.carrier)}, which Backout does not know; it knows ${Object.keys(carriers).join(', ')}`,
+      `${name} names the carrier ${JSON.stringify(config.carrier)}, which Backout does not know; it knows ${CARRIERS.map((one) => one.name).join(', ')}`,
     );
   try {
     const options = loaded.check(carrier.options, config.options, ['environments', environment, 'freeze', 'carriers', name, 'options']);
@@ -72,16 +74,21 @@ export const callIn = (scene: Scene, carrier: Carrier, scopes: readonly FreezeSc
     heartbeat: scene.attempt.heartbeat,
   });
 
-/** Whether the platforms still hold what this incident has frozen: those that do not, and why. A platform that cannot be asked says nothing. */
+/** What is not frozen of what should be, in words; null: everything is. */
+export function openOf(parts: readonly FreezePart[]): string | null {
+  const open = parts.filter((part) => !part.frozen);
+  return open.length === 0 ? null : open.map((part) => `${part.name}: ${part.detail}`).join('; ');
+}
+
+/** Whether the platforms still hold what this incident has frozen: those that do not, and why. Throws where one cannot be asked. */
 export async function liftedByHand(scene: Scene): Promise<{ carrier: string; detail: string }[]> {
   const scopes = await inForce(scene);
   const names = scene.incident.carriers ?? [];
   const looks = await Promise.all(
     names.map(async (name) => {
       const found = carrierOf(scene.loaded, scene.work.environment, name);
-      const parts = await found.carrier.inspect(callIn(scene, found, scopes));
-      const open = parts.filter((part) => !part.frozen);
-      return open.length === 0 ? [] : [{ carrier: name, detail: open.map((part) => `${part.name}: ${part.detail}`).join('; ') }];
+      const detail = openOf(await found.carrier.inspect(callIn(scene, found, scopes)));
+      return detail === null ? [] : [{ carrier: name, detail }];
     }),
   );
   return looks.flat();

@@ -12,7 +12,7 @@ export async function communicate(scene: Scene): Promise<Found> {
   const { work, incident, loaded, attempt } = scene;
   const template = TEMPLATES.find((one): one is Template => one === incident.subject);
   if (!template || !incident.facts) return failed('Configuration', `there is no template ${incident.subject ?? ''}`);
-  const drift = template === 'recovery' ? await driftSince(scene, incident.facts) : null;
+  const drift = template === 'recovery' ? await driftSince(scene) : null;
   if (drift) return drift;
   const facts = template === 'recovery' ? await stillHeld(scene, incident.facts) : incident.facts;
   const texts = render(template, { ...facts, product: loaded.config.product });
@@ -74,9 +74,9 @@ async function stillHeld({ work, incident, deps }: Scene, facts: Facts): Promise
 }
 
 /** "Complete" is said of what is so at this moment; it may be days ago that it was seen to be stable. */
-async function driftSince(scene: Scene, { targets }: Facts): Promise<Found | null> {
+async function driftSince(scene: Scene): Promise<Found | null> {
   try {
-    return await driftOf({ ...scene, incident: { ...scene.incident, targets: targets.filter((one) => one.inPlace) } });
+    return await driftOf(scene);
   } catch (error) {
     return fromError(scene.work, scene.attempt, error, { receipt: null, acted: false });
   }

@@ -14,39 +14,27 @@ export interface Source {
   readonly call: ConfigCall<unknown>;
 }
 
+const SOURCES = Object.values<ConfigSource>(sources as unknown as Record<string, ConfigSource>); // Each has options of its own, which it checks itself.
+
 /** Where a component keeps its configuration, in the order of `backout.yaml`. */
-export function sourcesOf(loaded: LoadedConfig, component: Component, attempt: Pick<Attempt, 'signal' | 'heartbeat'>, operationId: string): Source[] {
+export function sourcesOf(
+  loaded: LoadedConfig,
+  component: Component,
+  { signal, heartbeat }: Pick<Attempt, 'signal' | 'heartbeat'>,
+  operationId: string,
+): Source[] {
+  const { name, environment, folder } = component;
   return (component.config.config ?? []).map((config, index) => {
-    const source = Object.values<ConfigSource>(sources as unknown as Record<string, ConfigSource>).find((one) => one.name === config.source);
+    const source = SOURCES.find((one) => one.name === config.source);
+    const known = SOURCES.map((one) => one.name).join(', ');
     if (!source)
       throw new NotPossible(
         'unknown-platform',
-        `${component.name} keeps its configuration in ${JSON.stringify(config.source)}, which Backout does not know; it knows ${Object.values<ConfigSource>(
-          sources as unknown as Record<string, ConfigSource>,
-        )
-          .map((one) => one.name)
-          .join(', ')}`,
+        `${name} keeps its configuration in ${JSON.stringify(config.source)}, which Backout does not know; it knows ${known}`,
       );
     try {
-      const options = loaded.check(source.options, config.options, [
-        'environments',
-        component.environment,
-        'components',
-        component.name,
-        'config',
-        index,
-        'options',
-      ]);
-      const call = {
-        environment: component.environment,
-        component: component.name,
-        options,
-        folder: component.folder,
-        operationId,
-        secret: secretOf(component.folder),
-        ...attempt,
-      };
-      return { source, call: { ...call, signal: attempt.signal, heartbeat: attempt.heartbeat } };
+      const options = loaded.check(source.options, config.options, ['environments', environment, 'components', name, 'config', index, 'options']);
+      return { source, call: { environment, component: name, options, folder, operationId, secret: secretOf(folder), signal, heartbeat } };
     } catch (error) {
       if (error instanceof ConfigError) throw new NotPossible('configuration', error.message);
       throw error;
@@ -93,11 +81,13 @@ export async function setBack(scene: Scene): Promise<Found> {
       const stale = `${unlike.map((one) => one.what).join(', ')} of ${component.name} is not what the plan shows`;
       return { ...failed('PlanStale', stale), receipt, change: { stale } };
     }
-    if (work.mode === 'inspect' && before.length === 0) return { state: 'done', receipt: { after: 'as it was recorded' }, failure: null, remains: [] };
+    const late = work.deadlineAt !== null && Date.now() >= Date.parse(work.deadlineAt);
+    // Who may only look finds it as it was recorded.
+    if (before.length === 0 && (late || work.mode === 'inspect'))
+      return { state: 'done', receipt: { after: 'as it was recorded' }, failure: null, remains: [] };
     if (work.mode === 'inspect')
       return { ...failed('NotAtTarget', `${before.map((one) => one.what).join(', ')} of ${component.name} is not as it was recorded`), receipt };
-    if (work.deadlineAt !== null && Date.now() >= Date.parse(work.deadlineAt))
-      return { ...failed('DeadlinePassed', `the time target was over before the configuration of ${component.name} could be set back`), receipt };
+    if (late) return { ...failed('DeadlinePassed', `the time target was over before the configuration of ${component.name} could be set back`), receipt };
     if (!(await isHeld(work, component.name, deps)))
       return { ...failed('ClaimLost', `${component.name} is no longer claimed by this rollback; nothing was changed`), receipt };
     // Also where nothing has drifted any more: an attempt that died may have left its reload undone.

@@ -3,7 +3,7 @@ import type { LoadedConfig } from '../../model/config-file.ts';
 import type { Freeze } from '../../model/freeze.ts';
 import { AdapterError, type Adapter } from '../adapters/adapter.ts';
 import { callOf, findComponent, NotPossible } from '../components.ts';
-import { callTo, carrierOf } from './carriers.ts';
+import { callTo, carrierOf, openOf } from './carriers.ts';
 
 const quiet = new AbortController().signal;
 
@@ -36,8 +36,8 @@ export async function whatIsLifted(loaded: LoadedConfig, { environment, incident
       signal: quiet,
       heartbeat: () => undefined,
     });
-    const open = (await carrier.carrier.inspect(call)).filter((part) => !part.frozen);
-    return open.length === 0 ? null : `the freeze was lifted by hand on ${name}: ${open.map((part) => `${part.name}: ${part.detail}`).join('; ')}`;
+    const open = openOf(await carrier.carrier.inspect(call));
+    return open === null ? null : `the freeze was lifted by hand on ${name}: ${open}`;
   });
 }
 

@@ -1,26 +1,22 @@
 /** The freeze of [001 Freeze Scope]: its register in Postgres, which is what holds, and the platforms that hold it too. */
-import { FREEZE_SCOPES, isFreezeScope, type FreezeScope } from '../../model/freeze.ts';
+import { FREEZE_DEFAULTS, FREEZE_SCOPES, isFreezeScope, type FreezeScope } from '../../model/freeze.ts';
 import type { Receipt } from '../../model/state.ts';
-import type { RecordEntry } from '../../model/record.ts';
+import { entryOf, type RecordEntry } from '../../model/record.ts';
 import { canonical } from '../../store/digest.ts';
 import { failed, fromError, isHeld, mayHaveActed, type Found } from '../found.ts';
 import type { FreezeCall, FreezePart } from '../freezes/carrier.ts';
-import { callIn, carrierOf, environmentsOf, inForce, type Carrier } from './carriers.ts';
+import { callIn, carrierOf, environmentsOf, inForce, openOf, type Carrier } from './carriers.ts';
 import type { Scene } from './scene.ts';
 import { driftOf } from './stability.ts';
 
 export const freeze = (scene: Scene): Promise<Found> => (scene.incident.subject === undefined ? register(scene) : carry(scene, scene.incident.subject));
 export const lift = (scene: Scene): Promise<Found> => (scene.incident.subject === undefined ? unregister(scene) : release(scene, scene.incident.subject));
 
-/** What is configured about the freeze of an environment, with what is meant where nothing is said. */
-const OWNERS = ['incident-commander', 'api-lead', 'infrastructure-lead'];
-const ITEMS = ['rollback', 'incident'];
-
 /** The scopes a decision is about; the whole where nothing was chosen. */
 const chosen = ({ incident }: Scene): readonly FreezeScope[] => incident.scopes?.filter(isFreezeScope) ?? FREEZE_SCOPES;
 
 /** Written with what it is about, in one transaction, under the name of this very step. */
-const entryOf = ({ work, attempt }: Scene, type: string, environment: string, more: Readonly<Record<string, unknown>>): RecordEntry => ({
+const tellingOf = ({ work, attempt }: Scene, type: string, environment: string, more: Readonly<Record<string, unknown>>): RecordEntry => ({
   event: `${attempt.runId}/step/${work.step.id}/${work.generation}/${work.ordinal}/${environment}`,
   rollbackId: work.rollbackId,
   at: new Date().toISOString(),
@@ -37,7 +33,8 @@ async function notOurs({ work, incident, deps }: Scene): Promise<Found | null> {
 
 async function register(scene: Scene): Promise<Found> {
   const { work, incident, environment, deps, attempt } = scene;
-  const exceptions = { roles: environment.freeze?.owners ?? OWNERS, items: environment.freeze?.items ?? ITEMS };
+  const { owners, items } = environment.freeze ?? FREEZE_DEFAULTS;
+  const exceptions = { roles: owners, items };
   try {
     const lost = await notOurs(scene);
     if (lost) return lost;
@@ -53,7 +50,7 @@ async function register(scene: Scene): Promise<Found> {
         at: new Date().toISOString(),
         scopes: FREEZE_SCOPES,
         exceptions,
-        entry: entryOf(scene, 'freeze', place, { incident: incident.id, by: incident.by, scopes: FREEZE_SCOPES, exceptions }),
+        entry: tellingOf(scene, 'freeze', place, { incident: incident.id, by: incident.by, scopes: FREEZE_SCOPES, exceptions }),
       });
       await deps.checkpoint(frozen.position);
       already &&= frozen.already;
@@ -87,7 +84,7 @@ async function unregister(scene: Scene): Promise<Found> {
         by: incident.by,
         at: new Date().toISOString(),
         scopes: chosen(scene),
-        entry: entryOf(scene, 'unfreeze', place, { incident: incident.id, by: incident.by, scopes: chosen(scene) }),
+        entry: tellingOf(scene, 'unfreeze', place, { incident: incident.id, by: incident.by, scopes: chosen(scene) }),
       });
       await deps.checkpoint(lifted.position);
     }
@@ -117,16 +114,15 @@ async function carry(scene: Scene, name: string): Promise<Found> {
     const call = callIn(scene, found, mayHaveActed(work, attempt) ? await toHold(scene) : FREEZE_SCOPES);
     const before = await found.carrier.inspect(call);
     receipt = { before: shown(before) };
-    const open = before.filter((part) => !part.frozen);
-    if (open.length === 0) return { state: mayHaveActed(work, attempt) ? 'done' : 'already', receipt: { after: shown(before) }, failure: null, remains: [] };
-    if (work.mode === 'inspect')
-      return { ...failed('FreezeLifted', `${name} is not frozen: ${open.map((part) => `${part.name}: ${part.detail}`).join('; ')}`), receipt };
+    const open = openOf(before);
+    if (open === null) return { state: mayHaveActed(work, attempt) ? 'done' : 'already', receipt: { after: shown(before) }, failure: null, remains: [] };
+    if (work.mode === 'inspect') return { ...failed('FreezeLifted', `${name} is not frozen: ${open}`), receipt };
     const set = await found.carrier.set(call);
     const after = await found.carrier.inspect(call);
-    const left = after.filter((part) => !part.frozen);
-    return left.length === 0
+    const left = openOf(after);
+    return left === null
       ? { state: 'done', receipt: { ...set, after: shown(after) }, failure: null, remains: [] }
-      : { ...failed('FreezeLifted', `${name} reported success, and is not frozen: ${left.map((part) => part.name).join(', ')}`), receipt: set };
+      : { ...failed('FreezeLifted', `${name} reported success, and is not frozen: ${left}`), receipt: set };
   } catch (error) {
     return fromError(work, attempt, error, { receipt, acted: mayHaveActed(work, attempt) });
   }
@@ -171,7 +167,7 @@ async function release(scene: Scene, name: string): Promise<Found> {
 
 /** What the receipt of `freeze.<carrier>` says was there before; null: it was frozen by an earlier rollback, or by an attempt that died, and the carrier has its own note. */
 async function setBefore({ work, deps }: Scene, name: string): Promise<unknown> {
-  const entries = (await deps.store.entriesOf(work.rollbackId)).map((one) => JSON.parse(one.body) as RecordEntry); // The chain holds what our own writer put there.
+  const entries = (await deps.store.entriesOf(work.rollbackId)).map(entryOf);
   const receipts = entries.flatMap((one) =>
     one.type === 'step' && one['step'] === `freeze.${name}` && one['state'] === 'done' ? [one['receipt'] as Receipt | null] : [],
   );
@@ -183,10 +179,11 @@ const stillFrozen = async (found: Carrier, call: FreezeCall<unknown>): Promise<F
   (await found.carrier.inspect(call)).filter((part) => part.frozen);
 
 /** One platform may hold the freeze of two incidents, or of two environments: the last one lifts it. */
-async function anotherHolds({ loaded, incident, deps }: Pick<Scene, 'loaded' | 'incident' | 'deps'>, { key }: Carrier): Promise<string | null> {
+async function anotherHolds(scene: Scene, { key }: Carrier): Promise<string | null> {
+  const { loaded, incident, deps } = scene;
   const held = await deps.store.freezes({ inForceOnly: true });
   const other = held.find((freeze) => {
-    if (freeze.incident === incident.id) return false;
+    if (freeze.incident === incident.id && environmentsOf(scene).includes(freeze.environment)) return false;
     const environment = Object.hasOwn(loaded.config.environments, freeze.environment) ? loaded.config.environments[freeze.environment] : undefined;
     return Object.entries(environment?.freeze?.carriers ?? {}).some(([, config]) => canonical({ carrier: config.carrier, options: config.options }) === key);
   });

@@ -46,18 +46,18 @@ async function merged({ work, incident, loaded, deps }: Scene, check: (component
   );
   const made = results.flatMap(({ component, checked }) => (checked ? [{ component, checked }] : []));
   const bad = made.filter(({ checked }) => checked.failure !== null);
-  const after = Object.fromEntries(made.map(({ component, checked }) => [component, checked.state === 'done' ? 'passed' : checked.state]));
+  // Parity says which operation of which component; of the others a word is enough.
+  const isDetailed = work.step.operation === 'parity';
+  const word = ({ state, receipt }: Checked): unknown => (isDetailed ? receipt.after : state === 'done' ? 'passed' : state);
+  const receipt: Receipt = { after: Object.fromEntries(made.map(({ component, checked }) => [component, word(checked)])) };
   const warnings = made.flatMap(({ component, checked }) => (checked.warning === undefined ? [] : [`${component}: ${checked.warning}`]));
   const [first] = bad;
-  const details = Object.fromEntries(made.flatMap(({ component, checked }) => (work.step.operation === 'parity' ? [[component, checked.receipt.after]] : [])));
-  const receipt: Receipt = { after: work.step.operation === 'parity' ? details : after };
   if (first?.checked.failure) {
-    const { type, message } = first.checked.failure;
-    const all = bad.map(({ component, checked }) => `${component}: ${checked.failure?.message ?? ''}`).join('; ');
+    const message = bad.map(({ component, checked }) => `${component}: ${checked.failure?.message ?? ''}`).join('; ');
     return {
       state: 'failed',
       receipt,
-      failure: { ...first.checked.failure, type, message: bad.length > 1 ? all : `${first.component}: ${message}` },
+      failure: { ...first.checked.failure, message },
       remains: [],
       warnings,
     };
@@ -78,7 +78,13 @@ export async function commandGate({ work, incident, loaded, environment, attempt
   const gate = Object.hasOwn(environment.gates ?? {}, name) ? environment.gates?.[name] : undefined;
   if (!gate) return failed('Configuration', `the gate ${name} is not in backout.yaml any more`);
   const keepIn = join(loaded.folder, '.backout', 'evidence', work.rollbackId);
-  const result = await runGate(gate, { folder: loaded.folder, environment: work.environment, keepIn, name }, attempt.signal, attempt.heartbeat);
+  const place = { folder: loaded.folder, environment: work.environment, keepIn, name };
+  const result = await runGate(gate, place, attempt.signal, attempt.heartbeat).catch((error: unknown) => {
+    if (attempt.signal.aborted) throw error;
+    // A disk that is full will be full again: a person has to know.
+    return error instanceof Error ? error : new Error(String(error));
+  });
+  if (result instanceof Error) return failed('GateError', `the output of ${name} cannot be kept in ${keepIn}: ${result.message}`);
   const { verdict, exit, seconds, output } = result;
   const receipt: Receipt = {
     after: { verdict, exit, seconds },

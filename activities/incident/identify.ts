@@ -1,14 +1,13 @@
 /** The target is identified [001 step 2]: components are taken, platforms and records read again, and the plan is what reality makes it. */
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Compared, Plan, Target } from '../../model/plan.ts';
-import type { RecordEntry } from '../../model/record.ts';
+import { entryOf } from '../../model/record.ts';
 import { PASSED, type StepState } from '../../model/state.ts';
 import type { FailureType } from '../../model/failure.ts';
 import type { Rule } from '../../model/refusal.ts';
 import { canonical, sha256 } from '../../store/digest.ts';
 import type { Claim } from '../../store/store.ts';
 import { findComponent, NotPossible } from '../components.ts';
-import { again } from '../dependencies.ts';
+import { pause } from '../dependencies.ts';
 import { failed, fromError, mayHaveActed, type Found } from '../found.ts';
 import { look, type Look } from '../look.ts';
 import type { Scene } from './scene.ts';
@@ -89,7 +88,7 @@ async function looked(scene: Scene, before: Plan, hashBefore: string): Promise<F
 
 /** Steps that have passed, by the record, in whichever run of this rollback. */
 async function doneBefore({ work, deps }: Scene): Promise<ReadonlySet<string>> {
-  const entries = (await deps.store.entriesOf(work.rollbackId)).map((one) => JSON.parse(one.body) as RecordEntry); // The chain holds what our own writer put there.
+  const entries = (await deps.store.entriesOf(work.rollbackId)).map(entryOf);
   // The state of a step's entry is one of a step.
   return new Set(entries.flatMap((one) => (one.type === 'step' && PASSED.has(one['state'] as StepState) ? [String(one['step'])] : [])));
 }
@@ -130,9 +129,7 @@ async function take(scene: Scene, plan: Plan): Promise<Claim | null> {
     }
     if (word !== 'wait' || Date.now() >= until) return held.holder;
     attempt.heartbeat(`waiting for ${held.holder.workflowId}`);
-    await delay(LOOK_EVERY_MS, undefined, { signal: AbortSignal.any([attempt.signal, deps.stopping]) }).catch((error: unknown) => {
-      throw again('the worker is stopping', error);
-    });
+    await pause(LOOK_EVERY_MS, deps, attempt);
   }
 }
 
@@ -146,7 +143,7 @@ async function takeOver(scene: Scene, holder: Claim, components: readonly string
   await other.stop({ by: incident.by, reason: `taken over by ${attempt.workflowId}` });
   while (await other.isMoving()) {
     attempt.heartbeat(`waiting until ${holder.workflowId} has stopped`);
-    await delay(LOOK_EVERY_MS, undefined, { signal: attempt.signal });
+    await pause(LOOK_EVERY_MS, deps, attempt);
   }
   const held = await deps.store.claims({ rollbackId: holder.rollbackId, environment: work.environment, components });
   const { position } = await deps.store.transferClaims({
@@ -167,5 +164,5 @@ async function takeOver(scene: Scene, holder: Claim, components: readonly string
   });
   await deps.checkpoint(position);
   // Somebody may have let it go on in that very moment.
-  while (await other.isMoving()) await delay(LOOK_EVERY_MS, undefined, { signal: attempt.signal });
+  while (await other.isMoving()) await pause(LOOK_EVERY_MS, deps, attempt);
 }

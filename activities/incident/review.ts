@@ -7,7 +7,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
-import type { RecordEntry } from '../../model/record.ts';
+import { entryOf } from '../../model/record.ts';
 import { AdapterError } from '../adapters/adapter.ts';
 import { failed, fromError, operationIdOf, type Found } from '../found.ts';
 import { tell } from '../notify.ts';
@@ -26,7 +26,7 @@ export async function review(scene: Scene): Promise<Found> {
   try {
     const stored = await deps.store.entriesOf(work.rollbackId);
     // Entries that only this step carries are said before it, too.
-    const entries = [...stored.map((one) => JSON.parse(one.body) as RecordEntry), ...work.entries]; // The chain holds what our own writer put there.
+    const entries = [...stored.map(entryOf), ...work.entries];
     const text = reviewMarkdown({ incident: incident.id, environment: work.environment, rollbackId: work.rollbackId, workflowId: attempt.workflowId, entries });
     const repository = { folder: resolve(loaded.folder, config.repository), signal: attempt.signal };
     const sha = await commitOnce(repository, { branch, path, text, operationId: operationIdOf(work), incident: incident.id, remote: config.remote ?? null });

@@ -1,10 +1,9 @@
 /** Is the target still in place, healthy and frozen [001 step 5]? Looked at for a while before the unfreeze, and once more before anything is lifted. */
-import { setTimeout as delay } from 'node:timers/promises';
 import { failure } from '../../model/failure.ts';
 import type { Failure } from '../../model/state.ts';
 import { checkHealth, readServed } from '../checks.ts';
 import { callOf, findComponent } from '../components.ts';
-import { again } from '../dependencies.ts';
+import { pause } from '../dependencies.ts';
 import { failed, fromError, type Found } from '../found.ts';
 import { drifted as keysDrifted, sourcesOf } from './configuration.ts';
 import { liftedByHand } from './carriers.ts';
@@ -24,11 +23,7 @@ export async function stability(scene: Scene): Promise<Found> {
       if (found) return found;
       if (Date.now() >= until) break;
       attempt.heartbeat('watching the target');
-      await delay(Math.min(EVERY_MS, Math.max(1, until - Date.now())), undefined, { signal: AbortSignal.any([attempt.signal, deps.stopping]) }).catch(
-        (error: unknown) => {
-          throw again('the worker is stopping', error);
-        },
-      );
+      await pause(Math.min(EVERY_MS, Math.max(1, until - Date.now())), deps, attempt);
     }
     return {
       state: 'done',
@@ -71,7 +66,7 @@ async function driftOfComponent(
     const health = await checkHealth({ ...component.config, settleSeconds: 0.001 }, attempt.signal);
     if (health.failure === null) return null;
     if (bad >= BAD_READINGS) return drifted(`it is unhealthy: ${health.failure.message}`);
-    await delay(EVERY_MS, undefined, { signal: attempt.signal });
+    await pause(EVERY_MS, deps, attempt);
   }
 }
 

@@ -5,7 +5,7 @@ import type { LoadedConfig } from '../../model/config-file.ts';
 import type { Channel } from '../../model/config.ts';
 import { FREEZE_SCOPES } from '../../model/freeze.ts';
 import { POLICIES } from '../../model/policy.ts';
-import type { RecordEntry } from '../../model/record.ts';
+import { entryOf } from '../../model/record.ts';
 import type { RollbackState } from '../../model/state.ts';
 import { render, type Text } from '../../model/templates.ts';
 import { findRollback } from '../find.ts';
@@ -106,7 +106,7 @@ async function startInput(session: Session, rollbackId: string): Promise<Readonl
   };
   try {
     const entries = await (await session.store())?.entriesOf(rollbackId);
-    const opened = entries?.map((one) => JSON.parse(one.body) as RecordEntry).find((one) => one.type === 'opened'); // The chain holds what our own writer put there.
+    const opened = entries?.map(entryOf).find((one) => one.type === 'opened');
     const input = opened?.['input'];
     return typeof input === 'object' && input !== null ? (input as Record<string, unknown>) : unknown('the record has nothing of the start');
   } catch (error) {

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { type Command, Option } from 'commander';
 import type { Freeze } from '../../model/freeze.ts';
 import { POLICIES } from '../../model/policy.ts';
-import type { RecordEntry } from '../../model/record.ts';
+import { entryOf } from '../../model/record.ts';
 import type { RollbackState } from '../../model/state.ts';
 import { findRollback } from '../find.ts';
 import { note } from '../output.ts';
@@ -102,7 +102,7 @@ async function entriesOf(session: Session, rollbackId: string): Promise<{ record
   try {
     const store = await session.store();
     if (!store) return { recorded: [], problem: 'no database is configured' };
-    const recorded = (await store.entriesOf(rollbackId)).map(({ seq, body }) => ({ seq, entry: JSON.parse(body) as RecordEntry })); // The chain holds what our own writer put there; `backout audit` tells whether it still does.
+    const recorded = (await store.entriesOf(rollbackId)).map((one) => ({ seq: one.seq, entry: entryOf(one) }));
     return recorded.length === 0 ? { recorded, problem: 'the record has nothing of it' } : { recorded, problem: null };
   } catch (error) {
     return { recorded: [], problem: said(error).message };

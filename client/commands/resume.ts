@@ -2,7 +2,7 @@
 import type { Command } from 'commander';
 import { parseStart, type StartInput } from '../../model/input.ts';
 import { isKind, type Kind } from '../../model/policy.ts';
-import type { RecordEntry } from '../../model/record.ts';
+import { entryOf } from '../../model/record.ts';
 import { findRollback, type Meant } from '../find.ts';
 import { follow } from '../follow.ts';
 import { commandName, note, print } from '../output.ts';
@@ -76,9 +76,7 @@ async function originalOf(session: Session, meant: Meant): Promise<Original> {
     return { kind: first.kind, rollbackId, input: parsed.value };
   const store = await session.requireStore();
   const event = await store.rollback(rollbackId);
-  const opened = (await store.entriesOf(rollbackId))
-    .map((one) => JSON.parse(one.body) as RecordEntry)
-    .find((one) => one.type === 'opened' || one.type === 'resumed');
+  const opened = (await store.entriesOf(rollbackId)).map(entryOf).find((one) => one.type === 'opened' || one.type === 'resumed');
   const recorded = parseStart(opened?.['input']);
   if (event && 'value' in recorded) return { kind: event.kind, rollbackId, input: recorded.value };
   throw new Problem(

@@ -47,6 +47,13 @@ const until = async (step: string): Promise<RollbackState> => {
     if (state.state === 'stopped' || state.state === 'closed') throw new Error(`never waiting for ${step}: ${JSON.stringify(state, null, 1)}`);
   }
 };
+const stopped = async (): Promise<RollbackState> => {
+  for (;;) {
+    const state = await shown();
+    if (state.state === 'stopped') return state;
+    if (state.state === 'closed') throw new Error(`it closed: ${JSON.stringify(state, null, 1)}`);
+  }
+};
 const check = (scope: string, ...more: string[]): Promise<Ran> => cli('freeze', 'check', '--environment', 'production', '--scope', scope, ...more);
 
 it('is proposed, declared, frozen, rolled back, proven, unfrozen and told', async () => {
@@ -89,6 +96,15 @@ it('is proposed, declared, frozen, rolled back, proven, unfrozen and told', asyn
   const owners = '{"nextCycleOwner":"abe","reviewOwner":"carol"}';
   expect(await cli('confirm', 'INC-42', '--step', 'ownership', '--by', 'carol', '--data', owners)).toMatchObject({ code: 0 });
   await until('unfreeze');
+  // Somebody changes the configuration once more, after it was seen to be stable: nothing is lifted, and nobody is told that it is.
+  await writeFile(join(world.folder, 'api.env'), `RATE_LIMIT=7\nAPI_KEY=${CANARY}\n`);
+  expect(await cli('confirm', 'INC-42', '--step', 'unfreeze', '--by', 'carol')).toMatchObject({ code: 0 });
+  const drifted = await stopped();
+  expect(drifted.stopped).toMatch(/^api\.config failed: api was put back to v1\.0\.0, and now its configuration is not as it was recorded: config RATE_LIMIT$/);
+  expect(await check('merges')).toMatchObject({ code: 3 });
+  expect((await lines(world, 'stakeholders.log')).map((one) => one['template'])).toEqual(['declared', 'update']);
+  expect(await cli('decide', 'INC-42', '--step', 'api.config', '--action', 'retry', '--reason', 'set back again', '--by', 'carol')).toMatchObject({ code: 0 });
+  await until('unfreeze');
   expect((await cli('show', 'INC-42')).stdout).toContain('critical checks pass or accepted risk is signed off');
   expect(await cli('confirm', 'INC-42', '--step', 'unfreeze', '--by', 'carol')).toMatchObject({ code: 0 });
   expect(await cli('watch', ID)).toMatchObject({ code: 0 });
@@ -112,7 +128,8 @@ it('leaves a report, follow-ups, a commit for review, and a clean audit', async 
   const log = execFileSync('git', ['-C', join(world.folder, 'remote.git'), 'show', '--stat', 'rollback/INC-42'], { encoding: 'utf8' });
   expect(log).toContain('docs/review/INC-42-');
   const notes = (await lines(world, 'incidents.log')).filter((one) => one['notice'] === 'verification');
-  expect(notes).toHaveLength(1);
+  // Before the drift, and after it.
+  expect(notes).toHaveLength(2);
   expect(notes[0]?.['text']).toContain('gate.ci-pr');
   expect((await lines(world, 'stakeholders.log')).map((one) => one['template'])).toEqual(['declared', 'update', 'recovery']);
   const audited = await cli('audit', ID);

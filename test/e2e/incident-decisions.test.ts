@@ -373,13 +373,15 @@ describe.concurrent('beside a deployRevert', () => {
     const revert = await lying.on('waited');
     await world.waiting(revert);
     const handle = await declared(['waited']);
-    await waitsFor(world, handle, 'takeover');
+    const { clock } = await waitsFor(world, handle, 'takeover');
     await say(handle, 'confirm', { step: 'takeover', by: 'carol', choice: 'wait' });
     await world.until(handle, 'waits', (state) => stepOf(state, 'identify').state === 'running');
     expect(await world.store.claims({ components: ['waited'] })).toMatchObject([{ workflowId: revert.workflowId }]);
     await say(revert, 'confirm', { step: 'availability', by: 'dan' });
     expect((await world.closed(revert)).outcome).toBe('rolled-back');
     const state = await waitsFor(world, handle, 'target');
+    // Waiting for the other one's people was people's time.
+    expect(state.clock.machineSeconds).toBe(clock.machineSeconds);
     expect(state.targets[0]).toMatchObject({ from: 'v1.0.0', to: 'v1.0.0' });
     await confirmTarget(handle);
     expect(stepOf(await waitsFor(world, handle, 'ownership'), 'waited.deploy').state).toBe('already');
