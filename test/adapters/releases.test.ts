@@ -172,6 +172,7 @@ describe.concurrent('what is in the way', () => {
     const direct = await startedDirectly(platform);
     expect(await releases.inspect(platform.call())).toMatchObject({ current: 'v1', operationId: null, parts: [], facts: { portHeldBy: 'direct' } });
     await releases.apply(platform.call());
+    await until(() => direct.signalCode !== null || direct.exitCode !== null);
     expect(direct.signalCode).toBe('SIGTERM');
     expect((await ask(platform.port, '/')).version).toBe('v2');
     expect(await releases.verify(platform.call())).toMatchObject({ current: 'v2', operationId: platform.call().operationId, parts: [] });
