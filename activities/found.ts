@@ -20,6 +20,7 @@ const FAILURE_OF: Readonly<Record<Exclude<AdapterErrorKind, 'unavailable' | 'rat
   configuration: 'Configuration',
   'unexpected-response': 'UnexpectedResponse',
   failed: 'PlatformFailed',
+  protected: 'Protected',
 };
 
 const isFinal = (kind: AdapterErrorKind): kind is keyof typeof FAILURE_OF => Object.hasOwn(FAILURE_OF, kind);

@@ -11,6 +11,7 @@ const FAILURES = {
   UnexpectedResponse: [false, 'the platform answered in a way Backout does not know; act by hand (`backout now COMPONENT --print`), then decide done'],
   PlatformFailed: [false, 'read what the platform says, mend the cause, then decide retry with the analysis'],
   NotAtTarget: [false, 'the platform reported success and did nothing; act by hand (`backout now COMPONENT --print`), then decide done'],
+  Protected: [false, 'nothing was changed, and nothing may be: correct what lists it, or leave it out by skip'],
   HalfMoved: [false, 'some parts moved and some did not; see what remains, mend the cause, then decide retry'],
   Drifted: [false, 'somebody changed the component after it was put back; find out who, then decide retry'],
   DeadlinePassed: [false, 'the time target is over and nothing was changed by this attempt; decide retry to go on late, or close'],

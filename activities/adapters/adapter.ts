@@ -79,7 +79,8 @@ export interface Adapter<Options = unknown> {
  * `unavailable`, `rate-limited`: transient, retried · `unauthorized`, `not-found`, `conflict`, `configuration`, `unexpected-response`: a person must act ·
  * `failed`: the platform said it did not work, and what is in place is as it was or named in the message ·
  * `unknown`: the platform has not said what became of a call; only a fresh inspection may tell ·
- * `superseded`: another attempt has taken over; this one did nothing more.
+ * `superseded`: another attempt has taken over; this one did nothing more ·
+ * `protected`: what was to be changed is a template, a demo instance or somebody else's; nothing was changed.
  */
 export const ADAPTER_ERROR_KINDS = [
   'unavailable',
@@ -92,6 +93,7 @@ export const ADAPTER_ERROR_KINDS = [
   'failed',
   'unknown',
   'superseded',
+  'protected',
 ] as const;
 export type AdapterErrorKind = (typeof ADAPTER_ERROR_KINDS)[number];
 
