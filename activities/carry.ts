@@ -29,9 +29,11 @@ export interface Left {
   readonly starter: string;
   readonly openedAt: string;
   readonly predecessor: Predecessor | null;
+  /** It goes on by itself: nobody has ended it. */
+  readonly continues?: boolean;
 }
 
-export function carriedFrom({ stored, plan, seen, startedAtMs, starter, openedAt, predecessor }: Left): Carried {
+export function carriedFrom({ stored, plan, seen, startedAtMs, starter, openedAt, predecessor, continues }: Left): Carried {
   const entries = stored.map(entryOf);
   const answers = merge(
     entries.flatMap((one) => (one.type === 'answer' ? [one['answer'] as Answer] : [])),
@@ -52,7 +54,7 @@ export function carriedFrom({ stored, plan, seen, startedAtMs, starter, openedAt
     unrecorded: { answers: answers.missing, refusals: refusals.missing },
     breached:
       entries.some((one) => one.type === 'breach') || (predecessor?.state.clock.breached ?? false) || (target !== null && clock.machineMs > target * 1000),
-    warnings: ['resumed after its execution was ended from outside; it went on from the record and the platforms'],
+    warnings: continues ? (predecessor?.state.warnings ?? []) : ['resumed after its execution was ended from outside; it went on from the record and the platforms'],
     steps: plan.steps.map((step) => ({
       id: step.id,
       progress: progressOf(whole(step), entries, answers.all, plan, seen),
@@ -93,7 +95,9 @@ const untouched: StepCarried = {
 };
 
 /** What such a step has done stays done, and is not said or written twice, unless it was undone since. Everything else looks again: it finds what is there. */
-const LASTING: ReadonlySet<Operation | null> = new Set(['communicate', 'freeze', 'lift', 'review']);
+const LASTING: ReadonlySet<Operation | null> = new Set(['communicate', 'freeze', 'lift', 'review', 'inventory', 'begin', 'remove', 'release', 'look', 'fail']);
+/** Of a tenant: what passed stays so, and the sweep looks at all of it before the end. */
+const OF_TENANT: ReadonlySet<Operation | null> = new Set(['inventory', 'begin', 'remove', 'release', 'look', 'fail']);
 
 /** What the walk answered by itself, by asking again or looking again: it is no failure for a person to decide about. */
 const isAnswered = ({ change }: StepEntry): boolean =>
@@ -109,6 +113,7 @@ function lastingOf(
   answers: readonly Answer[],
 ): StepCarried | null {
   if (!LASTING.has(operation) || !PASSED.has(came.state)) return null;
+  if (OF_TENANT.has(operation)) return came;
   const since = entries.slice(entries.findLastIndex((one) => isStep(one, id)) + 1);
   const again = { ...came, state: 'pending', generation: came.generation + 1 } as const;
   const lifts = entries.filter((one): one is StepEntry => isStep(one, 'lift') && PASSED.has(one.state));

@@ -2,6 +2,7 @@
 import { targetSecondsOf } from '../model/clock.ts';
 import type { LoadedConfig } from '../model/config-file.ts';
 import { fourEyesOn } from '../model/config.ts';
+import { NO_REASON } from '../model/deprovision.ts';
 import type { StartInput } from '../model/input.ts';
 import { deployRevertSteps, forbiddenStep, workflowIdOf, type Plan } from '../model/plan.ts';
 import { POLICIES, type Kind } from '../model/policy.ts';
@@ -9,6 +10,7 @@ import { canonical, sha256 } from '../store/digest.ts';
 import type { Observation } from './adapters/adapter.ts';
 import { findComponent, NotPossible, type Component } from './components.ts';
 import type { Attempt, Dependencies } from './dependencies.ts';
+import { checkTenant, tenantDraft } from './deprovision/identify.ts';
 import { incidentPlan } from './incident/plan.ts';
 import { inspectOnce, inspectPatiently, look, type Look, type Manner } from './look.ts';
 
@@ -33,6 +35,7 @@ const CONTAIN: Manner = { patient: false, strict: false };
 
 export async function draft(kind: Kind, input: StartInput, workflowId: string | null, deps: Dependencies, attempt: Attempt): Promise<Draft> {
   checkPolicy(kind, input, workflowId);
+  if (POLICIES[kind].subject === 'tenant') return tenantDraft(kind, input, deps, attempt);
   const loaded = await deps.config();
   const components = inDeclaredOrder(loaded, input).map((name) => findComponent(loaded, deps.adapters, input.environment, name));
   const incident = POLICIES[kind].level !== null;
@@ -89,7 +92,7 @@ export async function redraft(plan: Plan, deps: Dependencies, attempt: Attempt):
     warnings: [],
     deploymentIds: {},
     snapshots: {},
-    atTarget: seen.every(([target, observation]) => observation.current === target.to && target.from === target.to),
+    atTarget: seen.length > 0 && seen.every(([target, observation]) => observation.current === target.to && target.from === target.to),
     observations: Object.fromEntries(seen.map(([target, observation]) => [target.component, observation])),
   };
 }
@@ -97,6 +100,7 @@ export async function redraft(plan: Plan, deps: Dependencies, attempt: Attempt):
 /** What can be said without looking anywhere. */
 function checkPolicy(kind: Kind, input: StartInput, workflowId: string | null): void {
   const policy = POLICIES[kind];
+  if (policy.subject === 'tenant') checkTrigger(input);
   if (!policy.starters.includes(input.trigger))
     throw new NotPossible('starter', `a ${kind} may be started by ${policy.starters.join(', ')}, not by ${input.trigger}`);
   if (!policy.causes.includes(input.cause))
@@ -104,10 +108,21 @@ function checkPolicy(kind: Kind, input: StartInput, workflowId: string | null): 
   if (!policy.built) throw new NotPossible('kind-not-built', `${kind} is a known kind whose plan is not built in this version; nothing was changed`);
   if (policy.subject === 'incident' && !INCIDENT.test(input.incident ?? ''))
     throw new NotPossible('incident', 'a rollback of an incident needs its name in "incident": letters, digits, dots, hyphens and underscores, such as INC-42');
-  if (input.components.length === 0) throw new NotPossible('unknown-component', 'no component was named');
+  if (policy.subject === 'tenant') checkTenant(input);
+  else if (input.components.length === 0) throw new NotPossible('unknown-component', 'no component was named');
   const expected = workflowIdOf({ kind, ...input });
   if (workflowId !== null && workflowId !== expected)
     throw new NotPossible('workflow-id', `the Workflow Id of this request is ${expected}, not ${workflowId}; start it under that Id`);
+}
+
+/** [000 When Rollback Triggers] */
+function checkTrigger({ trigger, cause }: StartInput): void {
+  if (trigger !== 'operator') throw new NotPossible('operator-only', `a deprovisioning is always started by an operator, never by ${trigger}`);
+  const instead = Object.hasOwn(NO_REASON, cause) ? NO_REASON[cause] : undefined;
+  if (instead !== undefined) throw new NotPossible('not-a-trigger', `${cause} is no reason to deprovision: ${instead}`);
+  const { causes } = POLICIES.upaDeprovision;
+  if (!causes.includes(cause))
+    throw new NotPossible('not-a-trigger', `${JSON.stringify(cause)} is no reason to deprovision; the reasons are ${causes.join(', ')}`);
 }
 
 /** Several components go in the order in which `backout.yaml` declares them. */

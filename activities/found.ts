@@ -8,6 +8,8 @@ import type { StepOutcome, StepWork } from './step.ts';
 
 export type Found = Pick<StepOutcome, 'state' | 'receipt' | 'failure' | 'remains' | 'change'> & { readonly warnings?: readonly string[] };
 
+/** Nothing presses at a tenant: a platform may be away for long before that is a failure. */
+const TENANT_PATIENCE_MS = 6 * 3_600_000;
 /** How long attempts go on after the deadline, or after a person's decision, before they say what they know. */
 const GIVE_UP_MS = 30_000;
 
@@ -48,11 +50,11 @@ export async function fromError(work: StepWork, attempt: Attempt, error: unknown
 }
 
 const patience = (work: StepWork, attempt: Attempt): number =>
-  Math.max(work.deadlineAt === null ? 0 : Date.parse(work.deadlineAt), attempt.firstScheduledMs) + GIVE_UP_MS;
+  Math.max(work.deadlineAt === null ? 0 : Date.parse(work.deadlineAt), attempt.firstScheduledMs) + (work.tenant ? TENANT_PATIENCE_MS : GIVE_UP_MS);
 
 /** Steps that need the record for themselves, as the freeze does, wait for it for a while. */
 function away(work: StepWork, attempt: Attempt, error: StoreUnavailable, known: Known): Found {
-  if (Date.now() < attempt.firstScheduledMs + GIVE_UP_MS) throw again('the record cannot be reached', error);
+  if (Date.now() < (work.tenant ? patience(work, attempt) : attempt.firstScheduledMs + GIVE_UP_MS)) throw again('the record cannot be reached', error);
   return { ...failed('RecordUnavailable', `${work.step.id} needs the record, and Postgres cannot be reached`), receipt: known.receipt };
 }
 

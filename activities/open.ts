@@ -9,6 +9,7 @@ import { refuse, type Refusal, type Rule } from '../model/refusal.ts';
 import type { RecordPosition } from '../model/state.ts';
 import { StoreUnavailable, type Claim } from '../store/store.ts';
 import { carriedFrom } from './carry.ts';
+import { claimOf } from './deprovision/scene.ts';
 import { findComponent, NotPossible } from './components.ts';
 import { again, lastConfig, type Attempt, type Dependencies } from './dependencies.ts';
 import { draft, redraft } from './draft.ts';
@@ -94,7 +95,7 @@ async function openWith(work: OpenWork, input: StartInput, deps: Dependencies, a
   if ('holder' in opened) return refused(work, ...(await heldBy(opened.holder, work, deps)), deps, attempt);
   await deps.checkpoint(opened.position);
   const loaded = await lastConfig(deps);
-  const undelivered = await tellOpened(loaded, work, input, plan, attempt);
+  const undelivered = input.resumes?.continues === undefined ? await tellOpened(loaded, work, input, plan, attempt) : [];
   // An attempt of this very run that died after its transaction left nothing to carry over but the plan.
   const successor = kept !== null && (attempt.number === 1 || attempt.runId !== work.rollbackId);
   return {
@@ -113,6 +114,7 @@ async function openWith(work: OpenWork, input: StartInput, deps: Dependencies, a
             starter: earlier.by,
             openedAt: earlier.openedAt,
             predecessor: await deps.predecessor(work.workflowId, work.rollbackId, attempt.runId),
+            continues: input.resumes?.continues !== undefined,
           })
         : null,
     record: shown(opened.position),
@@ -133,9 +135,12 @@ const requestOf = ({ rollbackId, workflowId, kind, startedAt }: OpenWork, { envi
   openedAt: startedAt,
 });
 
-/** An incident is taken at once, its components only when it is declared: a mere proposal must not stand in the way of anybody. */
-const claimsOf = (kind: Kind, { incident }: StartInput): { readonly claims?: readonly string[] } =>
-  POLICIES[kind].subject === 'incident' ? { claims: [`@${incident ?? ''}`] } : {};
+/** A tenant, or an incident, is taken at once; an incident's components only when it is declared: a mere proposal must not stand in the way of anybody. */
+const claimsOf = (kind: Kind, { incident, tenant }: StartInput): { readonly claims?: readonly string[] } => {
+  const { subject } = POLICIES[kind];
+  if (subject === 'components') return {};
+  return { claims: [subject === 'incident' ? `@${incident ?? ''}` : claimOf(tenant ?? '')] };
+};
 
 function settingsOf({ config }: LoadedConfig, kind: Kind): Settings {
   const { remindAfterSeconds, handOverAfterSeconds, handOverTo } = config.confirmations;
@@ -149,7 +154,9 @@ function settingsOf({ config }: LoadedConfig, kind: Kind): Settings {
 }
 
 function tellOpened(loaded: LoadedConfig, work: OpenWork, input: StartInput, plan: Plan, attempt: Attempt): Promise<string[]> {
-  const where = plan.targets.map((target) => `${target.component} ${target.from ?? '?'} → ${target.to}`).join(', ');
+  const where = plan.artifacts
+    ? `${plan.artifacts.length} artifacts of ${(plan.requests ?? []).join(', ')}`
+    : plan.targets.map((target) => `${target.component} ${target.from ?? '?'} → ${target.to}`).join(', ');
   return tell(loaded, {
     id: `${attempt.runId}/opened`,
     notice: 'opened',

@@ -1,7 +1,8 @@
 /** One step: inspect, apply only what is missing, verify [product.md 3]. The same code whichever attempt it is. */
 import { ConfigError } from '../model/config-file.ts';
 import type { Facts } from '../model/communications.ts';
-import type { Compared, Operation, Target } from '../model/plan.ts';
+import type { Compared, Operation, Plan, Target } from '../model/plan.ts';
+import { tenantOperation } from './deprovision/operations.ts';
 import type { Effect } from '../model/policy.ts';
 import type { RecordEntry } from '../model/record.ts';
 import type { Failure, Receipt, RecordPosition, Remaining, StepState } from '../model/state.ts';
@@ -36,6 +37,33 @@ export interface StepWork {
   readonly entries: readonly RecordEntry[];
   /** Only where an incident is rolled back. */
   readonly incident?: IncidentWork;
+  /** Only where a tenant is deprovisioned. */
+  readonly tenant?: TenantWork;
+}
+
+/** What the operations of a deprovisioning are given beside the step itself [000]. */
+export interface TenantWork {
+  readonly name: string;
+  readonly cause: string;
+  /** Whose word this is: of the confirmation that let it go on, or of the start. */
+  readonly by: string;
+  /** The artifact, as `keyOf` names it. */
+  readonly subject?: string;
+  /** What was chosen for it. */
+  readonly choice?: string;
+  readonly reason?: string;
+  readonly removed?: readonly string[];
+  readonly remaining?: readonly Remaining[];
+  /** What failed, in words. */
+  readonly detail?: string;
+  /** Who confirmed the manual cleanup, and when. */
+  readonly cleanup?: { readonly by: string; readonly at: string };
+  /** Artifacts that a person has documented as not to be had. */
+  readonly documented?: readonly string[];
+  /** Artifacts with the tenant's mark that a person has said to be another's. */
+  readonly notOurs?: readonly string[];
+  /** Digests of templates and demo instances as they were identified. */
+  readonly standing?: unknown;
 }
 
 /** What the operations of an incident rollback are given beside the step itself. */
@@ -78,6 +106,10 @@ export interface Change {
   readonly unfrozen?: readonly { readonly carrier: string; readonly detail: string }[];
   /** Scopes that are frozen by this incident now. */
   readonly frozen?: readonly string[];
+  /** What a tenant has now, and the steps that follow from it. */
+  readonly inventory?: { readonly plan: Plan; readonly hash: string };
+  /** What is still there: artifacts whose own steps have to be gone through again; `itself`: and things that no step is about. */
+  readonly left?: { readonly again: readonly { readonly subject: string; readonly failure: Failure }[]; readonly itself: boolean };
 }
 
 export interface StepOutcome {
@@ -154,6 +186,8 @@ async function perform(work: StepWork, deps: Dependencies, attempt: Attempt): Pr
     const loaded = await deps.config();
     const ofIncident = incidentOperation(work);
     if (ofIncident) return await ofIncident({ loaded, deps, attempt });
+    const ofTenant = tenantOperation(work);
+    if (ofTenant) return await ofTenant({ loaded, deps, attempt });
     const component = findComponent(loaded, deps.adapters, work.environment, work.step.component ?? '');
     // Generation 0 acts under the confirmed plan only; a decision to retry accepts what was mended in between.
     if (component.hash !== work.config && work.generation === 0)

@@ -23,6 +23,7 @@ const COMMANDS: readonly { readonly group: string; readonly commands: readonly C
       { name: 'init', summary: 'write backout.yaml, and a schema for editors', load: () => import('./commands/init.ts') },
       { name: 'doctor', summary: 'would a rollback of each component work now?', load: () => import('./commands/doctor.ts') },
       { name: 'deployment', summary: 'record, verify and list deployments: what can be gone back to', load: () => import('./commands/deployment.ts') },
+      { name: 'tenant', summary: 'what provisioning made for a tenant: record, list, show', load: () => import('./commands/tenant.ts') },
     ],
   },
   {

@@ -1,5 +1,6 @@
 /** From flags to the start input of `product.md` 5: for start, plan and now. */
 import { Option, type Command } from 'commander';
+import { OFFBOARDED } from '../model/deprovision.ts';
 import { parseStart, type StartInput } from '../model/input.ts';
 import { isKind, KINDS, POLICIES, TRIGGERS, type Kind } from '../model/policy.ts';
 import { requirePerson } from './person.ts';
@@ -21,7 +22,8 @@ export interface RequestFlags {
   readonly severity?: string;
   readonly impact?: string;
   readonly contact?: string;
-  readonly tenant?: string;
+  readonly tenant?: readonly string[];
+  readonly request?: string;
   readonly criticalArea?: string;
   readonly missedWindow?: string;
 }
@@ -32,7 +34,10 @@ export function requestOptions(command: Command): Command {
     .requiredOption('--environment <name>', 'where')
     .option('--component <name...>', 'what is taken back; several')
     .option('--to <target...>', 'VERSION or last-healthy; COMPONENT=VERSION where there are several')
-    .option('--cause <cause>', `for deployRevert: ${POLICIES.deployRevert.causes.join(', ')}; for an incident: ${POLICIES.l1Rollback.causes.join(', ')}`)
+    .option(
+      '--cause <cause>',
+      `for deployRevert: ${POLICIES.deployRevert.causes.join(', ')}; for an incident: ${POLICIES.l1Rollback.causes.join(', ')}; for a tenant: ${POLICIES.upaDeprovision.causes.join(', ')}`,
+    )
     .option('--reason <text>', 'why, in your words')
     .addOption(new Option('--trigger <trigger>', 'who or what asks for it').choices(TRIGGERS).default('operator'))
     .option('--by <name>', 'who starts it; default $BACKOUT_BY, then $USER')
@@ -45,7 +50,18 @@ export function requestOptions(command: Command): Command {
     .option('--contact <text>', 'whom to ask')
     .option('--critical-area <text>', 'which critical area CI fails in, for ci-failed-in-critical-area')
     .option('--missed-window <text>', 'the planned window in which it could not be resolved')
-    .option('--tenant <name>', 'tenant, for upaDeprovision');
+    .option('--tenant <name...>', 'for upaDeprovision; `start` takes several, each a rollback of its own')
+    .option('--request <id>', `the provisioning request that is taken back; not for ${OFFBOARDED}, which takes all`);
+}
+
+/** Several tenants are several rollbacks. */
+export function requestsOf(kind: string, flags: RequestFlags): { kind: Kind; input: StartInput }[] {
+  const tenants = [...new Set(flags.tenant ?? [])];
+  if (tenants.length <= 1) return [requestOf(kind, flags)];
+  if (!isKind(kind) || POLICIES[kind].subject !== 'tenant')
+    throw new Problem(EXIT.usage, 'usage', '--tenant belongs to upaDeprovision', 'see `backout start --help`');
+  if (flags.request !== undefined) throw new Problem(EXIT.usage, 'usage', '--request is of one tenant, and several are named', 'start them one by one');
+  return tenants.map((tenant) => requestOf(kind, { ...flags, tenant: [tenant] }));
 }
 
 /** Checked with the very parser of the worker; what only the worker can know, the worker judges. */
@@ -55,10 +71,13 @@ export function requestOf(kind: string, flags: RequestFlags): { kind: Kind; inpu
   const components = [...new Set(flags.component ?? [])].toSorted();
   if (subject !== 'tenant' && components.length === 0)
     throw new Problem(EXIT.usage, 'usage', `a ${kind} needs at least one --component`, `see \`backout start --help\``);
-  if (subject === 'tenant' && flags.tenant === undefined) throw new Problem(EXIT.usage, 'usage', `a ${kind} needs --tenant`, 'see `backout start --help`');
+  const [tenant, another] = flags.tenant ?? [];
+  if (another !== undefined) throw new Problem(EXIT.usage, 'usage', 'several tenants are named, and this is about one', 'name one --tenant');
+  if (subject === 'tenant' && tenant === undefined) throw new Problem(EXIT.usage, 'usage', `a ${kind} needs --tenant`, 'see `backout start --help`');
   if (subject === 'incident' && flags.incident === undefined)
     throw new Problem(EXIT.usage, 'usage', `a ${kind} needs --incident`, 'see `backout start --help`');
-  if (flags.cause !== undefined && !causes.includes(flags.cause))
+  // What is no reason to deprovision is refused by the worker, with the rule that says so, and goes on the record.
+  if (subject !== 'tenant' && flags.cause !== undefined && !causes.includes(flags.cause))
     throw new Problem(EXIT.usage, 'unknown-name', `${JSON.stringify(flags.cause)} is no cause of a ${kind}`, `the causes are ${causes.join(', ')}`);
   if ((flags.criticalArea === undefined) !== (flags.missedWindow === undefined))
     throw new Problem(EXIT.usage, 'usage', '--critical-area and --missed-window belong together', 'give both, or neither and say them when it is declared');
@@ -78,7 +97,8 @@ export function requestOf(kind: string, flags: RequestFlags): { kind: Kind; inpu
     impact: flags.impact,
     contact: flags.contact,
     analysis: flags.analysis,
-    tenant: flags.tenant,
+    tenant,
+    request: flags.request,
   });
   if ('error' in parsed)
     throw new Problem(

@@ -46,7 +46,9 @@ export function start(engine: Engine, kind: Kind, id: string, input: StartInput)
   const what =
     Object.entries(input.targets)
       .map(([component, target]) => `${component} to ${target}`)
-      .join(', ') || input.components.join(', ');
+      .join(', ') ||
+    input.components.join(', ') ||
+    (input.tenant ?? '');
   return engine.start({ type: kind, id, input, summary: `Take back ${what} (${input.environment}): ${input.reason}`.slice(0, 200) });
 }
 
@@ -61,6 +63,10 @@ async function difference(session: Session, engine: Engine, id: string, asked: {
     theirs.value.components.toSorted().join() !== input.components.toSorted().join()
   )
     return `a ${running.kind} of ${theirs.value.components.join(', ')}`;
+  if (theirs.value.cause !== input.cause && input.tenant !== null)
+    return `${theirs.value.by} started it because of ${theirs.value.cause}, not of ${input.cause}`;
+  if (theirs.value.request !== input.request)
+    return `${theirs.value.by} takes back ${theirs.value.request ?? 'every request'}, not ${input.request ?? 'every request'}`;
   const odd = input.components.filter((component) => theirs.value.targets[component] !== input.targets[component]);
   if (odd.length === 0) return null;
   const resolved = await targetsOf(engine, id);

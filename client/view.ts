@@ -2,6 +2,7 @@
 import type { Outcome, RollbackState, StepState, StepView } from '../model/state.ts';
 import { commandLines, comparisonLines, conditionLines } from './incident-view.ts';
 import { commandName, paint } from './output.ts';
+import { inventoryLines, shownSteps } from './tenant-view.ts';
 import { at, clock, columns, cut, duration, elapsed, plain, quoted, wrap } from './words.ts';
 
 type Format = Parameters<typeof paint>[0];
@@ -63,6 +64,7 @@ export function render(state: RollbackState, look: Look): string[] {
     timeLines(state, look),
     stepLines(state, look),
     comparisonLines(state, look),
+    inventoryLines(state, look),
     conditionLines(state, look),
     remarks(state, look),
     happened(state, look),
@@ -122,8 +124,9 @@ function timeLines(state: RollbackState, look: Look): string[] {
 }
 
 function stepLines(state: RollbackState, look: Look): string[] {
-  const ids = Math.min(28, Math.max(0, ...state.steps.map((step) => columns(step.id))));
-  return state.steps.flatMap((step) => stepLine(step, answererOf(state, step), ids, look));
+  const { shown, rest } = shownSteps(state.steps);
+  const ids = Math.min(28, Math.max(0, ...shown.map((step) => columns(step.id))));
+  return [...shown.flatMap((step) => stepLine(step, answererOf(state, step), ids, look)), ...(rest === null ? [] : [paint('dim', `  ${rest}`)])];
 }
 
 function spentOn({ startedAt, endedAt }: StepView, nowMs: number): string {
@@ -205,16 +208,21 @@ function happened(state: RollbackState, look: Look): string[] {
     ];
   }
   if (state.waiting.length === 0) return said('dim', state.state === 'planning' ? 'Being planned; nothing has been changed.' : 'At work; nobody is awaited.');
-  return state.waiting.flatMap((one) => {
+  const more = state.waiting.length > ASKED_MAX ? said('yellow', `and for ${state.waiting.length - ASKED_MAX} more steps`) : [];
+  const lines = state.waiting.slice(0, ASKED_MAX).flatMap((one) => {
     const asked = state.steps.find((step) => step.id === one.step);
     const since = one.since === '' ? '' : ` since ${at(one.since, look.nowMs)}`;
     return [...said(['yellow', 'bold'], `Waiting for ${one.for}${since}: ${asked?.title ?? one.step}`)];
   });
+  return [...lines, ...more];
 }
+
+/** More questions than these are counted. */
+const ASKED_MAX = 12;
 
 /** Never wrapped: to be copied as they are. */
 function commands(state: RollbackState, look: Look): string[] {
-  const next = nextCommands(state, look.by);
+  const next = nextCommands({ ...state, waiting: state.waiting.slice(0, ASKED_MAX) }, look.by);
   const wide = Math.max(...next.map((one) => one.what.length));
   return next.map((one) => `  ${paint('dim', one.what.padEnd(wide))}  ${paint('bold', one.line)}`);
 }
@@ -238,7 +246,7 @@ export function nextCommands(state: RollbackState, by: string | null): NextComma
   const asked = state.waiting.flatMap((one) => {
     const [, verb = ''] = one.answer.split(' ');
     // A row of the checklist is answered, not refused; so are facts and findings.
-    const canDecline = verb === 'confirm' && ['availability', 'declaration', 'target', 'unfreeze'].includes(one.step);
+    const canDecline = verb === 'confirm' && ['availability', 'declaration', 'target', 'unfreeze', 'inventory', 'routes', 'completion'].includes(one.step);
     const confirms = canDecline ? 'yes' : one.step === 'investigation' ? 'finding' : one.for;
     const said = command({ confirm: confirms, decide: 'again', resume: 'go on' }[verb] ?? verb, one.answer, one.for);
     return canDecline ? [command('no', `backout decline ${id} --step ${one.step} --by YOU --reason WHY`, one.for), said] : [said];

@@ -8,7 +8,7 @@ import type { PlannedStep } from './plan.ts';
 import { changes, type Policy } from './policy.ts';
 import type { Rule } from './refusal.ts';
 import { holds, holdersOf, isDeputy, own, type Roster } from './roles.ts';
-import { BLOCKED, type Answer, type StepState } from './state.ts';
+import { BLOCKED, PASSED, type Answer, type StepState } from './state.ts';
 
 export interface DeskStep extends PlannedStep {
   readonly state: StepState;
@@ -16,6 +16,8 @@ export interface DeskStep extends PlannedStep {
   readonly held: boolean;
   /** The role it was handed over to, which may answer beside its owner; null before. */
   readonly handedTo: string | null;
+  /** That it may run, and how, as a person said; null: nobody did. */
+  readonly approved: { readonly by: string; readonly choice: string | null } | null;
 }
 
 /** What a judge sees of the rollback. */
@@ -65,7 +67,9 @@ function judgeManual(desk: Desk, message: { step: string; by: string }): DeskSte
   if (desk.closed) return no('closed', 'the rollback is closed; nothing can be answered any more');
   const step = findStep(desk, message.step);
   if (!isStep(step)) return step;
-  if (step.mode !== 'manual') return no('not-asked', `${step.id} is decided by Backout's own check, not by a person's word; if it failed, use decide`);
+  if (step.irreversible !== undefined) return no('not-asked', `${step.id} cannot be undone: ${step.irreversible}`);
+  if (step.mode !== 'manual' && !step.approval)
+    return no('not-asked', `${step.id} is decided by Backout's own check, not by a person's word; if it failed, use decide`);
   if (step.state === 'pending' && step.attests === 'seen')
     return no('not-asked', `${step.id} attests what was seen and is not asked yet; answer again when it is waiting`);
   if (step.state === 'pending' && !isBegun(desk, step)) return no('not-asked', `${step.id} answers for a rollback that has not begun; answer it then`);
@@ -74,9 +78,11 @@ function judgeManual(desk: Desk, message: { step: string; by: string }): DeskSte
   return judgeRole(desk, message.by, step.owner ?? 'operator') ?? step;
 }
 
-/** Whoever signs for a mere proposal signs for nothing. From the declaration on, early answers about what people do are kept. */
-const isBegun = (desk: Desk, { id }: DeskStep): boolean =>
-  desk.policy.level === null || id === 'declaration' || desk.steps.some((step) => step.id === 'declaration' && step.state === 'confirmed');
+/** Whoever signs for a mere proposal, or an inventory nobody has confirmed, signs for nothing. From then on, early answers about what people do are kept. */
+const isBegun = (desk: Desk, { id }: DeskStep): boolean => {
+  const first = desk.policy.subject === 'tenant' ? 'inventory' : 'declaration';
+  return desk.policy.subject === 'components' || id === first || desk.steps.some((step) => step.id === first && step.state === 'confirmed');
+};
 
 /** Has anything been changed but the freeze? */
 const hasChanged = (desk: Desk): boolean => desk.steps.some((step) => changes(step.effect) && step.operation !== 'freeze' && step.state !== 'pending');
@@ -89,7 +95,19 @@ export function judgeConfirm(desk: Desk, message: Confirm): No {
   if (step.state === 'declined') return no('already-answered', `${step.id} was declined; decide what to do about it first`);
   if (step.id === 'investigation' && message.note === null && message.data === null)
     return no('finding', 'the investigation closes with its finding; say it in "note"');
-  return judgeDemands(step, message) ?? judgeUnfreeze(desk, step, message);
+  return judgeDemands(step, message) ?? judgeUnfreeze(desk, step, message) ?? judgeApproval(step, message);
+}
+
+/** What was said of an artifact is carried out: it is said once, or taken back first. */
+function judgeApproval({ id, approval, approved, state }: DeskStep, { choice }: Confirm): No {
+  if (!approval) return null;
+  if (approved !== null && approved.choice === choice) return null;
+  if (approved !== null)
+    return no(
+      'already-answered',
+      `${approved.by} has confirmed ${id}${approved.choice === null ? '' : ` with ${approved.choice}`} already; decline it first to choose anew`,
+    );
+  return state === 'pending' || state === 'waiting' ? null : no('already-answered', `${id} is ${state}; there is nothing to confirm`);
 }
 
 /** Said at all, and not the sign that stands for it in the printed command. */
@@ -133,7 +151,8 @@ export function judgeDecline(desk: Desk, message: Decline): No {
   const step = judgeManual(desk, message);
   if (!isStep(step)) return step;
   if (step.id === 'investigation') return no('finding', 'an investigation cannot be declined; confirm it with its finding in "note"');
-  return step.state === 'confirmed' ? no('already-answered', `${step.id} was confirmed already`) : null;
+  if (step.state === 'confirmed') return no('already-answered', `${step.id} was confirmed already`);
+  return step.approval && (step.state === 'running' || PASSED.has(step.state)) ? no('already-answered', `${step.id} is ${step.state} already`) : null;
 }
 
 /** Is it stopped, so that a person has to decide? */
@@ -144,7 +163,8 @@ export function judgeDecide(desk: Desk, message: Decide): No {
   if (message.action === 'close') return judgeClose(desk, message);
   const step = findStep(desk, message.step ?? '');
   if (!isStep(step)) return step;
-  if (!BLOCKED.has(step.state) && !step.held) return no('not-failed', `${step.id} is ${step.state}; there is nothing to decide about it`);
+  if (!BLOCKED.has(step.state) && !step.held && !(message.action === 'skip' && mayBeLeft(desk, step)))
+    return no('not-failed', `${step.id} is ${step.state}; there is nothing to decide about it`);
   if (message.action === 'skip' && !desk.policy.partialEnd)
     return no('no-partial', `partial rollbacks are forbidden here, so ${step.id} cannot be skipped; retry with an analysis, or close`);
   if (message.action === 'retry' && desk.policy.retryNeedsAnalysis && message.analysis === null)
@@ -153,13 +173,23 @@ export function judgeDecide(desk: Desk, message: Decide): No {
     return no('not-failed', `${step.id} is answered by confirm, not by done; retry asks it again`);
   if (message.action === 'done' && step.operation === 'communicate' && message.evidence.length === 0)
     return no('evidence', `who has told them by hand says where: give in "evidence" a link to what was sent for ${step.id}`);
-  return (message.action === 'skip' ? judgeSkip(step, message) : null) ?? judgeOwner(desk, message.by, step);
+  return (message.action === 'skip' ? judgeSkip(desk, step, message) : null) ?? judgeOwner(desk, message.by, step);
 }
+
+/** What waits for a person may be left out too, once it was begun: it is documented as what remains. */
+const mayBeLeft = (desk: Desk, step: DeskStep): boolean =>
+  step.removal === true &&
+  (step.state === 'waiting' || step.state === 'pending') &&
+  step.mandatory !== true &&
+  desk.steps.some(({ id, state }) => id === 'begin' && state !== 'pending');
 
 const DATE = /^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(T\S+)?$/;
 
 /** What may be left undone, and how it is signed [001 steps 4 and 5]. */
-function judgeSkip(step: DeskStep, { due, evidence }: Decide): No {
+function judgeSkip({ policy }: Desk, step: DeskStep, { due, evidence }: Decide): No {
+  // A tenant may keep what cannot be had: it is documented, and the request stays FAILED until it is cleaned up [000 Rollback Failure].
+  if (policy.subject === 'tenant')
+    return step.mandatory ? no('not-optional', `${step.id} cannot be left out; retry it, or close the rollback, which leaves the request FAILED`) : null;
   if (step.mandatory)
     return step.id.startsWith('cleanup.')
       ? no('mandatory-row', `${step.id} is a mandatory row of the cleanup checklist; it cannot be accepted as risk`)

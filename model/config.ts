@@ -80,8 +80,24 @@ const freeze = z.strictObject({
     .describe('Platforms that hold the freeze too'),
 });
 
+/** What the tenants of this environment are provisioned by, and where their artifacts lie [000]. */
+const tenants = z.strictObject({
+  provisioning: z
+    .strictObject({ store: z.string().default('postgres'), options: z.record(z.string(), z.unknown()).default({}) })
+    .default({ store: 'postgres', options: {} })
+    .describe('Who keeps provisioning requests, Canonical Objects and the error_log'),
+  platforms: z
+    .record(
+      name,
+      z.strictObject({ platform: z.string().describe('e.g. n8n, hubspot, google-calendar, vapi'), options: z.record(z.string(), z.unknown()).default({}) }),
+    )
+    .default({})
+    .describe('Where the artifacts of tenants lie'),
+});
+
 const environment = z.strictObject({
-  components: z.record(name, component),
+  components: z.record(name, component).default({}),
+  tenants: tenants.optional().describe('What a deprovisioning takes back [000]'),
   gates: z.record(name, gate).optional().describe('Commands that have to pass after an incident rollback [001 step 4]'),
   freeze: freeze.optional().describe('What an incident rollback freezes beside its own environment, and who is let through [001 Freeze Scope]'),
   review: z
@@ -139,7 +155,7 @@ export const configSchema = z.strictObject({
       fourEyes: z
         .union([z.boolean(), z.array(z.string())])
         .default(false)
-        .describe('The starter may not answer: true for availability, target and unfreeze, or a list of step ids'),
+        .describe('The starter may not answer: true for availability, target, unfreeze and completion, or a list of step ids'),
     })
     .default({ remindAfterSeconds: 300, handOverAfterSeconds: 1800, handOverTo: 'on-call-lead', fourEyes: false }),
   unfreeze: z
@@ -157,10 +173,11 @@ export const configSchema = z.strictObject({
 export type Config = z.infer<typeof configSchema>;
 export type ComponentConfig = z.infer<typeof component>;
 export type EnvironmentConfig = z.infer<typeof environment>;
+export type TenantsConfig = z.infer<typeof tenants>;
 export type Fact = z.infer<typeof fact>;
 
 /** The steps that `fourEyes: true` means. */
-const FOUR_EYES = ['availability', 'target', 'unfreeze'];
+const FOUR_EYES = ['availability', 'target', 'unfreeze', 'completion'];
 
 /** May the starter not answer this step? */
 export const fourEyesOn = (config: Config, step: string): boolean => {

@@ -24,10 +24,18 @@ export interface StartInput {
   readonly contact: string | null;
   readonly analysis: string | null;
   readonly tenant: string | null;
+  /** The provisioning request that is taken back; absent where all of the tenant's are, and in every other kind. */
+  readonly request?: string;
   /** What a declaration by CI's failed run has to state [001 Freeze Scope]; absent where nothing was said. */
   readonly declaration?: { readonly criticalArea: string; readonly missedWindow: string };
   /** Set by `backout resume` on an abandoned rollback: the successor goes on under the same rollbackId. */
-  readonly resumes: { readonly rollbackId: string; readonly by: string; readonly reason: string } | null;
+  readonly resumes: {
+    readonly rollbackId: string;
+    readonly by: string;
+    readonly reason: string;
+    /** The run before, where it went on by itself because its history had grown long: nobody has ended it. */
+    readonly continues?: string;
+  } | null;
 }
 
 export const DECISIONS = ['retry', 'skip', 'done', 'close'] as const;
@@ -202,7 +210,8 @@ function targets(from: Fields): Record<string, string> {
 function resumes(from: Fields): StartInput['resumes'] {
   if (from['resumes'] === undefined || from['resumes'] === null) return null;
   const inner = fields(from['resumes']);
-  return { rollbackId: text(inner, 'rollbackId'), by: label(inner, 'by'), reason: text(inner, 'reason') };
+  const continues = optional(inner, 'continues', LABEL_MAX);
+  return { rollbackId: text(inner, 'rollbackId'), by: label(inner, 'by'), reason: text(inner, 'reason'), ...(continues === null ? {} : { continues }) };
 }
 
 /** Absent, not null, where nothing is said: what an activity is given must not change for who never says it. */
@@ -210,6 +219,12 @@ function declaration(from: Fields): Pick<StartInput, 'declaration'> {
   if (from['declaration'] === undefined || from['declaration'] === null) return {};
   const inner = fields(from['declaration']);
   return { declaration: { criticalArea: text(inner, 'criticalArea'), missedWindow: text(inner, 'missedWindow') } };
+}
+
+/** Absent, not null, where nothing is said, for the same reason. */
+function request(from: Fields): Pick<StartInput, 'request'> {
+  const value = optional(from, 'request', LABEL_MAX);
+  return value === null ? {} : { request: value };
 }
 
 export const parseStart = (value: unknown): Parsed<StartInput> =>
@@ -230,7 +245,8 @@ export const parseStart = (value: unknown): Parsed<StartInput> =>
       impact: optional(from, 'impact'),
       contact: optional(from, 'contact'),
       analysis: optional(from, 'analysis'),
-      tenant: optional(from, 'tenant'),
+      tenant: optional(from, 'tenant', LABEL_MAX),
+      ...request(from),
       ...declaration(from),
       resumes: resumes(from),
     };

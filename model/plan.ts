@@ -1,3 +1,4 @@
+import type { Inventoried } from './deprovision.ts';
 import type { Effect, Kind } from './policy.ts';
 import { POLICIES } from './policy.ts';
 
@@ -42,7 +43,15 @@ export type Operation =
   | 'gate'
   | 'review'
   | 'stability'
-  | 'lift';
+  | 'lift'
+  | 'inventory'
+  | 'begin'
+  | 'remove'
+  | 'release'
+  | 'look'
+  | 'sweep'
+  | 'fail'
+  | 'complete';
 
 /** What a confirmation has to bring. */
 export interface Demands {
@@ -76,13 +85,23 @@ export interface PlannedStep {
   readonly fourEyes: boolean;
   /** Steps of the same number that follow one another run, or are asked, together. */
   readonly wave?: number;
-  /** What an operation without a component is about: a gate, a carrier, a template. */
+  /** What an operation without a component is about: a gate, a carrier, a template, an artifact. */
   readonly subject?: string;
   readonly demands?: Demands;
   /** Can neither be skipped nor accepted as risk. */
   readonly mandatory?: true;
   /** Asked beside the walk, which does not wait for it. */
   readonly beside?: true;
+  /** An automatic step that runs only once a person has said so, and by what he chose [product.md 3]. */
+  readonly approval?: true;
+  /** Within its wave it waits for every other step whose id begins with this. */
+  readonly after?: string;
+  /** Walked only where something could not be taken back. */
+  readonly afterFailure?: true;
+  /** An attempt to take something of a tenant back: where it fails or is declined, the request is FAILED [000 Rollback Failure]. */
+  readonly removal?: true;
+  /** Cannot be undone, known before anything is done: why. */
+  readonly irreversible?: string;
 }
 
 /** A step as a plan holds it: what says nothing may be left out, since every history carries it. */
@@ -101,6 +120,10 @@ export interface Plan {
   readonly steps: readonly PlanStep[];
   /** Machine seconds the whole may take; null where the kind has no clock. */
   readonly targetSeconds: number | null;
+  /** What a tenant has, as it was seen; only where one is deprovisioned. */
+  readonly artifacts?: readonly Inventoried[];
+  /** The provisioning requests that are taken back; only where a tenant is deprovisioned. */
+  readonly requests?: readonly string[];
 }
 
 /** The plan of a deployRevert [002 sections 6, 8]: per component deploy, smoke, health, served; then a person. */

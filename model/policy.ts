@@ -88,7 +88,7 @@ export const POLICIES: Readonly<Record<Kind, Policy>> = {
     subject: 'tenant',
     lead: 'operator',
     level: null,
-    built: false,
+    built: true,
   },
 };
 

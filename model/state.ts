@@ -1,3 +1,4 @@
+import type { Inventoried } from './deprovision.ts';
 import type { PlannedStep, Target } from './plan.ts';
 import type { Kind, Trigger } from './policy.ts';
 import type { Refusal } from './refusal.ts';
@@ -87,6 +88,14 @@ export interface IncidentView {
   readonly nextUpdateAt: string | null;
 }
 
+/** What only a deprovisioning shows [000]. */
+export interface TenantView {
+  readonly requests: readonly string[];
+  /** Where those stand, as this rollback has put them; null: as they were. */
+  readonly status: 'ROLLBACK_IN_PROGRESS' | 'FAILED' | 'ROLLED_BACK' | null;
+  readonly artifacts: readonly Inventoried[];
+}
+
 /** Where the chain stands, as the last activity saw it [product.md 9]. */
 export interface RecordPosition {
   readonly entries: number;
@@ -120,5 +129,7 @@ export interface RollbackState {
   readonly stopped: string | null;
   /** Only where an incident is rolled back. */
   readonly incidentCommand?: IncidentView;
+  /** Only where a tenant is deprovisioned. */
+  readonly deprovision?: TenantView;
   readonly record: RecordPosition;
 }

@@ -1,7 +1,7 @@
 /** What the Temporal UI shows of a rollback: enough to run it from there. Costs no history event. */
 import { defineSearchAttributeKey, type SearchAttributeUpdatePair } from '@temporalio/common';
 import { unfreezeConditions } from '../model/conditions.ts';
-import type { StepState } from '../model/state.ts';
+import { PASSED, type StepState } from '../model/state.ts';
 import type { Progress } from './progress.ts';
 import { waitingOf } from './view.ts';
 
@@ -54,20 +54,31 @@ const MARK: Readonly<Record<StepState, string>> = {
 
 /** One line: where it is going. */
 export const headline = (progress: Progress): string =>
-  progress.plan
-    ? progress.plan.targets.map((target) => `${target.component} ${target.from ?? '?'} → ${target.to}`).join(', ')
-    : (progress.input?.components.join(', ') ?? 'unreadable input');
+  progress.plan?.artifacts
+    ? `${progress.plan.tenant ?? ''}: ${progress.plan.artifacts.length} artifacts of ${(progress.plan.requests ?? []).join(', ') || 'no open request'}`
+    : progress.plan
+      ? progress.plan.targets.map((target) => `${target.component} ${target.from ?? '?'} → ${target.to}`).join(', ')
+      : (progress.input?.components.join(', ') ?? 'unreadable input');
 
 /** "Why was rollback executed, and to which version?" [002 section 10], and what it is waiting for. */
 export function whyOf(progress: Progress): string {
   const { input } = progress;
   if (!input) return `Nothing was executed: ${progress.refusals[0]?.explanation ?? 'the input could not be read'}.`;
-  const waits = waitingOf(progress).map((one) => `${one.for} (${one.step}): ${one.answer}`);
+  const awaited = waitingOf(progress);
+  const waits = awaited.slice(0, SHOWN_MAX).map((one) => `${one.for} (${one.step}): ${one.answer}`);
+  if (awaited.length > waits.length) waits.push(`${awaited.length - waits.length} more`);
   const end = progress.outcome === null ? '' : ` It ended ${progress.outcome}.`;
   const refused = progress.outcome === 'refused' ? ` Refused: ${progress.refusals[0]?.explanation ?? ''}` : '';
   const stopped = progress.stopReason();
   return `${input.by} started it (${input.trigger}, ${input.cause}): ${input.reason}. ${headline(progress)}.${end}${refused}${stopped ? ` Stopped: ${stopped}.` : ''}${waits.length > 0 ? ` Waiting for ${waits.join('; ')}` : ''}`;
 }
+
+/** A page of hundreds of steps is read by nobody. */
+const SHOWN_MAX = 20;
+const shownOf = (steps: Progress['steps']): Progress['steps'] =>
+  steps.length <= 3 * SHOWN_MAX
+    ? steps
+    : [...steps.filter((step) => !PASSED.has(step.state)), ...steps.filter((step) => PASSED.has(step.state))].slice(0, 3 * SHOWN_MAX);
 
 /** Foreign text, as it is: outside of code the UI's renderer bends quotes, and JSON copied from it is none. */
 const verbatim = (text: string): string => `\`${text.replaceAll(/[`\s]+/g, ' ')}\``;
@@ -77,7 +88,8 @@ const verbatim = (text: string): string => `\`${text.replaceAll(/[`\s]+/g, ' ')}
  * and four spaces within; its frame cuts off the last line, hence the rule. It calls a refused answer successful, so refusals are told here.
  */
 export function currentDetails(progress: Progress): string {
-  const waits = waitingOf(progress).map((one) => {
+  const awaited = waitingOf(progress);
+  const waits = awaited.slice(0, SHOWN_MAX).map((one) => {
     const [name = '', ...json] = one.json.split(' ');
     const title = progress.steps.find((step) => step.planned.id === one.step && step.state === 'waiting')?.planned.title;
     return [
@@ -86,14 +98,15 @@ export function currentDetails(progress: Progress): string {
       `    or run \`${one.answer}\`${name === 'confirm' && one.step !== 'investigation' ? '. If the answer is no: `decline`, with a `reason`' : ''}`,
     ].join('\n');
   });
-  const steps = progress.steps.map((step) => `| ${MARK[step.state]} ${step.state} | ${step.planned.id} | ${step.planned.title} |`);
+  const more = awaited.length > SHOWN_MAX ? [`- and ${awaited.length - SHOWN_MAX} more: \`backout show ${progress.identity.workflowId}\``] : [];
+  const steps = shownOf(progress.steps).map((step) => `| ${MARK[step.state]} ${step.state} | ${step.planned.id} | ${step.planned.title} |`);
   const refused = progress.refusals
     .slice(-3)
     .map((one) => `- ${one.at.slice(11, 19)} UTC, \`${one.message ?? 'start'}\` by ${verbatim(one.by)}: ${verbatim(one.explanation)}`);
   return [
     `**${headline(progress)}** · ${progress.outcome ?? progress.name()}${progress.breached ? ' · time target missed' : ''}`,
     ...(progress.stopReason() === null ? [] : ['', `**Stopped**: ${progress.stopReason() ?? ''}`]),
-    ...(waits.length === 0 ? [] : ['', '**Awaited** (here: *More Actions*, *Send an Update*; write your name for YOU)', '', waits.join('\n\n')]),
+    ...(waits.length === 0 ? [] : ['', '**Awaited** (here: *More Actions*, *Send an Update*; write your name for YOU)', '', [...waits, ...more].join('\n\n')]),
     ...commandDetails(progress),
     ...(refused.length === 0 ? [] : ['', '**Refused**, without effect', '', ...refused]),
     ...(progress.warnings.length === 0 ? [] : ['', '**Warnings**', '', ...progress.warnings.map((warning) => `- ${warning}`)]),

@@ -1,5 +1,6 @@
 /** One step, one activity: what it is given, and what its outcome means for the rollback. */
 import { ActivityFailure, ApplicationFailure, isCancellation, rootCause, setCurrentDetails } from '@temporalio/workflow';
+import { BY_HAND } from '../model/deprovision.ts';
 import { changes } from '../model/policy.ts';
 import type { Target } from '../model/plan.ts';
 import type { RecordEntry } from '../model/record.ts';
@@ -8,9 +9,10 @@ import type { StepOutcome } from '../activities/step.ts';
 import { currentDetails } from './details.ts';
 import { checkOwnTime, follow, incidentWorkOf } from './incident.ts';
 import type { Progress } from './progress.ts';
-import { runStep } from './proxies.ts';
+import { runStep, runTenantStep } from './proxies.ts';
 import type { StepProgress } from './step-progress.ts';
 import { recorded } from './telling.ts';
+import { followTenant, tenantWorkOf } from './tenant.ts';
 
 const iso = (ms: number): string => new Date(ms).toISOString();
 
@@ -24,24 +26,27 @@ export async function execute(progress: Progress, step: StepProgress, mode: 'run
   else if (!progress.verified && !step.planned.beside) progress.resumeMachine(now);
   const saidBy = step.doneSaidBy ?? 'unknown';
   Object.assign(step, { state: 'running', startedAt: step.startedAt ?? iso(now), endedAt: null, doneSaidBy: null });
-  const outcome = await attempt(progress, step, mode, now);
+  // Who did it himself is believed as far as a look agrees; nothing was attempted, so nothing has failed.
+  const how = step.approval?.choice === BY_HAND ? 'inspect' : mode;
+  const outcome = await attempt(progress, step, how, now);
   step.tries += 1;
   Object.assign(step, { attempts: step.attempts + outcome.attempts, endedAt: iso(Date.now()), receipt: outcome.receipt ?? step.receipt });
-  if (mode === 'inspect' && outcome.state !== 'done' && outcome.state !== 'already') {
+  if (how === 'inspect' && outcome.state !== 'done' && outcome.state !== 'already') {
     progress.refuse(
       'inspection-disagrees',
       `${step.planned.id} was said to be done, and the inspection does not agree: ${outcome.failure?.message ?? outcome.state}`,
-      saidBy,
+      step.approval?.by ?? saidBy,
       Date.now(),
-      'decide',
+      step.approval ? 'confirm' : 'decide',
     );
-    Object.assign(step, before);
+    Object.assign(step, before, step.approval?.choice === BY_HAND ? { approval: null } : {});
   } else {
     Object.assign(step, { state: outcome.state, failure: outcome.failure });
   }
   step.remains = outcome.remains;
   checkOwnTime(progress, step, Date.now() - now);
   follow(progress, step, outcome);
+  followTenant(progress, step, outcome);
   for (const warning of outcome.warnings) progress.warn(warning);
   setCurrentDetails(currentDetails(progress));
 }
@@ -53,7 +58,8 @@ async function attempt(progress: Progress, step: StepProgress, mode: 'run' | 'in
   const entries = progress.takeUnrecorded(now);
   const left = step.granted ? null : leftMs(progress, target, now);
   try {
-    const outcome = await runStep.executeWithOptions({ summary: step.planned.title }, [
+    const runs = plan.artifacts === undefined ? runStep : runTenantStep;
+    const outcome = await runs.executeWithOptions({ summary: step.planned.title }, [
       {
         rollbackId: identity.rollbackId,
         environment: plan.environment,
@@ -70,6 +76,7 @@ async function attempt(progress: Progress, step: StepProgress, mode: 'run' | 'in
         humanMs: progress.humanMs(now),
         entries,
         ...incidentWorkOf(progress, step),
+        ...tenantWorkOf(progress, step),
       },
     ]);
     // A result completed by hand (`temporal activity complete`) may be anything; it proves nothing.

@@ -7,6 +7,7 @@ import { judgeAssign, judgeConfirm, judgeDecide, judgeDecline, judgeEscalate, ju
 import { declinedBy } from '../model/failure.ts';
 import { parseMessage, type Confirm, type Decide, type Decline, type MessageName, type Messages } from '../model/input.ts';
 import type { Refusal } from '../model/refusal.ts';
+import { BLOCKED } from '../model/state.ts';
 import {
   assignSignal,
   confirmSignal,
@@ -25,6 +26,7 @@ import {
 } from './messages.ts';
 import type { Progress } from './progress.ts';
 import type { StepProgress } from './step-progress.ts';
+import { neverBegun } from './tenant.ts';
 import { viewOf, waitingOf } from './view.ts';
 import { currentDetails, whyOf } from './details.ts';
 
@@ -124,6 +126,13 @@ function confirm(progress: Progress, message: Confirm, now: number): No {
   if (no) return no;
   const step = progress.step(message.step);
   if (!step || step.state === 'confirmed') return null;
+  if (step.planned.approval) {
+    if (step.approval) return null;
+    const { by, choice, note } = message;
+    Object.assign(step, { state: 'pending', approval: { by, choice, note } });
+    progress.answered({ name: 'confirm', ...message }, now);
+    return null;
+  }
   if (step.planned.beside) {
     if (progress.incident?.asks(message)) progress.answered({ name: 'confirm', ...message }, now);
     return null;
@@ -144,6 +153,7 @@ function decline(progress: Progress, message: Decline, now: number): No {
   if (no) return no;
   const step = progress.step(message.step);
   if (!step || step.state === 'declined') return null;
+  step.approval = null;
   if (step.state === 'pending') progress.kept.set(message.step, { kind: 'decline', message });
   else Object.assign(step, { state: 'declined', endedAt: new Date(now).toISOString(), failure: declinedBy(message) });
   progress.answered({ name: 'decline', ...message }, now);
@@ -155,12 +165,26 @@ function decline(progress: Progress, message: Decline, now: number): No {
   return null;
 }
 
+/** `all`: one message for every step that it can be about, so that hundreds of answers cannot be cut off half-way. */
+const ALL = 'all';
+
+function decideAll(progress: Progress, message: Decide, now: number): No {
+  const about = progress.steps.filter(
+    ({ planned, state }) => BLOCKED.has(state) || (message.action === 'skip' && planned.removal && (state === 'waiting' || state === 'pending')),
+  );
+  const said = about.filter(({ planned }) => !planned.mandatory).map(({ planned }) => decide(progress, { ...message, step: planned.id }, now));
+  if (said.length === 0) return { rule: 'not-failed', explanation: 'no step waits for such a decision' };
+  return said.includes(null) ? null : (said[0] ?? null);
+}
+
 function decide(progress: Progress, message: Decide, now: number): No {
+  if (message.step === ALL && message.action !== 'close') return decideAll(progress, message, now);
   const no = judgeDecide(progress.desk(), message);
   if (no) return no;
   progress.answered({ name: 'decide', ...message }, now);
   if (message.action === 'close') {
     progress.closing = { by: message.by, reason: message.reason };
+    neverBegun(progress, message, now);
     return null;
   }
   const step = progress.step(message.step ?? '');
@@ -186,6 +210,9 @@ function lookAgain(progress: Progress, { planned: { id, mode } }: StepProgress):
   const seen = (step: StepProgress): boolean => {
     if (id === 'target') return step.planned.operation === 'identify';
     if (id === 'unfreeze') return step.planned.operation === 'stability';
+    if (id === 'inventory') return step.planned.operation === 'inventory';
+    if (id === 'routes') return step.planned.id.startsWith('webhook.');
+    if (id === 'completion') return step.planned.operation === 'sweep';
     return id === 'availability' && step.planned.mode === 'gate';
   };
   for (const step of progress.steps) if (seen(step)) progress.retry(step);

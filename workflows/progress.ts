@@ -29,6 +29,9 @@ const CARRY_BYTES = 256_000;
 const TECHNICAL: ReadonlySet<Operation> = new Set(['freeze', 'identify', 'config', 'deploy', 'health', 'smoke', 'served', 'parity', 'gate']);
 const iso = (ms: number): string => new Date(ms).toISOString();
 
+const text = (value: unknown): string | null => (typeof value === 'string' ? value : null);
+const approvalOf = (answer: Answer): StepProgress['approval'] => ({ by: answer.by, choice: text(answer['choice']), note: text(answer['note']) });
+
 export class Progress {
   readonly identity: Identity;
   readonly policy: Policy;
@@ -106,7 +109,11 @@ export class Progress {
     if (answer.name === 'assign' && typeof answer['role'] === 'string' && typeof answer['to'] === 'string') this.assign(answer['role'], answer['to']);
     if (answer.name === 'stop') this.stop = { by: answer.by, reason: typeof answer['reason'] === 'string' ? answer['reason'] : '' };
     if (answer.name === 'resume') this.stop = null;
-    const step = answer.name === 'confirm' && answer.step !== null ? this.step(answer.step) : undefined;
+    const step = (answer.name === 'confirm' || answer.name === 'decline') && answer.step !== null ? this.step(answer.step) : undefined;
+    if (step?.planned.approval) step.approval = answer.name === 'confirm' ? approvalOf(answer) : null;
+    // What was said of artifacts was about the inventory that was confirmed before.
+    if (answer.name === 'confirm' && answer.step === 'inventory') for (const one of this.steps) one.approval = null;
+    if (answer.name === 'decline') return;
     // What a person has done stays done; what he has seen is asked again, unless it is bound to the very plan that is gone on with.
     const holds = step?.planned.attests === 'done' || (step?.planned.demands?.plan === true && answer['plan'] === this.planHash);
     if (step && holds && !step.planned.beside) Object.assign(step, { state: 'confirmed', endedAt: answer.at });
@@ -124,9 +131,26 @@ export class Progress {
     return this.outcome !== null;
   }
 
-  /** The first step that has not passed; what goes on beside the walk is not waited for. */
+  /** Is this step walked at all? What goes on beside the walk is not waited for; a cleanup only where something was left to be cleaned up. */
+  private isWalked({ state, planned, generation }: StepProgress): boolean {
+    if (PASSED.has(state) || planned.beside) return false;
+    if (planned.afterFailure)
+      return planned.operation === null && (this.isFailed || this.steps.some((step) => step.planned.removal && step.state === 'skipped'));
+    // Taken up again after a failure only for what is still to be taken back.
+    return (
+      planned.operation !== 'begin' || generation === 0 || this.steps.some((step) => step.planned.removal && step.planned.subject && !PASSED.has(step.state))
+    );
+  }
+
+  /** Was the tenant's request put into FAILED, and not begun again since? */
+  get isFailed(): boolean {
+    const [said, begun] = [this.step('failure'), this.step('begin')];
+    return said !== undefined && PASSED.has(said.state) && (said.endedAt ?? '') >= (begun?.endedAt ?? '');
+  }
+
+  /** The first step that has not passed. */
   next(): StepProgress | undefined {
-    return this.steps.find((step) => !PASSED.has(step.state) && !step.planned.beside);
+    return this.steps.find((step) => this.isWalked(step));
   }
 
   /** That step and those of its wave that have not passed either. */
@@ -140,9 +164,9 @@ export class Progress {
   /** Has everything that a machine has to do for the rollback itself passed? What follows is people's time. */
   get verified(): boolean {
     const { incident } = this;
-    return !this.steps.some(({ planned: { mode, operation }, state }) => {
+    return !this.steps.some(({ planned: { mode, operation, afterFailure }, state }) => {
       const counts = incident === null ? mode !== 'manual' : operation !== null && TECHNICAL.has(operation);
-      return counts && state !== 'done' && state !== 'already' && state !== 'skipped';
+      return counts && !afterFailure && state !== 'done' && state !== 'already' && state !== 'skipped';
     });
   }
 
@@ -242,7 +266,7 @@ export class Progress {
       closed: this.closed || this.ending,
       kept: new Set([...this.kept].flatMap(([id, { kind }]) => (kind === 'confirm' ? [id] : []))),
       answers: this.answers,
-      steps: this.steps.map((step) => ({ ...step.planned, state: step.state, held: step.held, handedTo: step.handedTo })),
+      steps: this.steps.map((step) => ({ ...step.planned, state: step.state, held: step.held, handedTo: step.handedTo, approved: step.approval })),
     };
   }
 

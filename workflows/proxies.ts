@@ -24,6 +24,13 @@ export const { runStep } = proxyActivities<Pick<Activities, 'runStep'>>({
   retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '10s', maximumAttempts: 100 },
 });
 
+/** Of a tenant: nothing presses, and a platform that is away for hours is no failure [000 Rollback is NOT triggered by]; when to give up the activity says itself. */
+export const { runStep: runTenantStep } = proxyActivities<Pick<Activities, 'runStep'>>({
+  ...base,
+  startToCloseTimeout: '2h',
+  retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '30s' },
+});
+
 /** Best effort: a channel that is down must not hold up a rollback. */
 export const { notify } = proxyActivities<Pick<Activities, 'notify'>>({
   ...base,

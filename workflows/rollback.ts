@@ -26,6 +26,7 @@ import { keepInformed } from './communications.ts';
 import { watchClock } from './deadline.ts';
 import { declareAtOnce, reopen } from './incident.ts';
 import { recorded, show } from './telling.ts';
+import { continueRun, isNeverBegun, leavesRequest, rejoin, writeFailure } from './tenant.ts';
 import { walk } from './walk.ts';
 
 /**
@@ -69,8 +70,9 @@ async function run(progress: Progress, raw: unknown): Promise<Ended> {
     progress.shown = JSON.stringify(movingAttributes(progress).map((one) => one.value));
     setCurrentDetails(currentDetails(progress));
     declareAtOnce(progress, Date.now());
+    rejoin(progress);
     const beside = [watchClock(progress), keepInformed(progress)];
-    do await walk(progress);
+    do if ((await walk(progress)) === 'continue') return continueRun(progress);
     while (!(await close(progress)));
     await Promise.all(beside);
   }
@@ -131,6 +133,7 @@ async function endRefused(progress: Progress): Promise<void> {
 
 function outcomeOf(progress: Progress): Outcome {
   if (progress.closing && progress.incident && progress.incident.declared === null) return 'refused';
+  if (progress.closing && isNeverBegun(progress)) return 'refused';
   if (progress.closing || left(progress)) return progress.policy.partialEnd ? 'partial' : 'failed';
   return progress.breached ? 'rolled-back-late' : 'rolled-back';
 }
@@ -152,6 +155,7 @@ const isProven = (progress: Progress): boolean =>
 
 /** Writes the end. It cannot close until the record has caught up [product.md 9]; false: what was put back is not served any more, so walk on. */
 async function close(progress: Progress): Promise<boolean> {
+  if (leavesRequest(progress)) await writeFailure(progress);
   progress.ending = true;
   if (progress.incident) await condition(() => progress.incident?.sending === false);
   const outcome = outcomeOf(progress);
@@ -192,11 +196,9 @@ const closingOf = (progress: Progress, outcome: Outcome): Omit<CloseWork, 'entri
     outcome,
     at: new Date(now).toISOString(),
     closing: progress.closing,
-    // Of an incident in short: each step has its own entry in the record, and the people's answers have theirs.
+    // Of an incident or a tenant in short: each step has its own entry in the record, and the people's answers have theirs.
     steps: progress.steps.map(({ planned: { id, component }, state, attempts, startedAt, endedAt }) =>
-      progress.incident === null
-        ? { id, component, state, attempts, startedAt, endedAt }
-        : { id, ...(component === null ? {} : { component }), state, endedAt },
+      isInFull(progress) ? { id, component, state, attempts, startedAt, endedAt } : { id, ...(component === null ? {} : { component }), state, endedAt },
     ),
     targets: bare(progress.plan?.targets ?? []),
     environment: progress.plan?.environment ?? '',
@@ -210,7 +212,7 @@ const closingOf = (progress: Progress, outcome: Outcome): Omit<CloseWork, 'entri
 /** Without what belongs to a target of an incident: the plan has that, and a history is no place to repeat it. */
 const bare = (targets: readonly Target[]): Target[] => targets.map(({ component, from, to, config }) => ({ component, from, to, config }));
 
-/** What an execution answers at its end. Of an incident in short: the query `state`, the plan and the record have the rest. */
+/** What an execution answers at its end. Of an incident or a tenant in short: the query `state`, the plan and the record have the rest. */
 export type Ended =
   | RollbackState
   | (Omit<RollbackState, 'steps' | 'targets' | 'answers' | 'waiting' | 'incidentCommand'> & {
@@ -218,9 +220,12 @@ export type Ended =
       readonly steps: readonly Pick<StepView, 'id' | 'state'>[];
     });
 
+/** What has many steps says its end in short. */
+const isInFull = ({ policy }: Progress): boolean => policy.subject === 'components';
+
 function endOf(progress: Progress): Ended {
   const state = viewOf(progress, Date.now());
-  if (progress.incident === null) return state;
+  if (isInFull(progress)) return state;
   const { steps, targets, answers: _answers, waiting: _waiting, incidentCommand: _command, ...rest } = state;
   return {
     ...rest,

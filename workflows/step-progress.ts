@@ -1,4 +1,5 @@
 /** A step on its way, as one run sees it. */
+import type { Confirm } from '../model/input.ts';
 import type { PlannedStep } from '../model/plan.ts';
 import type { Failure, Receipt, Remaining, StepState } from '../model/state.ts';
 
@@ -26,11 +27,15 @@ export interface StepProgress {
   remains: readonly Remaining[];
   /** The role it was handed over to. */
   handedTo: string | null;
+  /** A person's word that it may run, and how; null where none was given, or none is needed. */
+  approval: Pick<Confirm, 'by' | 'choice' | 'note'> | null;
+  /** When it had ended as the request's FAILED was last written for it; null before. */
+  failureSaid: string | null;
 }
 
 export const newStep = (planned: PlannedStep): StepProgress => ({
   planned,
-  state: 'pending',
+  state: planned.irreversible === undefined ? 'pending' : 'irreversible',
   generation: 0,
   attempts: 0,
   tries: 0,
@@ -44,4 +49,6 @@ export const newStep = (planned: PlannedStep): StepProgress => ({
   mayHaveActed: false,
   remains: [],
   handedTo: null,
+  approval: null,
+  failureSaid: null,
 });

@@ -7,6 +7,7 @@ import { BLOCKED, PASSED, type IncidentView, type Remaining, type RollbackState,
 import type { IncidentProgress } from './incident-progress.ts';
 import type { Progress } from './progress.ts';
 import type { StepProgress } from './step-progress.ts';
+import { remainsOfTenant, tenantViewOf } from './tenant.ts';
 
 const iso = (ms: number): string => new Date(ms).toISOString();
 
@@ -47,6 +48,7 @@ export function viewOf(progress: Progress, nowMs: number): RollbackState {
     warnings: progress.warnings,
     stopped: progress.stopReason(),
     ...(progress.incident === null ? {} : { incidentCommand: commandOf(progress, progress.incident) }),
+    ...(plan?.artifacts ? { deprovision: tenantViewOf(progress, plan.artifacts) } : {}),
     record: progress.record,
   };
 }
@@ -65,6 +67,7 @@ function commandOf(progress: Progress, incident: IncidentProgress): IncidentView
 
 /** What was not undone: parts in between, and at an end without success every component that is not at its target. */
 function remainsOf(progress: Progress): Remaining[] {
+  if (progress.plan?.artifacts) return remainsOfTenant(progress);
   const parts = progress.steps.flatMap((step) => step.remains);
   if (progress.outcome !== 'failed' && progress.outcome !== 'partial') return parts;
   const left = progress.steps.filter((step) => step.planned.operation === 'deploy' && !PASSED.has(step.state));

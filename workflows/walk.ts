@@ -1,5 +1,5 @@
 /** One walk over the plan: hold where it is stopped, ask where people are needed, run what is left. Reads as a list. */
-import { condition } from '@temporalio/workflow';
+import { allHandlersFinished, condition } from '@temporalio/workflow';
 import { declinedBy } from '../model/failure.ts';
 import { changes } from '../model/policy.ts';
 import { checkClock } from './deadline.ts';
@@ -7,20 +7,24 @@ import { execute } from './execute.ts';
 import type { Progress } from './progress.ts';
 import type { StepProgress } from './step-progress.ts';
 import { show, tell } from './telling.ts';
+import { mayContinue, owesCleanup, owesFailure, sayFailure, writeFailure } from './tenant.ts';
 
 const iso = (ms: number): string => new Date(ms).toISOString();
 
-/** Walks until every step has passed or a person closes it. */
-export async function walk(progress: Progress): Promise<void> {
+/** Walks until every step has passed or a person closes it; `continue`: the rest belongs to a new run. */
+export async function walk(progress: Progress): Promise<'ended' | 'continue'> {
   for (;;) {
     await hold(progress);
-    if (progress.closing) return;
+    if (progress.closing) return 'ended';
     // Every check has passed: machine time ends here, whatever people do later.
     if (progress.verified) progress.awaitPerson(Date.now());
     const batch = progress.batch();
     const [first] = batch;
-    if (!first) return;
-    if (first.planned.mode === 'manual') await ask(progress, batch);
+    if (!first) return 'ended';
+    if (mayContinue(progress) && allHandlersFinished()) return 'continue';
+    if (owesCleanup(progress, first)) await writeFailure(progress);
+    else if (first.planned.wave !== undefined && progress.plan?.artifacts) await proceed(progress, batch);
+    else if (first.planned.mode === 'manual') await ask(progress, batch);
     else await run(progress, batch);
     checkClock(progress);
   }
@@ -34,6 +38,22 @@ async function run(progress: Progress, batch: readonly StepProgress[]): Promise<
   await Promise.all(batch.filter((step) => !step.held).map((step) => execute(progress, step, 'run')));
 }
 
+/** What people answer in any order: each step runs as soon as it may, and the others wait, for days if need be. */
+async function proceed(progress: Progress, batch: readonly StepProgress[]): Promise<void> {
+  const open = batch.filter((step) => batch.every((other) => !waitsFor(step, other)));
+  for (const step of open) if (isAsked(step)) begin(progress, step);
+  const ready = open.filter((step) => step.state === 'pending' && !isAsked(step)).slice(0, AT_ONCE);
+  if (ready.length > 0) await run(progress, ready);
+  else await ask(progress, open, true);
+}
+
+/** How many are carried out together: a platform has limits of its own. */
+const AT_ONCE = 5;
+const waitsFor = ({ planned }: StepProgress, other: StepProgress): boolean =>
+  planned.after !== undefined && other.planned !== planned && other.planned.id.startsWith(planned.after);
+
+const isAsked = ({ planned, approval }: StepProgress): boolean => planned.mode === 'manual' || (planned.approval === true && approval === null);
+
 /** Waits while it is stopped: for weeks if need be. A claim that a step is done is inspected here. */
 async function hold(progress: Progress): Promise<void> {
   let told: string | null = null;
@@ -45,6 +65,10 @@ async function hold(progress: Progress): Promise<void> {
     }
     const reason = progress.stopReason();
     if (reason === null) break;
+    if (owesFailure(progress)) {
+      await sayFailure(progress);
+      continue;
+    }
     progress.awaitPerson(Date.now());
     show(progress);
     if (reason !== told) void tell(progress, 'stopped', reason);
@@ -54,15 +78,17 @@ async function hold(progress: Progress): Promise<void> {
   if (!progress.verified) progress.resumeMachine(Date.now());
 }
 
-/** Asks people and waits; time passing never answers for them [product.md 4]. */
-async function ask(progress: Progress, batch: readonly StepProgress[]): Promise<void> {
+/** Asks people and waits, for all of them or for any; time passing never answers for them [product.md 4]. */
+async function ask(progress: Progress, batch: readonly StepProgress[], any = false): Promise<void> {
   for (const step of batch) begin(progress, step);
   const open = (): StepProgress[] => batch.filter((step) => step.state === 'waiting');
-  if (open().length === 0) return;
+  const asked = open().length;
+  if (asked === 0) return;
   progress.awaitPerson(Date.now());
   show(progress);
   const { settings } = progress;
-  const answered = (): boolean => open().length === 0 || progress.stopReason() !== null || progress.closing !== null;
+  const enough = any ? asked - 1 : 0;
+  const answered = (): boolean => open().length <= enough || progress.stopReason() !== null || progress.closing !== null;
   const untilReminder = (settings?.remindAfterSeconds ?? 300) * 1000;
   const ids = batch.map((step) => step.planned.id).join(', ');
   if (await condition(answered, untilReminder, { summary: `reminder: ${ids}` })) return;

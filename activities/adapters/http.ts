@@ -29,7 +29,10 @@ export interface HttpRequest<T> {
   /** Below the base URL; what is put into it must be encoded. */
   readonly path: string;
   readonly query?: Readonly<Record<string, string | number>>;
+  /** Sent as JSON; `URLSearchParams` as a form. */
   readonly body?: unknown;
+  /** Refusals that are an answer all the same: `answer` reads them, too. */
+  readonly refusals?: readonly number[];
   /** The part of the answer that is read. An empty body is parsed as null. */
   readonly answer: z.ZodType<T>;
   readonly signal: AbortSignal;
@@ -145,14 +148,14 @@ async function send<T>(options: HttpOptions, request: HttpRequest<T>, hide: (tex
     if (timeout.aborted) throw fail('unavailable', `no answer within ${timeoutMs / 1000} s`);
     throw networkError(error, fail);
   }
-  if (!response.ok) throw refusal(response, text, hide, fail);
+  if (!response.ok && request.refusals?.includes(response.status) !== true) throw refusal(response, text, hide, fail);
   return parsed(request.answer, text, response.status, fail);
 }
 
 async function follow<T>(options: HttpOptions, request: HttpRequest<T>, signal: AbortSignal, fail: Fail): Promise<Response> {
   let url = addressOf(options.baseUrl, request);
   const headers = headersOf(options, request, fail);
-  const body = request.body === undefined ? {} : { body: JSON.stringify(request.body) };
+  const body = request.body === undefined ? {} : { body: request.body instanceof URLSearchParams ? request.body : JSON.stringify(request.body) };
   for (let redirects = 0; ; redirects += 1) {
     const response = await fetch(url, { method: request.method, headers, redirect: 'manual', signal, ...body });
     const location = response.headers.get('location');
@@ -177,7 +180,7 @@ function addressOf<T>(baseUrl: string, request: HttpRequest<T>): URL {
 /** A token with a line break in it makes `Headers` throw a message that quotes the token, so that error is left out. */
 function headersOf<T>(options: HttpOptions, request: HttpRequest<T>, fail: Fail): Headers {
   const headers = new Headers({ accept: 'application/json', 'user-agent': 'backout' });
-  if (request.body !== undefined) headers.set('content-type', 'application/json');
+  if (request.body !== undefined && !(request.body instanceof URLSearchParams)) headers.set('content-type', 'application/json');
   for (const [name, value] of Object.entries(options.headers ?? {})) {
     let valid = true;
     try {
@@ -285,11 +288,12 @@ function parsed<T>(schema: z.ZodType<T>, text: string, status: number, fail: Fai
   throw fail('unexpected-response', `${status}: ${issue?.path.join('.') || 'the answer'}: ${issue?.message ?? 'not what was expected'}`, { status });
 }
 
-/** Secrets also as they look in a URL, in JSON and in basic authentication. */
+/** Secrets also as they look in a URL, in a form, in JSON and in basic authentication. */
 function redactor(secrets: readonly string[]): (text: string) => string {
   const escaped = (text: string): string => JSON.stringify(text).slice(1, -1);
+  const inForm = (text: string): string => new URLSearchParams([['', text]]).toString().slice(1);
   const forms = secrets
     .filter((secret) => secret !== '')
-    .flatMap((secret) => [secret, encodeURIComponent(secret), escaped(secret), escaped(escaped(secret)), Buffer.from(secret).toString('base64')]);
+    .flatMap((text) => [text, encodeURIComponent(text), inForm(text), escaped(text), escaped(escaped(text)), Buffer.from(text).toString('base64')]);
   return (text) => forms.reduce((left, form) => left.replaceAll(form, '[secret]'), text);
 }

@@ -13,7 +13,8 @@ const ID = 'Workflow Id, rollback id, or the name of a component';
 
 /** As commander gives them. */
 interface Given {
-  readonly step?: string;
+  readonly step?: readonly string[];
+  readonly all?: true;
   readonly by?: string;
   readonly role?: string;
   readonly note?: string;
@@ -30,7 +31,8 @@ interface Given {
 
 type Flag = keyof Given;
 const FLAGS: Readonly<Record<Flag, readonly [flags: string, text: string]>> = {
-  step: ['--step <id>', 'which step; `backout waiting` names it'],
+  step: ['--step <id...>', 'which step, or several with the same answer; `backout waiting` names them'],
+  all: ['--all', 'with retry: every step that stands still; with skip: also what waits to be taken back of a tenant'],
   by: ['--by <name>', 'who says it; default $BACKOUT_BY, then $USER'],
   role: ['--role <role>', 'in which role'],
   note: ['--note <text>', 'what was seen; the finding, where the step is investigation'],
@@ -74,10 +76,14 @@ const MESSAGES: readonly MessageCommand[] = [
   {
     name: 'decide',
     summary: 'what to do about a failed step',
-    flags: ['step', 'action', 'by', 'role', 'reason', 'analysis', 'due', 'evidence'],
+    flags: ['step', 'all', 'action', 'by', 'role', 'reason', 'analysis', 'due', 'evidence'],
     required: ['action', 'reason'],
     done: 'decided',
-    examples: ['web --step web.deploy --action retry --reason "disk was full" --analysis "freed 20 GB"', 'web --action close --reason "fixed forward"'],
+    examples: [
+      'acme --all --action skip --reason "the client keeps them"',
+      'web --step web.deploy --action retry --reason "disk was full" --analysis "freed 20 GB"',
+      'web --action close --reason "fixed forward"',
+    ],
   },
   {
     name: 'stop',
@@ -118,21 +124,24 @@ export function register(program: Command): void {
   }
 }
 
-const answer = (message: MessageCommand, text: string, given: Given, command: Command): Promise<void> =>
+const answer = (asked: MessageCommand, text: string, given: Given, command: Command): Promise<void> =>
   withSession(command, async (session) => {
-    const { name } = message;
+    const { name, done } = asked;
     const data = given.data === undefined ? undefined : json(given.data);
     const meant = await findRollback(session, text);
     const needsStep = name === 'confirm' || name === 'decline' || (name === 'decide' && given.action !== 'close');
-    if (needsStep && given.step === undefined) throw await stepMissing(session, meant);
+    const steps = given.all ? ['all'] : (given.step ?? []);
+    if (given.all && given.step) throw new Problem(EXIT.usage, 'usage', '--all and --step exclude each other', 'give one of them');
+    if (needsStep && steps.length === 0) throw await stepMissing(session, meant);
     const by = requirePerson(given.by);
-    const { state } = await send(session, meant, name, { ...given, ...(data === undefined ? {} : { data }), by });
-    const what = given.step === undefined ? '' : ` ${given.step}`;
-    print(
-      session.flags.json,
-      { accepted: true, id: meant.id, state },
-      () => `${message.done}${what} of ${meant.id} as ${by}\n  ${commandName()} watch ${meant.id}`,
-    );
+    const { all: _, step: __, ...rest } = given;
+    const message = { ...rest, ...(data === undefined ? {} : { data }), by };
+    let state = '';
+    // One after the other: where one is refused, those before it are answered, and it says which.
+    for (const step of steps) ({ state } = await send(session, meant, name, { ...message, step }));
+    if (steps.length === 0) ({ state } = await send(session, meant, name, message));
+    const what = steps.map((step) => ` ${step}`).join('');
+    print(session.flags.json, { accepted: true, id: meant.id, state }, () => `${done}${what} of ${meant.id} as ${by}\n  ${commandName()} watch ${meant.id}`);
   });
 
 function json(text: string): unknown {

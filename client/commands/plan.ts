@@ -42,13 +42,18 @@ function lines({ plan: made, planHash, workflowId }: Planned): string[] {
   if (!made) return [`no plan for ${workflowId}`];
   const wide = Math.max(...made.steps.map((step) => step.id.length));
   return [
-    paint('bold', made.targets.map((target) => `${target.component}  ${plain(target.from ?? '?')} → ${plain(target.to)}`).join(',  ')),
+    paint(
+      'bold',
+      made.artifacts
+        ? `${plain(made.tenant ?? '')}: ${made.artifacts.length} artifacts of ${(made.requests ?? []).map(plain).join(', ') || 'no open request'}`
+        : made.targets.map((target) => `${target.component}  ${plain(target.from ?? '?')} → ${plain(target.to)}`).join(',  '),
+    ),
     paint('dim', `${workflowId}   ${planHash ?? ''}`),
     ...(made.targetSeconds === null ? [] : [`within ${made.targetSeconds} s of machine time`]),
     '',
     ...made.steps.map(
       (step, index) =>
-        `${String(index + 1).padStart(2)}  ${step.id.padEnd(wide)}  ${paint('dim', `${step.mode.padEnd(9)}  ${plain(step.title)}${step.mode === 'manual' ? ` (${step.owner ?? 'operator'})` : ''}`)}`,
+        `${String(index + 1).padStart(2)}  ${step.id.padEnd(wide)}  ${paint('dim', `${step.mode.padEnd(9)}  ${plain(step.title)}${step.mode === 'manual' || step.approval ? ` (${step.owner ?? 'operator'})` : ''}`)}`,
     ),
     '',
     'Nothing was changed.',

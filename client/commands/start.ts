@@ -1,9 +1,12 @@
 /** `backout start`: starts a rollback, or attaches to the same one. */
 import type { Command } from 'commander';
+import { workflowIdOf } from '../../model/plan.ts';
 import { follow } from '../follow.ts';
 import { EXIT, Problem } from '../problem.ts';
-import { requestOf, requestOptions, type RequestFlags } from '../request.ts';
-import { withSession } from '../session.ts';
+import { commandName, note, print } from '../output.ts';
+import { said } from '../problem.ts';
+import { requestsOf, requestOptions, type RequestFlags } from '../request.ts';
+import { withSession, type Session } from '../session.ts';
 import { startRollback } from '../start.ts';
 
 interface StartFlags extends RequestFlags {
@@ -24,6 +27,7 @@ export function register(program: Command): void {
         '',
         'Examples:',
         '  $ backout start deployRevert --environment production --component web --to last-healthy --cause smoke-failed --reason "checkout answers 500" --trigger verification --by ci --wait=5m',
+        '  $ backout start upaDeprovision --environment production --tenant acme --cause client-offboarded --reason "contract ended" --by ana',
         '  $ backout start deployRevert --environment production --component web api --to web=v2.5.2 --to api=v1.9.0 --cause operator-judgement --reason "prices are wrong"',
       ].join('\n'),
     )
@@ -33,11 +37,39 @@ export function register(program: Command): void {
 async function run(kindText: string, flags: StartFlags, command: Command): Promise<void> {
   if (flags.detach === true && flags.wait !== undefined) throw new Problem(EXIT.usage, 'usage', '--detach and --wait exclude each other', 'give one of them');
   const waitSeconds = flags.wait === undefined ? null : secondsOf(flags.wait === true ? DEFAULT_WAIT : flags.wait);
-  const { kind, input } = requestOf(kindText, flags);
+  const requests = requestsOf(kindText, flags);
+  const [first, another] = requests;
+  if (!first) return;
+  if (another && waitSeconds !== null)
+    throw new Problem(EXIT.usage, 'usage', '--wait is for one rollback, and several are started', 'leave it out, and see `backout waiting --overview`');
   await withSession(command, async (session) => {
+    if (another) return startAll(session, requests);
+    const { kind, input } = first;
     const started = await startRollback(session, kind, input);
     await follow(session, { started, kind, input, by: input.by, waitSeconds });
   });
+}
+
+/** Each its own workflow: what one of them is refused for keeps none of the others. */
+async function startAll(session: Session, requests: ReturnType<typeof requestsOf>): Promise<void> {
+  const rollbacks: { id: string; runId: string | null; attached: boolean; error: string | null }[] = [];
+  for (const { kind, input } of requests) {
+    const started = await startRollback(session, kind, input).catch((error: unknown) => said(error));
+    const id = workflowIdOf({ kind, ...input });
+    if ('attached' in started) rollbacks.push({ ...started, error: null });
+    else {
+      note(`${id}: ${started.message}`);
+      rollbacks.push({ id, runId: null, attached: false, error: started.message });
+    }
+  }
+  print(session.flags.json, { rollbacks }, () =>
+    [
+      ...rollbacks.map((one) => `${one.error === null ? (one.attached ? 'runs already' : 'started') : 'not started'}  ${one.id}`),
+      '',
+      `  ${commandName()} waiting --overview`,
+    ].join('\n'),
+  );
+  if (rollbacks.some((one) => one.error !== null)) process.exitCode = EXIT.refused;
 }
 
 function secondsOf(text: string): number {

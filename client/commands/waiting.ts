@@ -24,11 +24,12 @@ export function register(program: Command): void {
     .command('waiting')
     .description('who is awaited, for what, and what to type')
     .option('--role <role>', 'only what this role is awaited for')
-    .addHelpText('after', '\nExample:\n  $ backout waiting --role operator')
-    .action((options: { role?: string }, command: Command) => waiting(options.role, command));
+    .option('--overview', 'one line for each rollback and role: for many at once')
+    .addHelpText('after', '\nExamples:\n  $ backout waiting --role operator\n  $ backout waiting --overview')
+    .action((options: { role?: string; overview?: true }, command: Command) => waiting(options.role, options.overview === true, command));
 }
 
-const waiting = (role: string | undefined, command: Command): Promise<void> =>
+const waiting = (role: string | undefined, isOverview: boolean, command: Command): Promise<void> =>
   withSession(command, async (session) => {
     const { rollbacks } = await listRollbacks(session, { openOnly: true });
     const awaited: Awaited[] = [];
@@ -59,6 +60,38 @@ const waiting = (role: string | undefined, command: Command): Promise<void> =>
       }
     }
     print(session.flags.json, { waiting: awaited }, () =>
-      lines.length === 0 ? `nobody is awaited${role === undefined ? '' : ` as ${role}`}` : lines.slice(0, -1).join('\n'),
+      lines.length === 0
+        ? `nobody is awaited${role === undefined ? '' : ` as ${role}`}`
+        : isOverview
+          ? overview(awaited).join('\n')
+          : lines.slice(0, -1).join('\n'),
     );
   });
+
+/** Who is awaited where, for how many steps and since when. */
+function overview(awaited: readonly Awaited[]): string[] {
+  const groups = Object.values(Object.groupBy(awaited, (one) => `${one.id} ${one.for}`)).filter((all) => all !== undefined);
+  const rows = groups.map((all) => {
+    const [first] = all;
+    const since = all
+      .map((one) => one.since)
+      .filter((one) => one !== '')
+      .toSorted()[0];
+    const steps = all.map((one) => one.step);
+    return [
+      first?.id ?? '',
+      first?.state ?? '',
+      first?.for ?? '',
+      `${all.length} ${all.length === 1 ? 'step' : 'steps'}`,
+      since === undefined ? '' : ago(since, Date.now()),
+      `${steps.slice(0, 3).join(', ')}${steps.length > 3 ? ', …' : ''}`,
+    ];
+  });
+  const wide = [0, 1, 2, 3, 4].map((column) => Math.max(...rows.map((row) => row[column]?.length ?? 0)));
+  return rows.map((row) =>
+    row
+      .map((cell, column) => cell.padEnd(wide[column] ?? 0))
+      .join('  ')
+      .trimEnd(),
+  );
+}

@@ -92,6 +92,23 @@ describe('http', () => {
     ]);
   });
 
+  it('sends URLSearchParams as a form', async () => {
+    await http().request(request({ method: 'POST', body: new URLSearchParams({ token: SECRET, 'a b': 'é' }) }));
+    expect(asked).toMatchObject([
+      { method: 'POST', body: 'token=canary%2F%22%2B%3D8c1&a+b=%C3%A9', headers: { 'content-type': 'application/x-www-form-urlencoded;charset=UTF-8' } },
+    ]);
+  });
+
+  it('a refusal that was asked for is read as an answer, and no other', async () => {
+    const refusable = { ...request({ refusals: [400] }), answer: z.object({ error: z.string() }) };
+    answers(400, { error: 'invalid_grant' });
+    expect(await http().request(refusable)).toStrictEqual({ error: 'invalid_grant' });
+    answers(401, { error: 'invalid_client' });
+    expect(await failure({ refusals: [400] })).toMatchObject({ kind: 'unauthorized', status: 401 });
+    answers(400, '<html>');
+    expect(await failure({ refusals: [400] })).toMatchObject({ kind: 'unexpected-response', status: 400 });
+  });
+
   it('parses an empty answer as null', async () => {
     answers(204, '');
     expect(await http().request({ ...request(), answer: z.null() })).toBeNull();
@@ -263,6 +280,11 @@ describe('http', () => {
       }
     },
   );
+
+  it('hides a secret as it looks in a form', async () => {
+    answers(400, { message: 'no: token=canary%27%28a%7E+%2B%29' });
+    expect((await failure({}, { secrets: ["canary'(a~ +)"], headers: {} })).message).toContain('token=[secret]');
+  });
 
   it('a secret that makes no header is not shown', async () => {
     expect(await failure({}, { headers: { authorization: 'Bearer canary\nmore' }, secrets: ['canary\nmore'] })).toMatchObject({

@@ -29,6 +29,7 @@ const FINAL: Readonly<Partial<Record<AdapterErrorKind, FailureType>>> = {
   configuration: 'Configuration',
   'unexpected-response': 'UnexpectedResponse',
   failed: 'PlatformFailed',
+  protected: 'Protected',
 };
 const TRANSIENT = ADAPTER_ERROR_KINDS.filter((kind) => !(kind in FINAL) && kind !== 'unknown');
 

@@ -20,6 +20,7 @@ export const atDesk = (planned: PlannedStep, state: StepState = 'pending', more:
   state,
   held: false,
   handedTo: null,
+  approved: null,
   ...more,
 });
 

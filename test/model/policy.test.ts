@@ -73,7 +73,7 @@ const TABLE: Readonly<
     subject: 'tenant',
     lead: 'operator',
     level: null,
-    built: false,
+    built: true,
   },
 };
 

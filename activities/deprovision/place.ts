@@ -1,0 +1,116 @@
+/** Where a tenant is deprovisioned: its provisioning store and its platforms, as `backout.yaml` names them [000]. */
+import { ConfigError, type LoadedConfig } from '../../model/config-file.ts';
+import type { TenantsConfig } from '../../model/config.ts';
+import { nameOf } from '../../model/deprovision.ts';
+import { keyOf, type Artifact, type ProvisioningRequest } from '../../model/tenant.ts';
+import { NotPossible, secretOf } from '../components.ts';
+import type { Attempt } from '../dependencies.ts';
+import { environmentOf } from '../incident/scene.ts';
+import type { ProvisioningStore, RequestCall } from '../provisioning/provisioning.ts';
+import * as stores from '../provisioning/registry.ts';
+import type { ArtifactCall, PlatformCall, Sighting, TenantPlatform } from '../tenants/platform.ts';
+import * as platforms from '../tenants/registry.ts';
+
+// Each has options of its own, which it checks itself.
+const STORES = Object.values<ProvisioningStore>(stores as unknown as Record<string, ProvisioningStore>);
+const PLATFORMS = Object.values<TenantPlatform>(platforms as unknown as Record<string, TenantPlatform>);
+
+/** A platform of `backout.yaml`, ready to be asked about this tenant. */
+export interface Connected {
+  /** As the house calls it. */
+  readonly name: string;
+  readonly platform: TenantPlatform;
+  readonly call: PlatformCall<unknown>;
+}
+
+export interface Place {
+  readonly environment: string;
+  readonly tenant: string;
+  readonly store: ProvisioningStore;
+  readonly storeCall: Omit<RequestCall<unknown>, 'requests' | 'rollbackId' | 'operationId' | 'by' | 'at'>;
+  readonly platforms: readonly Connected[];
+}
+
+export function placeOf(loaded: LoadedConfig, environment: string, tenant: string, attempt: Pick<Attempt, 'signal' | 'heartbeat'>): Place {
+  const config = environmentOf(loaded, environment).tenants;
+  if (!config)
+    throw new NotPossible(
+      'tenant',
+      `${environment} has no tenants in ${loaded.file}; say under environments.${environment}.tenants where they are provisioned`,
+    );
+  const call = { environment, tenant, folder: loaded.folder, signal: attempt.signal, secret: secretOf(loaded.folder) };
+  const { store: storeName } = config.provisioning;
+  const store = STORES.find((one) => one.name === storeName) ?? unknown('provisioning store', storeName, STORES);
+  return {
+    environment,
+    tenant,
+    store,
+    storeCall: { ...call, options: checked(loaded, store, config.provisioning.options, ['environments', environment, 'tenants', 'provisioning', 'options']) },
+    platforms: Object.entries(config.platforms).map(([name, one]) => connected(loaded, environment, name, one, { ...call, heartbeat: attempt.heartbeat })),
+  };
+}
+
+function connected(
+  loaded: LoadedConfig,
+  environment: string,
+  name: string,
+  config: TenantsConfig['platforms'][string],
+  call: Omit<PlatformCall<unknown>, 'options'>,
+): Connected {
+  const platform = PLATFORMS.find((one) => one.name === config.platform) ?? unknown('platform of tenants', config.platform, PLATFORMS);
+  const options = checked(loaded, platform, config.options, ['environments', environment, 'tenants', 'platforms', name, 'options']);
+  return { name, platform, call: { ...call, options } };
+}
+
+function unknown(what: string, name: string, known: readonly { readonly name: string }[]): never {
+  throw new NotPossible('unknown-platform', `there is no ${what} ${JSON.stringify(name)}; there is ${known.map((one) => one.name).join(', ')}`);
+}
+
+function checked(loaded: LoadedConfig, { options }: Pick<TenantPlatform, 'options'>, given: unknown, path: string[]): unknown {
+  try {
+    return loaded.check(options, given, path);
+  } catch (error) {
+    if (error instanceof ConfigError) throw new NotPossible('configuration', error.message);
+    throw error;
+  }
+}
+
+/** The platform that has this artifact; null where none that is configured could. */
+export function platformOf(place: Place, artifact: Artifact): Connected | null {
+  const able = place.platforms.filter(({ platform, name }) => platform.types.includes(artifact.type) && (artifact.platform ?? name) === name);
+  const [one, another] = able;
+  if (one && another)
+    throw new NotPossible(
+      'inventory',
+      `${nameOf(artifact)} could lie on ${able.map(({ name }) => name).join(' or ')}; say which in "platform" of the artifact in the Canonical Object`,
+    );
+  if (one) return one;
+  if (artifact.platform !== undefined)
+    throw new NotPossible(
+      'inventory',
+      `${nameOf(artifact)} lies on ${JSON.stringify(artifact.platform)}, and environments.${place.environment}.tenants.platforms has no such platform for a ${artifact.type}`,
+    );
+  return null;
+}
+
+/** What there is to know about an artifact where nobody can look. */
+export const UNSEEN: Sighting = { presence: 'unknown', guarded: null, detail: 'no platform is configured that could tell', facts: {} };
+
+export const artifactCall = (
+  { call }: Connected,
+  artifact: Artifact,
+  listed: readonly Artifact[],
+  by: Pick<ArtifactCall<unknown>, 'operationId' | 'attempt'> = { operationId: 'inspection', attempt: 1 },
+): ArtifactCall<unknown> => ({ ...call, artifact, listed, ...by });
+
+/** Looks; where no platform is configured for it, that is what is known. */
+export async function sight(place: Place, artifact: Artifact, listed: readonly Artifact[]): Promise<Sighting> {
+  const at = platformOf(place, artifact);
+  return at === null ? UNSEEN : at.platform.inspect(artifactCall(at, artifact, listed));
+}
+
+/** Everything that the tenant's Canonical Objects list, each once. */
+export function listedBy(requests: readonly ProvisioningRequest[]): Artifact[] {
+  const all = requests.flatMap(({ config }) => [...config.artifacts, ...config.removed]);
+  return [...new Map(all.map((one) => [keyOf(one), one])).values()];
+}

@@ -1,0 +1,64 @@
+/** Where a step of a deprovisioning acts, and what its plan says. */
+import { isTaken, type Inventoried } from '../../model/deprovision.ts';
+import type { Plan } from '../../model/plan.ts';
+import { keyOf, type ProvisioningRequest } from '../../model/tenant.ts';
+import type { Attempt, Dependencies } from '../dependencies.ts';
+import { failed, isHeld, operationIdOf, type Found } from '../found.ts';
+import type { RequestCall } from '../provisioning/provisioning.ts';
+import type { StepWork, TenantWork } from '../step.ts';
+import type { Place } from './place.ts';
+
+export interface Scene {
+  readonly work: StepWork;
+  readonly tenant: TenantWork;
+  readonly place: Place;
+  readonly deps: Dependencies;
+  readonly attempt: Attempt;
+}
+
+/** The claim of a tenant; no component's name begins so. */
+export const claimOf = (tenant: string): string => `@tenant:${tenant}`;
+
+/** The plan as the record has it: the same for every attempt, and too long to ride with every step. */
+export async function planOf({ work, deps }: Scene): Promise<Plan> {
+  const plan = (await deps.store.rollback(work.rollbackId))?.plan;
+  if (!plan?.artifacts) throw new Error(`the record has no plan of rollback ${work.rollbackId}`);
+  return plan;
+}
+
+export const artifactsOf = (plan: Plan): readonly Inventoried[] => (plan.artifacts ?? []).filter(isTaken);
+
+/** The artifact of this step. */
+export function subjectOf(plan: Plan, { tenant: { subject } }: Scene): Inventoried {
+  const found = plan.artifacts?.find((one) => keyOf(one) === subject);
+  if (!found) throw new Error(`the plan has no artifact ${subject ?? ''}`);
+  return found;
+}
+
+export const requestCall = ({ work, tenant, place }: Scene, requests: readonly string[]): RequestCall<unknown> => ({
+  ...place.storeCall,
+  requests,
+  rollbackId: work.rollbackId,
+  operationId: operationIdOf(work),
+  by: tenant.by,
+  at: new Date().toISOString(),
+});
+
+/** The requests of this rollback as the store has them now. */
+export async function requestsNow({ place }: Scene, plan: Plan): Promise<readonly ProvisioningRequest[]> {
+  const ids = plan.requests ?? [];
+  return (await place.store.requests(place.storeCall)).filter((one) => ids.includes(one.requestId));
+}
+
+/** Nothing is changed by a run that has lost the tenant, or of a request that is not in its rollback: another may be at it. Null: go on. */
+export async function mayNotChange(scene: Scene, plan: Plan): Promise<Found | null> {
+  const { work, tenant, deps } = scene;
+  if (!(await isHeld(work, claimOf(tenant.name), deps)))
+    return failed('ClaimLost', `${tenant.name} is no longer claimed by this rollback; nothing was changed`);
+  const odd = (await requestsNow(scene, plan)).find((one) => one.status !== 'ROLLBACK_IN_PROGRESS' || one.rollbackId !== work.rollbackId);
+  if (!odd) return null;
+  return failed(
+    'ClaimLost',
+    `request ${odd.requestId} is ${odd.status}${odd.rollbackId === work.rollbackId ? '' : ' and not under this rollback'}; nothing was changed`,
+  );
+}

@@ -1,0 +1,104 @@
+/** Is anything left? Every artifact is looked at once more, and whatever carries the tenant's mark: a success is only said of what is seen. */
+import { nameOf } from '../../model/deprovision.ts';
+import { failure } from '../../model/failure.ts';
+import type { Plan } from '../../model/plan.ts';
+import type { Failure } from '../../model/state.ts';
+import { keyOf, type Artifact, type Removed } from '../../model/tenant.ts';
+import { canonical } from '../../store/digest.ts';
+import { failed, type Found } from '../found.ts';
+import { protectedOf } from './inventory.ts';
+import { listedBy, sight } from './place.ts';
+import { artifactsOf, planOf, type Scene } from './scene.ts';
+
+/** `subject` null: no step of the plan is about it. */
+interface Left {
+  readonly subject: string | null;
+  readonly message: string;
+}
+
+const AT_ONCE = 4;
+
+export async function sweep(scene: Scene): Promise<Found> {
+  const plan = await planOf(scene);
+  const problems = await leftOver(scene, plan);
+  if (problems.length > 0) return reopened(problems);
+  const standing = await protectedOf(scene.place);
+  const { standing: before } = scene.tenant;
+  const moved = before !== undefined && canonical(before) !== canonical(standing);
+  return {
+    state: 'done',
+    receipt: { after: { left: 0, protected: standing } },
+    failure: null,
+    remains: [],
+    // Days pass, and templates are the house's to change: this rollback has no call that could.
+    warnings: moved ? ['a template or demo instance is another than when the artifacts were identified; this rollback has changed none'] : [],
+  };
+}
+
+/** Each thing that is left goes back to its own step; what has none is this look's own failure. */
+export function reopened(problems: readonly Left[]): Found {
+  const found = failed('SomethingLeft', problems.map((one) => one.message).join('; '));
+  const back = problems.flatMap(({ subject, message }): { subject: string; failure: Failure }[] =>
+    subject === null ? [] : [{ subject, failure: failure('NotRemoved', message) }],
+  );
+  return { ...found, change: { left: { again: back, itself: back.length < problems.length } } };
+}
+
+export async function leftOver(scene: Scene, plan: Plan): Promise<Left[]> {
+  const { place, tenant } = scene;
+  const all = await place.store.requests(place.storeCall);
+  const listed = [...listedBy(all), ...(plan.artifacts ?? [])];
+  const planned = new Map(artifactsOf(plan).map((one) => [keyOf(one), one]));
+  const requests = plan.requests ?? [];
+  const removed = all.flatMap(({ requestId, config }) => (requests.includes(requestId) || requests.length === 0 ? config.removed : []));
+  const mine = new Map<string, Artifact>([...planned, ...removed.map((one) => [keyOf(one), one] as const)]);
+  const how = new Map(removed.map((one) => [keyOf(one), one.how]));
+  const left: Left[] = [];
+  const artifacts = [...mine.values()].filter((one) => one.type !== 'credential');
+  for (let at = 0; at < artifacts.length; at += AT_ONCE) {
+    const looks = await Promise.all(
+      artifacts.slice(at, at + AT_ONCE).map(async (artifact) => {
+        scene.attempt.heartbeat(`looking at ${nameOf(artifact)}`);
+        const seen = await sight(place, artifact, listed);
+        const message = problemOf(artifact, seen.presence, seen.guarded, how.get(keyOf(artifact)), tenant.documented ?? []);
+        return message === null ? [] : [{ subject: planned.has(keyOf(artifact)) ? keyOf(artifact) : null, message: `${message}: ${seen.detail}` }];
+      }),
+    );
+    left.push(...looks.flat());
+  }
+  return [...left, ...(await strays(scene, listed))];
+}
+
+/** Null: it is gone, or a person answers for it where nobody can look. */
+function problemOf(
+  artifact: Artifact,
+  presence: string,
+  guarded: string | null,
+  how: Removed['how'] | undefined,
+  documented: readonly string[],
+): string | null {
+  // By now it is somebody else's: what serves the path, or has the id, is not this tenant's.
+  if (guarded !== null && how !== undefined) return null;
+  const name = nameOf(artifact);
+  if (presence === 'absent') return null;
+  if (presence === 'unknown') return artifact.type === 'webhook' ? `it cannot be told whether ${name} is gone` : null;
+  if (presence === 'inactive') return how === 'delete' ? `${name} was deleted, and is there` : null;
+  // What the client does not give up is his: it was documented.
+  if ((artifact.type === 'crm' || artifact.type === 'calendar') && documented.includes(keyOf(artifact))) return null;
+  return artifact.type === 'crm' || artifact.type === 'calendar' ? `the credentials of ${name} are still accepted` : `${name} is still at work`;
+}
+
+/** What carries the mark and is listed nowhere. */
+async function strays({ place, tenant }: Scene, listed: readonly Artifact[]): Promise<Left[]> {
+  const known = new Set([...listed.map(keyOf), ...(tenant.notOurs ?? [])]);
+  const marked = (await Promise.all(place.platforms.map(({ platform, call }) => platform.marked(call)))).flat().filter((one) => !known.has(keyOf(one)));
+  const looks = await Promise.all(
+    [...new Map(marked.map((one) => [keyOf(one), one])).values()].map(async (artifact) => {
+      const { presence, guarded } = await sight(place, artifact, listed);
+      return guarded === null && presence === 'present'
+        ? [{ subject: null, message: `${nameOf(artifact)} carries the tenant's mark, and no Canonical Object lists it` }]
+        : [];
+    }),
+  );
+  return looks.flat();
+}

@@ -1,0 +1,220 @@
+/** What a deprovisioning does beside walking its plan [000]: what its steps are given, what their outcomes mean, and what a failure does to the request. */
+import { makeContinueAsNewFunc, workflowInfo } from '@temporalio/workflow';
+import type { StepOutcome, TenantWork } from '../activities/step.ts';
+import { nameOf, notRemovable, NOT_OURS, type Inventoried } from '../model/deprovision.ts';
+import type { Decide } from '../model/input.ts';
+import { whole, type Plan } from '../model/plan.ts';
+import { BLOCKED, PASSED, type Remaining, type StepState, type TenantView } from '../model/state.ts';
+import { keyOf } from '../model/tenant.ts';
+import { execute } from './execute.ts';
+import type { Progress } from './progress.ts';
+import { newStep, type StepProgress } from './step-progress.ts';
+
+/** What the activity needs beyond a component's step; empty for every other kind. */
+export function tenantWorkOf(progress: Progress, step: StepProgress): { readonly tenant?: TenantWork } {
+  const { plan, input } = progress;
+  if (!plan?.artifacts || !input || plan.tenant === null) return {};
+  const { subject, operation } = step.planned;
+  const approval = step.approval ?? answerOf(progress, step);
+  const base = { name: plan.tenant, cause: input.cause, by: approval?.by ?? input.by };
+  if (operation === 'fail') return { tenant: { ...base, ...endOf(progress, operation) } };
+  if (operation === 'sweep' || operation === 'complete')
+    return { tenant: { ...base, ...(operation === 'complete' ? endOf(progress, operation) : { standing: standingOf(progress) }), ...judged(progress) } };
+  return {
+    tenant: {
+      ...base,
+      ...(subject === undefined ? {} : { subject }),
+      ...(approval?.choice === undefined || approval.choice === null ? {} : { choice: approval.choice }),
+    },
+  };
+}
+
+/** Whose word a step acts on that is not approved itself: what looks acts on the person who said it is done. */
+function answerOf(progress: Progress, { planned: { id, operation } }: StepProgress): { by: string; choice: string | null } | null {
+  const said = operation === 'look' ? id.replace(/\.look$/, '') : operation === 'complete' ? 'completion' : 'inventory';
+  const answer = progress.answers.findLast((one) => one.name === 'confirm' && (one.step === said || (operation === 'look' && one.step === 'inventory')));
+  return answer ? { by: answer.by, choice: null } : null;
+}
+
+/** What was done, what could not be, and what failed: for the error_log [000 Rollback Procedure 9]. */
+function endOf(progress: Progress, operation: 'fail' | 'complete'): Pick<TenantWork, 'reason' | 'removed' | 'remaining' | 'detail' | 'cleanup'> {
+  const removed = progress.steps.filter(({ planned, state }) => planned.removal && planned.subject !== undefined && PASSED.has(state) && state !== 'skipped');
+  const cleanup = progress.answers.findLast((one) => one.name === 'confirm' && one.step === 'cleanup');
+  return {
+    reason: progress.input?.reason ?? '',
+    removed: [...new Set(removed.flatMap(({ planned }) => namesOf(progress.plan, planned.subject)))],
+    remaining: remainsOfTenant(progress),
+    ...(operation === 'fail' ? { detail: failureOf(progress) } : {}),
+    ...(operation === 'complete' && cleanup ? { cleanup: { by: cleanup.by, at: cleanup.at } } : {}),
+  };
+}
+
+const failureOf = (progress: Progress): string =>
+  [
+    ...progress.blocked().map((step) => `${step.planned.id}: ${step.failure?.message ?? step.state}`),
+    ...(progress.closing ? [`closed by ${progress.closing.by}: ${progress.closing.reason}`] : []),
+  ].join('; ');
+
+const namesOf = (plan: Plan | null, subject: string | undefined): string[] =>
+  (plan?.artifacts ?? []).flatMap((one) => (keyOf(one) === subject ? [nameOf(one)] : []));
+
+/** What people have said of artifacts that are still to be seen. */
+function judged(progress: Progress): Pick<TenantWork, 'documented' | 'notOurs'> {
+  const subjects = (isIt: (step: StepProgress) => boolean): string[] =>
+    progress.steps.flatMap((step) => (step.planned.subject !== undefined && isIt(step) ? [step.planned.subject] : []));
+  const notOurs = new Set(progress.answers.flatMap((one) => (one.name === 'confirm' && one['choice'] === NOT_OURS ? [one.step] : [])));
+  return { documented: subjects((step) => step.state === 'skipped'), notOurs: subjects((step) => notOurs.has(step.planned.id)) };
+}
+
+/** Templates and demo instances as they were identified. */
+function standingOf(progress: Progress): unknown {
+  const after = progress.step('identify')?.receipt?.after;
+  return typeof after === 'object' && after !== null ? Object.getOwnPropertyDescriptor(after, 'protected')?.value : undefined;
+}
+
+export const tenantViewOf = (progress: Progress, artifacts: readonly Inventoried[]): TenantView => ({
+  requests: progress.plan?.requests ?? [],
+  status: statusOf(progress),
+  artifacts,
+});
+
+function statusOf(progress: Progress): TenantView['status'] {
+  const passed = (id: string): boolean => PASSED.has(progress.step(id)?.state ?? 'pending');
+  if (passed('complete')) return 'ROLLED_BACK';
+  if (progress.isFailed) return 'FAILED';
+  return passed('begin') || (progress.step('begin')?.generation ?? 0) > 0 ? 'ROLLBACK_IN_PROGRESS' : null;
+}
+
+/** What was not undone, and what cannot be [000 What CANNOT Be Rolled Back]. */
+export function remainsOfTenant(progress: Progress): Remaining[] {
+  const { plan } = progress;
+  if (!plan?.artifacts || progress.step('begin')?.state === 'pending') return [];
+  const isOver = PASSED.has(progress.step('sweep')?.state ?? 'pending');
+  const open = progress.steps.filter(({ planned, state }) => {
+    if (planned.subject === undefined || planned.irreversible !== undefined || state === 'confirmed') return false;
+    if (BLOCKED.has(state) || state === 'skipped') return !(isOver && planned.removal);
+    return progress.closing !== null && !PASSED.has(state);
+  });
+  return [
+    ...open.map(({ planned, state, failure }) => ({
+      artifact: planned.id.endsWith('.credentials') ? planned.title : (namesOf(plan, planned.subject)[0] ?? planned.id),
+      reason: [failure?.message ?? 'not attempted', ...whySkipped(progress, planned.id, state)].join('; '),
+      owner: planned.owner,
+    })),
+    ...notRemovable(plan.artifacts),
+  ];
+}
+
+function whySkipped(progress: Progress, id: string, state: string): string[] {
+  if (state !== 'skipped') return [];
+  const decision = progress.answers.findLast((one) => one.name === 'decide' && one['action'] === 'skip' && one.step === id);
+  return decision ? [`left by ${decision.by}: ${typeof decision['reason'] === 'string' ? decision['reason'] : ''}`] : [];
+}
+
+/** What a step has found that concerns more than itself. */
+export function followTenant(progress: Progress, step: StepProgress, { change }: Pick<StepOutcome, 'change'>): void {
+  if (!change || !progress.plan?.artifacts) return;
+  if (change.stale !== undefined) {
+    for (const id of ['identify', 'inventory', 'begin'])
+      Object.assign(progress.step(id) ?? {}, { state: 'pending', failure: null, startedAt: null, endedAt: null });
+    progress.warn(`the confirmation of the inventory is void: ${change.stale}`);
+    progress.note('void', Date.now(), { step: 'inventory', why: change.stale });
+  }
+  if (change.left) reopen(progress, step, change.left);
+  if (!change.inventory) return;
+  const { plan, hash } = change.inventory;
+  if (hash === progress.planHash) return;
+  const isAsked = progress.step('inventory')?.state !== 'pending';
+  progress.plan = plan;
+  progress.planHash = hash;
+  // Nothing was changed yet: every step but the look itself is a new one.
+  progress.steps = plan.steps.map((planned) => (planned.id === 'identify' ? (progress.step('identify') ?? newStep(whole(planned))) : newStep(whole(planned))));
+  if (isAsked) progress.warn('reality has moved since the inventory was shown: the plan is another one, and is asked about again');
+}
+
+/** What is still there is taken back by its own step, by a person's word anew; what else was asked at the end is asked again then. */
+function reopen(progress: Progress, looked: StepProgress, { again, itself }: NonNullable<NonNullable<StepOutcome['change']>['left']>): void {
+  for (const { subject, failure } of again) {
+    // The last step of it: of a CRM the credentials, of an assistant the look.
+    const own = progress.steps.findLast((one) => one.planned.subject === subject && one.planned.irreversible === undefined);
+    if (own) Object.assign(own, { state: 'failed', failure, approval: null, endedAt: looked.endedAt });
+  }
+  for (const one of progress.steps) {
+    const asksAgain =
+      one.planned.id === 'completion' || one.planned.operation === 'complete' || (one.planned.operation === 'sweep' && !(itself && one === looked));
+    if (asksAgain) Object.assign(one, { state: 'pending', failure: null, startedAt: null, endedAt: null });
+  }
+}
+
+/** Does a failed or declined removal not show in the request yet? */
+const unsaid = (progress: Progress): StepProgress[] =>
+  progress.steps.filter((step) => step.planned.removal && BLOCKED.has(step.state) && step.failureSaid !== step.endedAt);
+
+export function owesFailure(progress: Progress): boolean {
+  const state = progress.step('failure')?.state;
+  return state !== undefined && !BLOCKED.has(state) && !progress.closing && unsaid(progress).length > 0;
+}
+
+/** The request is FAILED and the error_log says why [000 Rollback Failure 1 and 2]; before anything further is taken back it is begun again. */
+export async function sayFailure(progress: Progress): Promise<void> {
+  const failing = unsaid(progress);
+  if (!(await writeFailure(progress))) return;
+  for (const step of failing) step.failureSaid = step.endedAt;
+  const begin = progress.step('begin');
+  if (begin && PASSED.has(begin.state)) Object.assign(begin, { state: 'pending', generation: begin.generation + 1 });
+}
+
+/** After its execution was ended from outside: what the request says already, and that it has to be begun again. */
+export function rejoin(progress: Progress): void {
+  const [said, begin] = [progress.step('failure'), progress.step('begin')];
+  if (!said || !begin || !progress.isFailed) return;
+  for (const step of unsaid(progress)) if ((step.endedAt ?? '') <= (said.endedAt ?? '')) step.failureSaid = step.endedAt;
+  if (PASSED.has(begin.state)) Object.assign(begin, { state: 'pending', generation: begin.generation + 1 });
+}
+
+/** Before people clean up by hand what was left, the request says so. */
+export const owesCleanup = (progress: Progress, next: StepProgress): boolean => next.planned.id === 'cleanup' && next.state === 'pending' && !progress.isFailed;
+
+/** Who ends it where it was begun and is not over leaves the request FAILED. */
+export function leavesRequest(progress: Progress): boolean {
+  const state = (id: string): StepState | undefined => progress.step(id)?.state;
+  return progress.closing !== null && state('failure') !== undefined && state('begin') !== 'pending' && !PASSED.has(state('complete') ?? 'pending');
+}
+
+/** Each failure is an entry of its own. */
+export async function writeFailure(progress: Progress): Promise<boolean> {
+  const say = progress.step('failure');
+  if (!say) return false;
+  if (say.state !== 'pending') say.generation += 1;
+  await execute(progress, say, 'run');
+  // What was cleaned up was about what had failed by then.
+  const cleanup = progress.step('cleanup');
+  if (cleanup?.state === 'confirmed') Object.assign(cleanup, { state: 'pending', startedAt: null, endedAt: null });
+  return PASSED.has(say.state);
+}
+
+/** Of the 50,000 events at which the engine ends a run, and of the 5,000 that an auditor still likes to replay. */
+const EVENTS_MAX = 4_000;
+
+/** A history that has grown long goes on as a new run, at a moment when nothing is under way and the record has everything. */
+export function mayContinue(progress: Progress): boolean {
+  const { historyLength, continueAsNewSuggested } = workflowInfo();
+  const isLong = historyLength > EVENTS_MAX || continueAsNewSuggested;
+  const isQuiet = progress.telling === 0 && progress.unrecorded.length === 0 && !progress.record.behind && !progress.closing;
+  return isLong && isQuiet && progress.plan?.artifacts !== undefined && PASSED.has(progress.step('begin')?.state ?? 'pending');
+}
+
+/** The successor goes on from the record, as after a resume. Never returns. */
+export const continueRun = ({ input, identity }: Progress): Promise<never> =>
+  makeContinueAsNewFunc()({
+    ...input,
+    resumes: { rollbackId: identity.rollbackId, by: 'backout', reason: 'the history had grown long', continues: identity.runId },
+  });
+
+/** Closed before anything was begun: that is a refusal by a person, and the request stays as it was. */
+export function neverBegun(progress: Progress, { by, reason }: Decide, nowMs: number): void {
+  if (progress.plan?.artifacts === undefined || progress.step('begin')?.state !== 'pending') return;
+  progress.refuse('inventory', `${by} closed it before anything was changed: ${reason}`, by, nowMs, 'decide');
+}
+
+export const isNeverBegun = (progress: Progress): boolean => progress.plan?.artifacts !== undefined && progress.step('begin')?.state === 'pending';
