@@ -54,7 +54,9 @@ export function carriedFrom({ stored, plan, seen, startedAtMs, starter, openedAt
     unrecorded: { answers: answers.missing, refusals: refusals.missing },
     breached:
       entries.some((one) => one.type === 'breach') || (predecessor?.state.clock.breached ?? false) || (target !== null && clock.machineMs > target * 1000),
-    warnings: continues ? (predecessor?.state.warnings ?? []) : ['resumed after its execution was ended from outside; it went on from the record and the platforms'],
+    warnings: continues
+      ? (predecessor?.state.warnings ?? [])
+      : ['resumed after its execution was ended from outside; it went on from the record and the platforms'],
     steps: plan.steps.map((step) => ({
       id: step.id,
       progress: progressOf(whole(step), entries, answers.all, plan, seen),

@@ -43,10 +43,12 @@ export const nameOf = ({ type, id, name }: Pick<Artifact, 'type' | 'id' | 'name'
 
 /** Letters that a shell and a step id can carry as they are; any other id is named by its number. */
 const PLAIN = /^[\w./:@+-]{1,120}$/;
+/** An id that reads as if another step were meant: of another artifact, or the second one of its own type. */
+const CONFUSING = /^number-\d+$|\.(look|credentials)$/;
 
 /** The step of an artifact. A number in the order of the inventory stands for an id that no command line could carry. */
 const stepIdOf = (artifact: Pick<Artifact, 'type' | 'id'>, index: number): string =>
-  `${PREFIX[artifact.type]}.${PLAIN.test(artifact.id) ? artifact.id : `number-${index + 1}`}`;
+  `${PREFIX[artifact.type]}.${PLAIN.test(artifact.id) && !CONFUSING.test(artifact.id) ? artifact.id : `number-${index + 1}`}`;
 
 /** What stays whatever is done, by the very policy [000 What CANNOT Be Rolled Back]. */
 export function notRemovable(artifacts: readonly Inventoried[]): NotRemovable[] {

@@ -7,6 +7,8 @@ import { describe, expect, it } from 'vitest';
 import * as registry from '../activities/adapters/registry.ts';
 import * as sources from '../activities/configs/registry.ts';
 import * as carriers from '../activities/freezes/registry.ts';
+import * as stores from '../activities/provisioning/registry.ts';
+import * as platforms from '../activities/tenants/registry.ts';
 import { KINDS } from '../model/policy.ts';
 import { RULE_SOURCE } from '../model/refusal.ts';
 import { INCIDENT_ROLES } from '../model/roles.ts';
@@ -71,6 +73,20 @@ describe('the other ports', () => {
       own: ['source.ts', 'registry.ts'],
       contract: 'configContract',
       tests: 'test/configs',
+    },
+    {
+      folder: 'activities/provisioning',
+      names: Object.values(stores).map((one) => one.name),
+      own: ['provisioning.ts', 'registry.ts'],
+      contract: 'provisioningContract',
+      tests: 'test/provisioning',
+    },
+    {
+      folder: 'activities/tenants',
+      names: Object.values(platforms).map((one) => one.name),
+      own: ['platform.ts', 'read-only.ts', 'registry.ts'],
+      contract: 'tenantContract',
+      tests: 'test/tenants',
     },
   ];
   it.each(ports)('$folder: one line and one contract test for each platform', async ({ folder, names, own, contract, tests }) => {

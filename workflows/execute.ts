@@ -1,17 +1,16 @@
 /** One step, one activity: what it is given, and what its outcome means for the rollback. */
-import { ActivityFailure, ApplicationFailure, isCancellation, rootCause, setCurrentDetails } from '@temporalio/workflow';
+import { ActivityFailure, ApplicationFailure, isCancellation, rootCause } from '@temporalio/workflow';
 import { BY_HAND } from '../model/deprovision.ts';
 import { changes } from '../model/policy.ts';
 import type { Target } from '../model/plan.ts';
 import type { RecordEntry } from '../model/record.ts';
 import { BLOCKED, PASSED } from '../model/state.ts';
 import type { StepOutcome } from '../activities/step.ts';
-import { currentDetails } from './details.ts';
 import { checkOwnTime, follow, incidentWorkOf } from './incident.ts';
 import type { Progress } from './progress.ts';
 import { runStep, runTenantStep } from './proxies.ts';
 import type { StepProgress } from './step-progress.ts';
-import { recorded } from './telling.ts';
+import { draw, recorded } from './telling.ts';
 import { followTenant, tenantWorkOf } from './tenant.ts';
 
 const iso = (ms: number): string => new Date(ms).toISOString();
@@ -48,7 +47,7 @@ export async function execute(progress: Progress, step: StepProgress, mode: 'run
   follow(progress, step, outcome);
   followTenant(progress, step, outcome);
   for (const warning of outcome.warnings) progress.warn(warning);
-  setCurrentDetails(currentDetails(progress));
+  draw(progress);
 }
 
 async function attempt(progress: Progress, step: StepProgress, mode: 'run' | 'inspect', now: number): Promise<StepOutcome> {

@@ -2,7 +2,7 @@
  * The message handlers. They judge, write down and answer; they never throw, never await and never act: the walk does.
  * A signal and an update of one name run the same code; only the update's validator may reject, and only what is malformed.
  */
-import { ApplicationFailure, setCurrentDetails, setDefaultSignalHandler, setHandler } from '@temporalio/workflow';
+import { ApplicationFailure, setDefaultSignalHandler, setHandler } from '@temporalio/workflow';
 import { judgeAssign, judgeConfirm, judgeDecide, judgeDecline, judgeEscalate, judgeResume, type No } from '../model/answers.ts';
 import { declinedBy } from '../model/failure.ts';
 import { parseMessage, type Confirm, type Decide, type Decline, type MessageName, type Messages } from '../model/input.ts';
@@ -28,7 +28,8 @@ import type { Progress } from './progress.ts';
 import type { StepProgress } from './step-progress.ts';
 import { neverBegun } from './tenant.ts';
 import { viewOf, waitingOf } from './view.ts';
-import { currentDetails, whyOf } from './details.ts';
+import { whyOf } from './details.ts';
+import { draw } from './telling.ts';
 
 const SIGNALS = {
   confirm: confirmSignal,
@@ -90,7 +91,7 @@ function receive(progress: Progress, name: MessageName, payload: unknown): Refus
   const message = parsed.value;
   const no = RECEIVERS[name](progress, message as never, now); // parseMessage ties the name to its message; the table cannot say so.
   const refusal = no ? progress.refuse(no.rule, no.explanation, message.by, now, name) : null;
-  setCurrentDetails(currentDetails(progress));
+  draw(progress);
   return refusal;
 }
 
@@ -129,6 +130,8 @@ function confirm(progress: Progress, message: Confirm, now: number): No {
   if (step.planned.approval) {
     if (step.approval) return null;
     const { by, choice, note } = message;
+    // An earlier no that was kept is taken back by it.
+    progress.kept.delete(message.step);
     Object.assign(step, { state: 'pending', approval: { by, choice, note } });
     progress.answered({ name: 'confirm', ...message }, now);
     return null;
@@ -172,7 +175,9 @@ function decideAll(progress: Progress, message: Decide, now: number): No {
   const about = progress.steps.filter(
     ({ planned, state }) => BLOCKED.has(state) || (message.action === 'skip' && planned.removal && (state === 'waiting' || state === 'pending')),
   );
-  const said = about.filter(({ planned }) => !planned.mandatory).map(({ planned }) => decide(progress, { ...message, step: planned.id }, now));
+  const said = about
+    .filter(({ planned }) => message.action !== 'skip' || !planned.mandatory)
+    .map(({ planned }) => decide(progress, { ...message, step: planned.id }, now));
   if (said.length === 0) return { rule: 'not-failed', explanation: 'no step waits for such a decision' };
   return said.includes(null) ? null : (said[0] ?? null);
 }
@@ -191,8 +196,12 @@ function decide(progress: Progress, message: Decide, now: number): No {
   if (!step) return null;
   if (message.action === 'done' && step.planned.operation === 'communicate') Object.assign(step, { state: 'confirmed', endedAt: new Date(now).toISOString() });
   else if (message.action === 'done') step.doneSaidBy = message.by;
-  else if (message.action === 'skip') Object.assign(step, { state: 'skipped', held: false, endedAt: new Date(now).toISOString() });
-  else {
+  else if (message.action === 'skip') {
+    Object.assign(step, { state: 'skipped', held: false, endedAt: new Date(now).toISOString() });
+    // What was left is not proven gone either.
+    const proof = progress.steps.find(({ planned }) => planned.removal && planned.after === step.planned.id);
+    if (proof?.state === 'pending') decide(progress, { ...message, step: proof.planned.id }, now);
+  } else {
     // Who goes on with a changed configuration goes on with it for the whole component.
     const accepts = step.failure?.type === 'ConfigurationChanged';
     if (accepts)

@@ -51,10 +51,23 @@ export async function tell(progress: Progress, notice: Notice, text: string): Pr
 }
 
 /** Shows what people and searches see; costs one event, and only where something moved. */
+const drawn = new WeakSet<Progress>();
+
+/** The details once, however many messages this task has brought: with hundreds of steps they are long. */
+export function draw(progress: Progress): void {
+  if (drawn.has(progress)) return;
+  drawn.add(progress);
+  void Promise.resolve().then(() => {
+    drawn.delete(progress);
+    setCurrentDetails(currentDetails(progress));
+  });
+}
+
 export function show(progress: Progress): void {
   const attributes = movingAttributes(progress);
   const key = JSON.stringify(attributes.map((one) => one.value));
-  setCurrentDetails(currentDetails(progress));
+  if (progress.closed) setCurrentDetails(currentDetails(progress));
+  else draw(progress);
   if (key === progress.shown) return;
   progress.shown = key;
   upsertSearchAttributes(attributes);

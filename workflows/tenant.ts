@@ -17,7 +17,7 @@ export function tenantWorkOf(progress: Progress, step: StepProgress): { readonly
   const { subject, operation } = step.planned;
   const approval = step.approval ?? answerOf(progress, step);
   const base = { name: plan.tenant, cause: input.cause, by: approval?.by ?? input.by };
-  if (operation === 'fail') return { tenant: { ...base, ...endOf(progress, operation) } };
+  if (operation === 'fail') return { tenant: { ...base, by: whoLeft(progress), ...endOf(progress, operation) } };
   if (operation === 'sweep' || operation === 'complete')
     return { tenant: { ...base, ...(operation === 'complete' ? endOf(progress, operation) : { standing: standingOf(progress) }), ...judged(progress) } };
   return {
@@ -29,8 +29,18 @@ export function tenantWorkOf(progress: Progress, step: StepProgress): { readonly
   };
 }
 
+/** Whose word made it fail: of whoever closed it, declined or left something last; else of the start. */
+const whoLeft = (progress: Progress): string =>
+  progress.closing?.by ??
+  progress.answers.findLast((one) => one.name === 'decline' || (one.name === 'decide' && one['action'] === 'skip'))?.by ??
+  progress.input?.by ??
+  '';
+
 /** Whose word a step acts on that is not approved itself: what looks acts on the person who said it is done. */
 function answerOf(progress: Progress, { planned: { id, operation } }: StepProgress): { by: string; choice: string | null } | null {
+  // Who says that he did it himself.
+  const byHand = progress.answers.findLast((one) => one.name === 'decide' && one['action'] === 'done' && one.step === id);
+  if (byHand) return { by: byHand.by, choice: null };
   const said = operation === 'look' ? id.replace(/\.look$/, '') : operation === 'complete' ? 'completion' : 'inventory';
   const answer = progress.answers.findLast((one) => one.name === 'confirm' && (one.step === said || (operation === 'look' && one.step === 'inventory')));
   return answer ? { by: answer.by, choice: null } : null;
@@ -38,7 +48,10 @@ function answerOf(progress: Progress, { planned: { id, operation } }: StepProgre
 
 /** What was done, what could not be, and what failed: for the error_log [000 Rollback Procedure 9]. */
 function endOf(progress: Progress, operation: 'fail' | 'complete'): Pick<TenantWork, 'reason' | 'removed' | 'remaining' | 'detail' | 'cleanup'> {
-  const removed = progress.steps.filter(({ planned, state }) => planned.removal && planned.subject !== undefined && PASSED.has(state) && state !== 'skipped');
+  const about = progress.steps.filter(({ planned }) => planned.removal && planned.subject !== undefined);
+  // Of an assistant the word and the look: one of them alone removes nothing.
+  const open = new Set(about.flatMap(({ planned, state }) => (PASSED.has(state) && state !== 'skipped' ? [] : [planned.subject])));
+  const removed = about.filter(({ planned }) => !open.has(planned.subject));
   const cleanup = progress.answers.findLast((one) => one.name === 'confirm' && one.step === 'cleanup');
   return {
     reason: progress.input?.reason ?? '',
@@ -52,6 +65,9 @@ function endOf(progress: Progress, operation: 'fail' | 'complete'): Pick<TenantW
 const failureOf = (progress: Progress): string =>
   [
     ...progress.blocked().map((step) => `${step.planned.id}: ${step.failure?.message ?? step.state}`),
+    ...progress.steps.flatMap(({ planned, state }) =>
+      planned.removal && state === 'skipped' ? [[planned.id, ...whySkipped(progress, planned.id, state)].join(': ')] : [],
+    ),
     ...(progress.closing ? [`closed by ${progress.closing.by}: ${progress.closing.reason}`] : []),
   ].join('; ');
 
@@ -88,14 +104,17 @@ function statusOf(progress: Progress): TenantView['status'] {
 /** What was not undone, and what cannot be [000 What CANNOT Be Rolled Back]. */
 export function remainsOfTenant(progress: Progress): Remaining[] {
   const { plan } = progress;
-  if (!plan?.artifacts || progress.step('begin')?.state === 'pending') return [];
+  if (!plan?.artifacts || isNeverBegun(progress)) return [];
   const isOver = PASSED.has(progress.step('sweep')?.state ?? 'pending');
   const open = progress.steps.filter(({ planned, state }) => {
     if (planned.subject === undefined || planned.irreversible !== undefined || state === 'confirmed') return false;
     if (BLOCKED.has(state) || state === 'skipped') return !(isOver && planned.removal);
     return progress.closing !== null && !PASSED.has(state);
   });
+  // What the last look has found and no step is about.
+  const found = progress.steps.filter(({ planned, state }) => (planned.operation === 'sweep' || planned.operation === 'complete') && BLOCKED.has(state));
   return [
+    ...found.map(({ planned, failure }) => ({ artifact: planned.title, reason: failure?.message ?? 'not known', owner: planned.owner })),
     ...open.map(({ planned, state, failure }) => ({
       artifact: planned.id.endsWith('.credentials') ? planned.title : (namesOf(plan, planned.subject)[0] ?? planned.id),
       reason: [failure?.message ?? 'not attempted', ...whySkipped(progress, planned.id, state)].join('; '),
@@ -117,6 +136,8 @@ export function followTenant(progress: Progress, step: StepProgress, { change }:
   if (change.stale !== undefined) {
     for (const id of ['identify', 'inventory', 'begin'])
       Object.assign(progress.step(id) ?? {}, { state: 'pending', failure: null, startedAt: null, endedAt: null });
+    // And with it what was said of its artifacts.
+    for (const one of progress.steps) one.approval = null;
     progress.warn(`the confirmation of the inventory is void: ${change.stale}`);
     progress.note('void', Date.now(), { step: 'inventory', why: change.stale });
   }
@@ -166,6 +187,12 @@ export async function sayFailure(progress: Progress): Promise<void> {
 
 /** After its execution was ended from outside: what the request says already, and that it has to be begun again. */
 export function rejoin(progress: Progress): void {
+  for (const { planned, state } of progress.steps.filter((step) => step.planned.removal)) {
+    // What was left out before it was attempted has no entry but the word itself.
+    const word = progress.answers.findLast((one) => one.step === planned.id);
+    if (state === 'pending' && word?.name === 'decide' && word['action'] === 'skip')
+      Object.assign(progress.step(planned.id) ?? {}, { state: 'skipped', endedAt: word.at });
+  }
   const [said, begin] = [progress.step('failure'), progress.step('begin')];
   if (!said || !begin || !progress.isFailed) return;
   for (const step of unsaid(progress)) if ((step.endedAt ?? '') <= (said.endedAt ?? '')) step.failureSaid = step.endedAt;
@@ -178,7 +205,7 @@ export const owesCleanup = (progress: Progress, next: StepProgress): boolean => 
 /** Who ends it where it was begun and is not over leaves the request FAILED. */
 export function leavesRequest(progress: Progress): boolean {
   const state = (id: string): StepState | undefined => progress.step(id)?.state;
-  return progress.closing !== null && state('failure') !== undefined && state('begin') !== 'pending' && !PASSED.has(state('complete') ?? 'pending');
+  return progress.closing !== null && state('failure') !== undefined && !isNeverBegun(progress) && !PASSED.has(state('complete') ?? 'pending');
 }
 
 /** Each failure is an entry of its own. */
@@ -213,8 +240,10 @@ export const continueRun = ({ input, identity }: Progress): Promise<never> =>
 
 /** Closed before anything was begun: that is a refusal by a person, and the request stays as it was. */
 export function neverBegun(progress: Progress, { by, reason }: Decide, nowMs: number): void {
-  if (progress.plan?.artifacts === undefined || progress.step('begin')?.state !== 'pending') return;
+  if (!isNeverBegun(progress)) return;
   progress.refuse('inventory', `${by} closed it before anything was changed: ${reason}`, by, nowMs, 'decide');
 }
 
-export const isNeverBegun = (progress: Progress): boolean => progress.plan?.artifacts !== undefined && progress.step('begin')?.state === 'pending';
+/** After a failure it is to be begun again, and was begun all the same. */
+export const isNeverBegun = (progress: Progress): boolean =>
+  progress.plan?.artifacts !== undefined && progress.step('begin')?.state === 'pending' && progress.step('failure')?.state === 'pending';

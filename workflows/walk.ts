@@ -40,7 +40,7 @@ async function run(progress: Progress, batch: readonly StepProgress[]): Promise<
 
 /** What people answer in any order: each step runs as soon as it may, and the others wait, for days if need be. */
 async function proceed(progress: Progress, batch: readonly StepProgress[]): Promise<void> {
-  const open = batch.filter((step) => batch.every((other) => !waitsFor(step, other)));
+  const open = batch.filter(waitsForNone(batch));
   for (const step of open) if (isAsked(step)) begin(progress, step);
   const ready = open.filter((step) => step.state === 'pending' && !isAsked(step)).slice(0, AT_ONCE);
   if (ready.length > 0) await run(progress, ready);
@@ -49,8 +49,12 @@ async function proceed(progress: Progress, batch: readonly StepProgress[]): Prom
 
 /** How many are carried out together: a platform has limits of its own. */
 const AT_ONCE = 5;
-const waitsFor = ({ planned }: StepProgress, other: StepProgress): boolean =>
-  planned.after !== undefined && other.planned !== planned && other.planned.id.startsWith(planned.after);
+/** `after` of its plan says what a step waits for; there may be hundreds of either. */
+function waitsForNone(batch: readonly StepProgress[]): (step: StepProgress) => boolean {
+  const awaited = new Map([...new Set(batch.map(({ planned }) => planned.after))].map((after) => [after, after === undefined ? 0 : count(batch, after)]));
+  return ({ planned: { id, after } }) => after === undefined || (awaited.get(after) ?? 0) <= (id.startsWith(after) ? 1 : 0);
+}
+const count = (batch: readonly StepProgress[], after: string): number => batch.filter(({ planned }) => planned.id.startsWith(after)).length;
 
 const isAsked = ({ planned, approval }: StepProgress): boolean => planned.mode === 'manual' || (planned.approval === true && approval === null);
 

@@ -1,6 +1,6 @@
 /** The states of the provisioning request [000 Rollback Procedure 1, 7, 8, 9 and Rollback Failure]. Only these three move it. */
-import { OFFBOARDED } from '../../model/deprovision.ts';
-import { keyOf, type LogEntry } from '../../model/tenant.ts';
+import { nameOf, OFFBOARDED } from '../../model/deprovision.ts';
+import { keyOf, type LogEntry, type ProvisioningRequest } from '../../model/tenant.ts';
 import { failed, isHeld, type Found } from '../found.ts';
 import { staleness } from './identify.ts';
 import { artifactsOf, claimOf, planOf, requestCall, requestsNow, type Scene } from './scene.ts';
@@ -62,13 +62,23 @@ export async function complete(scene: Scene): Promise<Found> {
   // What a person has cleaned up, and is seen gone where that can be seen, is no longer the tenant's.
   const staying = new Set((plan.artifacts ?? []).filter((one) => one.type === 'credential' || one.kept !== undefined).map(keyOf));
   for (const artifact of artifactsOf(plan)) if (!staying.has(keyOf(artifact))) await place.store.release(requestCall(scene, ids), artifact, LEFT);
+  const entry = entryOf(scene, 'rolled-back');
   await place.store.complete(
     requestCall(scene, ids),
-    entryOf(scene, 'rolled-back'),
+    { ...entry, removed: removedOf(await requestsNow(scene, plan)) },
     (plan.artifacts ?? []).filter((one) => staying.has(keyOf(one))),
   );
   return { state: 'done', receipt, failure: null, remains: [] };
 }
+
+/** All that was taken back of these requests, by an earlier rollback that was left half-way too; what was never seen was not removed. */
+const removedOf = (requests: readonly ProvisioningRequest[]): string[] => [
+  ...new Set(
+    requests.flatMap(({ config }) =>
+      config.removed.flatMap((one) => (one.how === 'absent' ? [] : [`${nameOf(one)}${one.how === LEFT ? ', cleaned up by hand' : ''}`])),
+    ),
+  ),
+];
 
 const entryOf = ({ tenant }: Scene, event: LogEntry['event']): LogEntry => ({
   at: new Date().toISOString(),

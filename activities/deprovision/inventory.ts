@@ -71,7 +71,7 @@ export async function inventoryOf(place: Place, all: readonly ProvisioningReques
       if (guarded !== null && requests.length > 0 && !kept) problems.push(`${nameOf(artifact)}: ${guarded}`);
       else if (guarded !== null) warnings.push(`${nameOf(artifact)} is left alone: ${guarded}`);
       if (requests.length === 0 && guarded !== null) continue;
-      if (requests.length > 0 && presence === 'unknown') warnings.push(`${nameOf(artifact)} cannot be looked at: ${detail}`);
+      if (requests.length > 0 && presence === 'unknown' && artifact.type !== 'credential') warnings.push(`${nameOf(artifact)} cannot be looked at: ${detail}`);
       artifacts.push({
         ...artifact,
         requests,

@@ -7,7 +7,7 @@ import { pause } from '../dependencies.ts';
 import { failed, mayHaveActed, operationIdOf, type Found } from '../found.ts';
 import type { Sighting } from '../tenants/platform.ts';
 import { artifactCall, listedBy, platformOf, UNSEEN } from './place.ts';
-import { mayNotChange, planOf, requestCall, subjectOf, type Scene } from './scene.ts';
+import { listedIn, mayNotChange, planOf, requestCall, subjectOf, type Scene } from './scene.ts';
 
 /** How long a platform may take until what it has done shows: routes go after the answer [platforms.md 5]. */
 const SETTLE_MS = 30_000;
@@ -27,7 +27,7 @@ async function subject(scene: Scene): Promise<Subject> {
   const plan = await planOf(scene);
   const artifact = subjectOf(plan, scene);
   const at = platformOf(scene.place, artifact);
-  const listed = [...listedBy(await scene.place.store.requests(scene.place.storeCall)), ...(plan.artifacts ?? [])];
+  const listed = [...listedBy(await scene.place.store.requests(scene.place.storeCall)), ...listedIn(plan)];
   return {
     plan,
     artifact,
@@ -102,6 +102,9 @@ export async function release(scene: Scene): Promise<Found> {
   if (before.guarded !== null) return guarded(name, before.guarded);
   const no = await mayNotChange(scene, on.plan);
   if (no) return no;
+  // Said to be done: while a route answers it is not, and nothing is changed.
+  if (isPath && scene.work.mode === 'inspect' && before.presence !== 'absent')
+    return { ...failed('RouteAnswers', `${name} is not gone: ${before.detail}`), receipt: { after: shown(before) } };
   const already = await takeOut(scene, on, isPath ? 'remove' : 'disconnect');
   const after = isPath ? await until(scene, on, (seen) => seen.presence === 'absent') : before;
   if (after.guarded !== null) return guarded(name, after.guarded);

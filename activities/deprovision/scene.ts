@@ -28,6 +28,9 @@ export async function planOf({ work, deps }: Scene): Promise<Plan> {
 
 export const artifactsOf = (plan: Plan): readonly Inventoried[] => (plan.artifacts ?? []).filter(isTaken);
 
+/** What some Canonical Object listed when it was planned; what only carries the mark is not among it. */
+export const listedIn = (plan: Plan): readonly Inventoried[] => (plan.artifacts ?? []).filter((one) => one.requests.length > 0);
+
 /** The artifact of this step. */
 export function subjectOf(plan: Plan, { tenant: { subject } }: Scene): Inventoried {
   const found = plan.artifacts?.find((one) => keyOf(one) === subject);
@@ -55,7 +58,9 @@ export async function mayNotChange(scene: Scene, plan: Plan): Promise<Found | nu
   const { work, tenant, deps } = scene;
   if (!(await isHeld(work, claimOf(tenant.name), deps)))
     return failed('ClaimLost', `${tenant.name} is no longer claimed by this rollback; nothing was changed`);
-  const odd = (await requestsNow(scene, plan)).find((one) => one.status !== 'ROLLBACK_IN_PROGRESS' || one.rollbackId !== work.rollbackId);
+  // Who did it by hand after a failure changes nothing by saying so.
+  const isRight = (status: string): boolean => status === 'ROLLBACK_IN_PROGRESS' || (work.mode === 'inspect' && status === 'FAILED');
+  const odd = (await requestsNow(scene, plan)).find((one) => !isRight(one.status) || one.rollbackId !== work.rollbackId);
   if (!odd) return null;
   return failed(
     'ClaimLost',

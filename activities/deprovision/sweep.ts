@@ -8,7 +8,7 @@ import { canonical } from '../../store/digest.ts';
 import { failed, type Found } from '../found.ts';
 import { protectedOf } from './inventory.ts';
 import { listedBy, sight } from './place.ts';
-import { artifactsOf, planOf, type Scene } from './scene.ts';
+import { artifactsOf, listedIn, planOf, type Scene } from './scene.ts';
 
 /** `subject` null: no step of the plan is about it. */
 interface Left {
@@ -47,7 +47,7 @@ export function reopened(problems: readonly Left[]): Found {
 export async function leftOver(scene: Scene, plan: Plan): Promise<Left[]> {
   const { place, tenant } = scene;
   const all = await place.store.requests(place.storeCall);
-  const listed = [...listedBy(all), ...(plan.artifacts ?? [])];
+  const listed = [...listedBy(all), ...listedIn(plan)];
   const planned = new Map(artifactsOf(plan).map((one) => [keyOf(one), one]));
   const requests = plan.requests ?? [];
   const removed = all.flatMap(({ requestId, config }) => (requests.includes(requestId) || requests.length === 0 ? config.removed : []));
@@ -91,7 +91,10 @@ function problemOf(
 /** What carries the mark and is listed nowhere. */
 async function strays({ place, tenant }: Scene, listed: readonly Artifact[]): Promise<Left[]> {
   const known = new Set([...listed.map(keyOf), ...(tenant.notOurs ?? [])]);
-  const marked = (await Promise.all(place.platforms.map(({ platform, call }) => platform.marked(call)))).flat().filter((one) => !known.has(keyOf(one)));
+  // A path goes with the workflow that serves it, and is asked about with it.
+  const marked = (await Promise.all(place.platforms.map(({ platform, call }) => platform.marked(call))))
+    .flat()
+    .filter((one) => one.type !== 'webhook' && !known.has(keyOf(one)));
   const looks = await Promise.all(
     [...new Map(marked.map((one) => [keyOf(one), one])).values()].map(async (artifact) => {
       const { presence, guarded } = await sight(place, artifact, listed);

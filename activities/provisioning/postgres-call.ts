@@ -18,14 +18,6 @@ const STATEMENT_TIMEOUT_MS = 8_000;
 export async function withDatabase<T>(call: ProvisioningCall<PostgresOptions>, work: (database: Database) => Promise<T>): Promise<T> {
   const { signal, options } = call;
   if (signal.aborted) throw stopped();
-  const database = open(await call.secret(options.url), options.url);
-  const working = (async () => {
-    try {
-      return await work(database);
-    } finally {
-      await database.close();
-    }
-  })();
   let stop = (): void => undefined;
   const aborted = new Promise<never>((_resolve, reject) => {
     stop = () => {
@@ -33,6 +25,14 @@ export async function withDatabase<T>(call: ProvisioningCall<PostgresOptions>, w
     };
     signal.addEventListener('abort', stop, { once: true });
   });
+  const working = (async () => {
+    const database = open(await call.secret(options.url), options.url);
+    try {
+      return await work(database);
+    } finally {
+      await database.close();
+    }
+  })();
   try {
     return await Promise.race([working, aborted]);
   } catch (error) {

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 import type { Receipt } from '../../model/state.ts';
 import { AdapterError } from '../adapters/adapter.ts';
+import { HttpError } from '../adapters/http.ts';
 import { isPublished, read, readWhole, unfinished, type Session, type Workflow } from './n8n-api.ts';
 import { keep, keptBefore, type Kept } from './n8n-kept.ts';
 import { ownershipOf, type N8nOptions } from './n8n-options.ts';
@@ -71,6 +72,31 @@ async function unpublished(session: Session, id: string, action: string): Promis
   return after;
 }
 
+/** n8n takes the routes away a moment after it says that a workflow is unpublished, and deletes nothing before. */
+const STILL_UNPUBLISHING = /still being unpublished/i;
+const PAUSE_MS = 250;
+
+async function untilDeleted(session: Session, { id, versionId }: Workflow, { file }: Kept): Promise<void> {
+  const until = Date.now() + session.call.options.settleSeconds * 1000;
+  for (;;) {
+    const now = await unpublished(session, id, 'delete');
+    if (now === null) return;
+    // Somebody may have changed the tags while it was being unpublished, and this cannot be taken back.
+    refuseGuarded(session, now, 'delete');
+    if (now.versionId !== versionId)
+      throw session.error('conflict', 'delete', `workflow ${id} was changed since it was kept in ${file}; somebody else works on it`);
+    session.say(`deleting workflow ${id}`);
+    try {
+      await unlessGone(session.request({ action: 'delete', method: 'DELETE', path: `/workflows/${id}`, answer: z.unknown() }));
+      return;
+    } catch (error) {
+      if (!(error instanceof HttpError) || error.status !== 409 || !STILL_UNPUBLISHING.test(error.reason) || Date.now() >= until) throw error;
+    }
+    session.say(`waiting until n8n has taken away the routes of workflow ${id}`);
+    await session.pause(PAUSE_MS);
+  }
+}
+
 export async function remove(session: Session, { artifact: { id }, folder, operationId }: Call): Promise<Receipt> {
   const found = await readWhole(session, id);
   if (found === null) {
@@ -82,15 +108,7 @@ export async function remove(session: Session, { artifact: { id }, folder, opera
   refuseGuarded(session, workflow, 'delete');
   const kept = await keep(folder, operationId, workflow, whole);
   const remark = await remarkOn(session, id);
-  const now = await unpublished(session, id, 'delete');
-  if (now !== null) {
-    // Somebody may have changed the tags while it was being unpublished, and this cannot be taken back.
-    refuseGuarded(session, now, 'delete');
-    if (now.versionId !== workflow.versionId)
-      throw session.error('conflict', 'delete', `workflow ${id} was changed since it was kept in ${kept.file}; somebody else works on it`);
-    session.say(`deleting workflow ${id}`);
-    await unlessGone(session.request({ action: 'delete', method: 'DELETE', path: `/workflows/${id}`, answer: z.unknown() }));
-  }
+  await untilDeleted(session, workflow, kept);
   if ((await read(session, id)) !== null) throw session.error('failed', 'delete', `n8n still has workflow ${id}`);
   return deleted(id, workflow, kept, remark);
 }

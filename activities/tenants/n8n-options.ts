@@ -27,6 +27,7 @@ export const optionsSchema = z.strictObject({
     })
     .prefault({})
     .describe('The tags; n8n takes 24 characters at most'),
+  settleSeconds: seconds.default(30).describe('How long n8n may take to take routes away before a workflow can be deleted'),
   requestSeconds: seconds.default(20),
 });
 export type N8nOptions = z.infer<typeof optionsSchema>;

@@ -42,7 +42,7 @@ export interface TenantPlatform<Options = unknown> {
   readonly limits: readonly string[];
   /** What Backout can do here by a person's choice, by type. A type without an entry is a person's to act on: there is no authority. */
   readonly actions: Partial<Readonly<Record<ArtifactType, { readonly choices: readonly string[]; readonly fence: Fence }>>>;
-  /** Looks. Changes nothing and runs nothing of the tenant's. */
+  /** Looks. Changes nothing and runs nothing of the tenant's. Throws `configuration` for a type that is not in `types`. */
   inspect(call: ArtifactCall<Options>): Promise<Sighting>;
   /** Everything that carries this very tenant's mark; empty where the platform has no marks. */
   marked(call: PlatformCall<Options>): Promise<readonly Artifact[]>;
@@ -50,7 +50,8 @@ export interface TenantPlatform<Options = unknown> {
   protected(call: PlatformCall<Options>): Promise<Readonly<Record<string, string>>>;
   /**
    * Does what was chosen, and proves it by reading again. Looks again at whose it is just before each write, and throws `protected` where it is not this
-   * tenant's. Called again after a crash it finds what was done and does only what is left. Throws `not-found` where there was nothing to act on.
+   * tenant's. Called again after a crash it finds what was done and does only what is left. Throws `not-found` where there was nothing to act on,
+   * and `configuration`, before the platform is asked, for a type or a choice that `actions` does not have.
    */
   apply(call: ArtifactCall<Options>, choice: string): Promise<Receipt>;
   /** The same by hand: a link, a command, one line each; no secret in it. */

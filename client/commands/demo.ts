@@ -3,15 +3,20 @@ import { resolve } from 'node:path';
 import { Argument, type Command } from 'commander';
 import { demoIncident } from '../demo/incident.ts';
 import { demoRevert } from '../demo/revert.ts';
+import { demoTenant } from '../demo/tenant.ts';
 
-const PLAYS = { revert: demoRevert, l1: demoIncident } as const;
+const PLAYS = { revert: demoRevert, l1: demoIncident, upa: demoTenant } as const;
 
 export function register(program: Command): void {
   program
     .command('demo')
-    .addArgument(new Argument('[play]', 'revert: a bad release is taken back; l1: an incident is rolled back').choices(Object.keys(PLAYS)).default('revert'))
+    .addArgument(
+      new Argument('[play]', 'revert: a bad release is taken back; l1: an incident is rolled back; upa: a tenant is offboarded')
+        .choices(Object.keys(PLAYS))
+        .default('revert'),
+    )
     .description('the main job on a real small service: a bad release is deployed, found out, and taken back')
-    .addHelpText('after', '\nExamples:\n  $ backout demo\n  $ backout demo l1')
+    .addHelpText('after', '\nExamples:\n  $ backout demo\n  $ backout demo l1\n  $ backout demo upa')
     .action(async (play: keyof typeof PLAYS) => {
       process.exitCode = await PLAYS[play](resolve(play === 'revert' ? '.backout/demo' : `.backout/demo-${play}`));
     });

@@ -55,7 +55,14 @@ const DECIDES: Readonly<Record<string, (answer: Answer) => string>> = {
     return `confirmed the unfreeze${scopes.length === 0 ? '' : ` of ${scopes.join(', ')}`}`;
   },
   availability: () => 'confirmed that the service is available again',
+  inventory: (answer) => `confirmed the inventory, plan ${(textIn(answer, 'plan') ?? '?').slice(0, HASH_SHOWN)}`,
+  routes: () => 'confirmed that no route answers any more',
+  cleanup: () => 'confirmed that what had failed was cleaned up by hand',
+  completion: () => 'confirmed the end of the deprovisioning',
 };
+
+/** Of a tenant, what is left is documented: nothing passes. */
+const leftOut = (answer: Answer): string => `left ${answer.step ?? ''} as what remains`;
 
 const ACTIONS: Readonly<Record<string, (answer: Answer) => string>> = {
   retry: (answer) => `decided to try ${answer.step ?? ''} again`,
@@ -70,7 +77,8 @@ const ACTIONS: Readonly<Record<string, (answer: Answer) => string>> = {
 
 export function decisionsOf(reading: Reading): Decision[] {
   const answered = reading.answers.flatMap((answer): Decision[] => {
-    const what = whatOf(answer);
+    const isLeft = reading.policy.subject === 'tenant' && answer.name === 'decide' && answer['action'] === 'skip';
+    const what = isLeft ? leftOut(answer) : whatOf(answer);
     if (what === null) return [];
     const why = [textIn(answer, 'reason'), textIn(answer, 'analysis'), textIn(answer, 'note')].filter((one) => one !== null).join('; ');
     return [
@@ -113,7 +121,8 @@ const successors = (reading: Reading): Decision[] =>
   entriesOf(reading, 'resumed').flatMap((entry) => {
     const resumes = field(entry['input'], 'resumes');
     const by = textIn(resumes, 'by');
-    if (by === null) return [];
+    // A run that had grown long went on by itself: nobody decided that.
+    if (by === null || textIn(resumes, 'continues') !== null) return [];
     const what = 'went on with it after its execution had been ended from outside';
     return [
       { at: entry.at, by, proof: 'self-declared', name: 'resume', step: null, action: null, what, why: textIn(resumes, 'reason'), due: null, evidence: [] },
@@ -200,7 +209,9 @@ function askedAt(reading: Reading, answer: Answer): string | null {
   }
   const startedAt = step?.startedAt ?? null;
   const isLast = [lastSaid(reading, 'confirm', answer.step), lastSaid(reading, 'decline', answer.step)].every((one) => one === undefined || one.at <= at);
-  if (startedAt !== null && isLast) return startedAt <= at ? startedAt : at;
+  // From the record alone an approved step starts with what was done on the answer, not with the question.
+  const isAsked = startedAt !== null && !(step?.approval && startedAt > at);
+  if (isAsked && isLast) return startedAt <= at ? startedAt : at;
   if (answer.step === 'investigation')
     return (
       lastBefore(
@@ -221,7 +232,9 @@ function askedAt(reading: Reading, answer: Answer): string | null {
 /** When everything before this step had ended; `at` itself where something had not. */
 function reachedAt(reading: Reading, step: StepView, at: string): string {
   const first = reading.steps.findIndex((one) => one.id === step.id || (step.wave !== undefined && one.wave === step.wave));
-  const before = reading.steps.slice(0, first).filter((one) => !one.beside);
+  const { after } = step;
+  const awaited = after === undefined ? [] : reading.steps.filter((one) => one !== step && one.id.startsWith(after));
+  const before = [...reading.steps.slice(0, first).filter((one) => !one.beside && !one.afterFailure && one.irreversible === undefined), ...awaited];
   const ends = before.map((one) => lastBefore(at, endsOf(reading, one.id)));
   if (ends.includes(null)) return at;
   const again = said(reading, 'decide', step.id).map((one) => one.at);

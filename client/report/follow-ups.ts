@@ -1,6 +1,7 @@
 /** What is left to do once everybody has gone home: each with who owns it and, where somebody said so, until when [001 Post-Rollback Deliverables, 004 section 8]. */
 import type { GateReport, SignOff } from './proof.ts';
 import type { IncidentReport } from './command.ts';
+import type { TenantReport } from './tenant.ts';
 import type { Drift } from './freeze.ts';
 import { own } from '../../model/roles.ts';
 import { lastSaid, ownerOf, stepOf, textIn, type Reading } from './reading.ts';
@@ -19,6 +20,7 @@ export interface FollowUp {
 export interface Findings {
   readonly reading: Reading;
   readonly incident: IncidentReport | null;
+  readonly tenant: TenantReport | null;
   readonly signOffs: readonly SignOff[];
   readonly gates: readonly GateReport[];
   readonly drift: readonly Drift[];
@@ -68,7 +70,8 @@ function frozen(findings: Findings): FollowUp[] {
 
 /** What has a follow-up of its own is not said twice. */
 function remaining(findings: Findings): FollowUp[] {
-  const { reading, signOffs, incident } = findings;
+  const { reading, signOffs, incident, tenant } = findings;
+  if (tenant) return ofTenant(findings, tenant);
   return reading.state.remains.flatMap(({ artifact, reason, owner }) => {
     const isKnown = signOffs.some((one) => one.step === artifact) || (incident !== null && artifact.startsWith('freeze of '));
     return isKnown
@@ -82,6 +85,36 @@ function remaining(findings: Findings): FollowUp[] {
           },
         ];
   });
+}
+
+/** What the client owns, and what is kept for good, is nobody's task. */
+function ofTenant(findings: Findings, { artifacts, earlier, requests }: TenantReport): FollowUp[] {
+  const { reading } = findings;
+  if (reading.state.outcome === 'refused') return [];
+  const owner = leadOf(findings);
+  const all = [...artifacts, ...earlier];
+  const isOpen = requests.some((one) => one.status !== 'ROLLED_BACK') && reading.state.state === 'closed';
+  return [
+    ...artifacts.flatMap((one) =>
+      one.fate === 'left' ? [{ action: `Remove ${one.label}: ${one.why ?? 'it was left'}`, owner, due: null, source: one.step ?? 'inventory' }] : [],
+    ),
+    ...(isOpen && requests.length > 0
+      ? [
+          {
+            action: `Start the deprovisioning again once that is cleaned up: ${requests.map((one) => one.id).join(', ')} ${requests.length === 1 ? 'is' : 'are'} not ROLLED_BACK`,
+            owner,
+            due: null,
+            source: 'rollback failure [000]',
+          },
+        ]
+      : []),
+    ...all.flatMap(({ label, credentials, step }) =>
+      credentials && credentials.state !== 'confirmed'
+        ? [{ action: `Clean up the credentials of ${label}`, owner, due: null, source: `${step ?? ''}.credentials` }]
+        : [],
+    ),
+    ...all.flatMap((one) => (one.fate === 'not-removable' ? [{ action: `Clean up ${one.label} by hand`, owner, due: null, source: 'credentials [000]' }] : [])),
+  ];
 }
 
 /** Closed, and somebody still waits for the word. */

@@ -8,6 +8,8 @@ import type { GateReport, Verdict } from './proof.ts';
 import type { IncidentReport } from './command.ts';
 import type { Drift } from './freeze.ts';
 import type { Reading } from './reading.ts';
+import type { TenantReport } from './tenant.ts';
+import { confirmedLines, failedLines, provenOf } from './tenant-words.ts';
 
 export interface InShort {
   readonly happened: readonly string[];
@@ -20,6 +22,7 @@ export interface InShortOf {
   readonly reading: Reading;
   readonly summary: string;
   readonly incident: IncidentReport | null;
+  readonly tenant: TenantReport | null;
   readonly gates: readonly GateReport[];
   readonly decisions: readonly Decision[];
   readonly drift: readonly Drift[];
@@ -30,7 +33,7 @@ export interface InShortOf {
 const LINES_MAX = 9;
 
 export const inShortOf = (of: InShortOf): InShort => ({
-  happened: [of.summary, ...freezeLine(of), ...driftLines(of)],
+  happened: [of.summary, ...freezeLine(of), ...(of.tenant ? failedLines(of.tenant) : []), ...driftLines(of)],
   decided: decidedLines(of),
   proven: provenLines(of),
   remains: remainLines(of),
@@ -71,7 +74,8 @@ function driftLines({ drift }: InShortOf): string[] {
     : [`Meanwhile reality moved: ${latest.slice(0, 3).join('; ')}${latest.length > 3 ? `; and ${latest.length - 3} more, below` : ''}.`];
 }
 
-function decidedLines({ reading, decisions, incident }: InShortOf): string[] {
+function decidedLines({ reading, decisions, incident, tenant }: InShortOf): string[] {
+  const confirmed = tenant ? confirmedLines(tenant) : [];
   const decided = decisions.map(({ at, by, what, why, due, action, name, step }, index) => {
     const isVoid = incident?.voided.some((one) => one.confirmedAt === at) ?? false;
     const line = `${by} ${what}${due === null ? '' : ` until ${due}`}${isVoid ? ', which was void soon after' : ''}${why === null ? '' : `: ${why}`}`;
@@ -89,8 +93,12 @@ function decidedLines({ reading, decisions, incident }: InShortOf): string[] {
   const all = [...decided, ...handOvers].toSorted((one, other) => one.at.localeCompare(other.at));
   const shown = all.length > LINES_MAX ? all.filter((one) => !one.isMinor).slice(-LINES_MAX) : all;
   const more = all.length - shown.length;
-  if (all.length === 0) return ['Nobody had to decide anything.'];
-  return [...shown.map(({ at, line }) => `${when(reading, at)}: ${line}`), ...(more === 0 ? [] : [`and ${more} more decision${more === 1 ? '' : 's'}, below`])];
+  if (all.length + confirmed.length === 0) return ['Nobody had to decide anything.'];
+  return [
+    ...confirmed,
+    ...shown.map(({ at, line }) => `${when(reading, at)}: ${line}`),
+    ...(more === 0 ? [] : [`and ${more} more decision${more === 1 ? '' : 's'}, below`]),
+  ];
 }
 
 const NOT_PASSED: readonly (readonly [Verdict, string])[] = [
@@ -101,7 +109,8 @@ const NOT_PASSED: readonly (readonly [Verdict, string])[] = [
   ['not-run', 'Not looked at, or not again since something moved'],
 ];
 
-function provenLines({ reading, gates, incident }: InShortOf): string[] {
+function provenLines({ reading, gates, incident, tenant }: InShortOf): string[] {
+  if (tenant) return [...provenOf(tenant), ...(reading.entries.length === 0 ? ['The record could not be read for this report.'] : [])];
   if (gates.length === 0) return ['Nothing was checked.'];
   const passed = gates.filter((one) => one.verdict === 'passed');
   const others = NOT_PASSED.flatMap(([verdict, word]) => {
@@ -142,7 +151,7 @@ function remainLines({ reading, followUps }: InShortOf): string[] {
   const tasks = followUps.map((one) => `${one.action} (${one.owner}${one.due === null ? '' : `, until ${due(one.due)}`})`);
   const short = tasks.length > LINES_MAX ? [...tasks.slice(0, LINES_MAX - 1), `and ${tasks.length - LINES_MAX + 1} more follow-ups, below`] : tasks;
   const kept = state.clock.breached && state.clock.targetSeconds !== null ? [`The time target of ${duration(state.clock.targetSeconds)} was missed.`] : [];
-  const open = state.state === 'closed' ? [] : reading.steps.filter((step) => !PASSED.has(step.state) && !step.beside);
+  const open = state.state === 'closed' ? [] : reading.steps.filter((step) => !PASSED.has(step.state) && !step.beside && !step.afterFailure);
   const left =
     open.length === 0
       ? []

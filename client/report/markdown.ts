@@ -18,7 +18,8 @@ function piece(one: Piece): string {
   return 'em' in one ? `*${inline(one.em)}*` : inline(one.text);
 }
 
-const line = (of: Line): string => piecesOf(of).map(piece).join('').trim();
+/** Of several pieces one line. */
+export const line = (of: Line): string => piecesOf(of).map(piece).join('').trim();
 
 export function markdownOf(report: Report): string {
   const { decided, proven, remains } = report.inShort;
@@ -42,7 +43,7 @@ export function markdownOf(report: Report): string {
   return `${sections.map((lines) => lines.join('\n')).join('\n\n')}\n`;
 }
 
-function block(one: Block): string[] {
+export function block(one: Block): string[] {
   switch (one.kind) {
     case 'text':
       return [line(one.line)];

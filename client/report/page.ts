@@ -7,7 +7,7 @@ import type { Report } from './report.ts';
 import { factRows, notClosed, outcomeOf, outcomeTone, sectionsOf, titleOf } from './sections.ts';
 
 /** Should anything foreign ever get past the escaping, the browser still runs and fetches nothing. */
-const POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
+export const POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'";
 
 export function pageOf(report: Report): string {
   const sections = sectionsOf(report);

@@ -13,6 +13,10 @@ export interface Material {
   readonly recorded: readonly Recorded[];
   /** The register's freezes of the incident, whichever of its rollbacks set or lifted them; absent where it could not be read. */
   readonly freezes?: readonly Freeze[];
+  /** Earlier rollbacks of the same tenant, oldest first; absent where they could not be read, or nobody needs them. */
+  readonly earlier?: readonly Material[];
+  /** The last entry of this rollback in the record, by which its head can be checked; absent where it could not be read. */
+  readonly head?: { readonly seq: number; readonly hash: string };
   readonly sources: readonly string[];
   readonly madeAt: string;
 }
@@ -54,7 +58,7 @@ export function readingOf({ state, recorded, freezes, madeAt }: Material, endedA
     entries,
     freezes: freezes ?? null,
     input: startInput(entries),
-    steps: state.steps.map((step) => asDecided(step, answers)),
+    steps: state.steps.map((step) => asDecided(step, answers, policy.subject === 'tenant')),
     answers,
     endedAt,
     madeAt,
@@ -67,9 +71,9 @@ function startInput(entries: readonly RecordEntry[]): Readonly<Record<string, un
   return typeof input === 'object' && input !== null ? (input as Record<string, unknown>) : {}; // JSON of our own writer.
 }
 
-/** A state that is put together from the record does not know yet that a failed step was let go. */
-function asDecided(step: StepView, answers: readonly Answer[]): StepView {
-  if (!BLOCKED.has(step.state)) return step;
+/** A state that is put together from the record does not know yet that a failed step was let go; of a tenant, also one that nobody had answered. */
+function asDecided(step: StepView, answers: readonly Answer[], anyOpen: boolean): StepView {
+  if (!BLOCKED.has(step.state) && !(anyOpen && step.removal && !PASSED.has(step.state))) return step;
   const last = answers.findLast((one) => one.name === 'decide' && one.step === step.id);
   const isLater = last !== undefined && (step.endedAt === null || last.at >= step.endedAt);
   return isLater && last['action'] === 'skip' ? { ...step, state: 'skipped' } : step;

@@ -10,6 +10,8 @@ import { inShortOf, type InShort } from './in-short.ts';
 import { gatesOf, signOffsOf, type GateReport } from './proof.ts';
 import { incidentOf, readingOf, textIn, type Material, type Reading } from './reading.ts';
 import { safeguardsOf, type Safeguard } from './safeguards.ts';
+import { remainsOf, tenantReportOf, triesOf, type TenantReport, type Try } from './tenant.ts';
+import { tenantSummary } from './tenant-words.ts';
 import { timelineOf, type Moment } from './timeline.ts';
 
 export interface Question {
@@ -63,6 +65,8 @@ export interface Report {
   readonly safeguards: readonly Safeguard[];
   /** Null where no incident is rolled back. */
   readonly incidentCommand: IncidentReport | null;
+  /** Null where no tenant is deprovisioned. */
+  readonly deprovision: (TenantReport & { readonly tries: readonly Try[] }) | null;
   /** Where the report comes from, and what it could not read. */
   readonly sources: readonly string[];
   readonly madeAt: string;
@@ -76,6 +80,7 @@ export function reportOf(material: Material): Report {
   const end = recorded.find(({ entry }) => entry.type === 'closed') ?? recorded.find(({ entry }) => entry.type === 'refused');
   const endedAt = state.state === 'closed' ? (end?.entry.at ?? timeline.at(-1)?.at ?? null) : null;
   const reading = readingOf(material, endedAt);
+  const tenant = tenantReportOf(reading, material.earlier);
   return {
     id: state.id,
     rollbackId: state.rollbackId,
@@ -94,7 +99,7 @@ export function reportOf(material: Material): Report {
     outcome: state.outcome,
     startedAt: trigger.at,
     endedAt,
-    summary: summaryOf(state),
+    summary: summaryOf(reading, tenant),
     clock: { ...clock, sumSeconds: clock.machineSeconds + clock.humanSeconds },
     timeline,
     steps: state.steps.map(({ id, title, state: word, attempts, startedAt, endedAt: ended, receipt, failure }) => ({
@@ -109,13 +114,15 @@ export function reportOf(material: Material): Report {
     answers: state.answers,
     refusals: state.refusals,
     warnings: state.warnings,
-    remains: state.remains,
+    remains: tenant ? remainsOf(tenant, state) : state.remains,
     waiting: state.waiting,
     record: { entries: state.record.entries, head: state.record.head },
     planHash: state.planHash,
     verify: [`backout audit ${state.id}`],
-    open: questions(textIn(reading.input, 'impact')),
-    ...findingsOf(reading),
+    // Nothing broke that a post-mortem could be about.
+    open: tenant ? [] : questions(textIn(reading.input, 'impact')),
+    ...findingsOf(reading, tenant),
+    deprovision: tenant && { ...tenant, tries: triesOf(reading) },
     sources,
     madeAt,
   };
@@ -124,13 +131,14 @@ export function reportOf(material: Material): Report {
 /** What is read out of it all. */
 function findingsOf(
   reading: Reading,
+  tenant: TenantReport | null,
 ): Pick<Report, 'inShort' | 'gates' | 'decisions' | 'waitingTimes' | 'drift' | 'followUps' | 'safeguards' | 'incidentCommand'> {
   const [gates, decisions, drift] = [gatesOf(reading), decisionsOf(reading), driftOf(reading)];
   const incident = incidentReportOf(reading, incidentOf(reading));
-  const findings = { reading, incident, gates, drift, signOffs: signOffsOf(reading) };
+  const findings = { reading, incident, tenant, gates, drift, signOffs: tenant ? [] : signOffsOf(reading) };
   const followUps = followUpsOf(findings);
   return {
-    inShort: inShortOf({ reading, summary: summaryOf(reading.state), incident, gates, decisions, drift, followUps }),
+    inShort: inShortOf({ reading, summary: summaryOf(reading, tenant), incident, tenant, gates, decisions, drift, followUps }),
     gates,
     decisions,
     waitingTimes: waitingTimesOf(reading),
@@ -147,7 +155,8 @@ function kindOf({ kind, incident, id }: RollbackState): string {
   return level === null ? 'a rollback' : `an L${level} rollback${name === undefined ? '' : ` for incident ${name}`}`;
 }
 
-function summaryOf(state: RollbackState): string {
+function summaryOf({ state }: Reading, tenant: TenantReport | null): string {
+  if (tenant) return tenantSummary(tenant, state);
   const { trigger, targets, clock, outcome } = state;
   const what = state.components.length > 0 ? state.components.join(', ') : (state.tenant ?? state.incident ?? 'nothing that could be named');
   const why = `${trigger.by === '' ? 'Somebody' : trigger.by} asked for ${kindOf(state)} of ${what}${state.environment === '' ? '' : ` in ${state.environment}`} (${trigger.type}${trigger.cause === '' ? '' : `, ${trigger.cause}`})${trigger.reason === '' ? '.' : `, because: ${trigger.reason}.`}`;

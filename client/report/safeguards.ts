@@ -4,6 +4,7 @@ import type { GateCover } from '../../model/incident.ts';
 import { duration } from '../words.ts';
 import { entriesOf, field, lastSaid, runsOf, secondsBetween, textIn, textsIn, type Reading } from './reading.ts';
 import type { Findings } from './follow-ups.ts';
+import { tenantSafeguards } from './tenant-safeguards.ts';
 
 export interface Safeguard {
   readonly gap: string;
@@ -31,6 +32,7 @@ export function safeguardsOf(findings: Findings): Safeguard[] {
           ...channels(findings),
         ]
       : []),
+    ...tenantSafeguards(findings),
     ...incidentChannel(findings),
     ...drift(findings),
     ...late(findings),
@@ -269,7 +271,7 @@ function handedOver({ reading }: Findings): Safeguard[] {
 /** One person asked for it, and let it through alone. */
 function fourEyes({ reading }: Findings): Safeguard[] {
   const { by } = reading.state.trigger;
-  const alone = ['target', 'unfreeze', 'availability'].filter((id) => {
+  const alone = ['target', 'unfreeze', 'availability', 'completion'].filter((id) => {
     const step = reading.steps.find((one) => one.id === id);
     return step && !step.fourEyes && lastSaid(reading, 'confirm', id)?.by === by;
   });
@@ -278,8 +280,11 @@ function fourEyes({ reading }: Findings): Safeguard[] {
     : [yaml(`${by} started it and confirmed ${alone.join(' and ')} alone`, 'set confirmations.fourEyes, so that the starter may not', alone.join(', '))];
 }
 
+/** A run that had grown long goes on by itself. */
+const isByPerson = (resumes: unknown): boolean => textIn(resumes, 'by') !== null && textIn(resumes, 'continues') === null;
+
 const endedFromOutside = ({ reading }: Findings): Safeguard[] =>
-  entriesOf(reading, 'abandoned').length > 0 || entriesOf(reading, 'resumed').some((entry) => textIn(field(entry['input'], 'resumes'), 'by') !== null)
+  entriesOf(reading, 'abandoned').length > 0 || entriesOf(reading, 'resumed').some((entry) => isByPerson(field(entry['input'], 'resumes')))
     ? [
         runbook(
           'Its execution was ended from outside while it was open',

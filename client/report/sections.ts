@@ -22,6 +22,7 @@ import {
   type Tone,
 } from './document.ts';
 import { incidentSections } from './incident-sections.ts';
+import { tenantFacts, tenantSections } from './tenant-sections.ts';
 import { BACKOUT } from './timeline.ts';
 import type { GateReport, Verdict } from './proof.ts';
 import type { Report } from './report.ts';
@@ -55,6 +56,7 @@ const OUTCOME_TONE: Readonly<Record<string, Tone>> = {
 export const outcomeTone = (report: Report): Tone => OUTCOME_TONE[outcomeOf(report)] ?? 'calm';
 
 export function titleOf(report: Report): string {
+  if (report.deprovision) return `Deprovisioning of ${report.deprovision.tenant}: ${outcomeOf(report)}`;
   const subject = report.components.length > 0 ? report.components.join(', ') : report.id;
   const versions = [...new Set(report.targets.map((target) => target.to))];
   const [to] = versions;
@@ -69,9 +71,10 @@ export const notClosed = (report: Report): Block[] =>
 export function sectionsOf(report: Report): Section[] {
   const section = (id: string, title: string, ...blocks: readonly Block[]): Section => ({ id, title, blocks });
   const all = [
-    section('remains', 'What remains', ...remains(report)),
+    section('remains', report.deprovision ? 'What could not be removed' : 'What remains', ...remains(report)),
     section('follow-ups', 'Follow-ups', tableOr('Nothing is left to follow up.', ['action', 'owner', 'due', 'from'], followUpRows(report))),
     ...incidentSections(report),
+    ...tenantSections(report),
     section('gates', 'Checks', ...gates(report)),
     section('timeline', 'Timeline', ...timeline(report)),
     section('decisions', 'Decisions', ...decisions(report)),
@@ -81,7 +84,8 @@ export function sectionsOf(report: Report): Section[] {
     ...(report.refusals.length === 0 ? [] : [section('refusals', 'What was refused', refusals(report))]),
     ...(report.warnings.length === 0 ? [] : [section('warnings', 'Warnings', list(report.warnings))]),
     section('safeguards', 'Safeguards', ...safeguards(report)),
-    section('review', 'For the review', ...open(report)),
+    // What is left to do stands in the follow-ups; a deprovisioning has no post-mortem.
+    ...(report.deprovision ? [] : [section('review', 'For the review', ...open(report))]),
     section('verify', 'How to verify this', ...verify(report)),
   ];
   return all.filter((one) => one.blocks.length > 0);
@@ -95,6 +99,7 @@ export function factRows(report: Report): (readonly Line[])[] {
     clock.targetSeconds === null ? [] : clock.breached ? [', ', strong('missed')] : report.outcome === 'refused' ? [] : [', kept'];
   return [
     ['Outcome', strong(outcomeOf(report))],
+    ...tenantFacts(report),
     ...report.targets.map((one): Line[] => [`Version of ${one.component}`, [one.from ?? 'unknown', ' → ', strong(one.to)]]),
     ['Started', `${at(report.startedAt)} by ${trigger.by} (${trigger.type}, ${trigger.cause})`],
     ...(incident.detectedAt === null ? [] : [['Detected', at(incident.detectedAt)]]),
@@ -102,7 +107,8 @@ export function factRows(report: Report): (readonly Line[])[] {
     ['Machine time', duration(clock.machineSeconds)],
     ['People awaited', duration(clock.humanSeconds)],
     ['Together', duration(clock.sumSeconds)],
-    ['Target (machine time)', [target, ...verdict]],
+    // Nothing presses at a tenant: there is no target to be kept.
+    ...(report.deprovision ? [] : [['Target (machine time)', [target, ...verdict]] as const]),
     ...(incident.number === null ? [] : [['Incident', incident.number]]),
     ...(incident.severity === null ? [] : [['Severity', incident.severity]]),
     ...(incident.contact === null ? [] : [['Contact', incident.contact]]),
@@ -234,7 +240,11 @@ function remains(report: Report): Block[] {
   const rows = report.remains.map((one): Line[] => [one.artifact, one.reason, one.owner ?? 'nobody yet']);
   const waits = report.waiting.map((one): Line => [one.for, ...(one.step === '' ? [] : [', for ', code(one.step)]), ': ', code(one.answer)]);
   return [
-    tableOr('Nothing was left behind, as far as the platforms show.', ['what', 'why', 'who owns it'], rows),
+    tableOr(
+      report.deprovision && report.outcome === 'refused' ? 'Nothing was changed.' : 'Nothing was left behind, as far as the platforms show.',
+      ['what', 'why', 'who owns it'],
+      rows,
+    ),
     ...(waits.length === 0 ? [] : [text('Awaited:'), list(waits)]),
   ];
 }

@@ -1,5 +1,6 @@
 /** What happened, in order, from the entries of the record; without them, from the state. */
 import type { RecordEntry } from '../../model/record.ts';
+import type { Plan } from '../../model/plan.ts';
 import { BLOCKED, type Answer, type Failure, type RollbackState, type StepState } from '../../model/state.ts';
 import type { Refusal } from '../../model/refusal.ts';
 
@@ -82,7 +83,7 @@ function momentOf(entry: RecordEntry): Moment {
     case 'unfreeze':
       return moment(BACKOUT, `lifted the freeze of ${words(entry['scopes'])} in ${text(entry['environment'])}`);
     case 'replanned':
-      return moment(BACKOUT, `made another plan, since reality has moved: ${targetsOf(entry['plan'])}`);
+      return moment(BACKOUT, `made another plan, since reality has moved: ${plannedOf(entry['plan'])}`);
     case 'takeover':
       return moment(text(entry['by']), `took ${words(entry['components'])} over from ${text(entry['from'])}, which was stopped`);
     case 'void':
@@ -104,15 +105,24 @@ function momentOf(entry: RecordEntry): Moment {
 }
 
 function opened(entry: RecordEntry, moment: (who: string, what: string) => Moment): Moment {
-  const input = entry['input'] as { by?: string; trigger?: string; cause?: string; reason?: string; resumes?: { by?: string; reason?: string } | null } | null; // As parseStart made it.
-  const where = targetsOf(entry['plan']);
+  const input = entry['input'] as {
+    by?: string;
+    trigger?: string;
+    cause?: string;
+    reason?: string;
+    resumes?: { by?: string; reason?: string; continues?: string } | null;
+  } | null; // As parseStart made it.
+  const where = plannedOf(entry['plan']);
+  if (input?.resumes?.continues !== undefined) return moment(BACKOUT, `went on in a new run: ${input.resumes.reason ?? ''}`);
   if (input?.resumes) return moment(input.resumes.by ?? '', `went on with it after its execution had been ended: ${input.resumes.reason ?? ''}`);
   if (entry.type === 'resumed') return moment(BACKOUT, 'went on with the plan it had');
   return moment(input?.by ?? '', `started it (${input?.trigger ?? ''}, ${input?.cause ?? ''}): ${input?.reason ?? ''}. The plan: ${where}`);
 }
 
-function targetsOf(planned: unknown): string {
-  const plan = planned as { targets?: { component: string; from: string | null; to: string }[] } | null; // Written by openRollback or identify.
+function plannedOf(planned: unknown): string {
+  const plan = planned as Partial<Pick<Plan, 'targets' | 'artifacts' | 'requests'>> | null; // Written by openRollback or identify.
+  if (plan?.artifacts)
+    return `${plan.artifacts.length} artifact${plan.artifacts.length === 1 ? '' : 's'} of ${plan.requests?.length ? `request ${plan.requests.join(', ')}` : 'requests that are rolled back already'}`;
   return (plan?.targets ?? []).map((target) => `${target.component} from ${target.from ?? 'an unknown version'} to ${target.to}`).join(', ');
 }
 

@@ -278,14 +278,6 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION upa.stamp_correction() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-  NEW.transaction := pg_current_xact_id();
-  NEW.corrected_at := now();
-  RETURN NEW;
-END
-$$;
-
 CREATE FUNCTION upa.refuse_removal() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   RAISE EXCEPTION '%.% is never deleted from: % is refused; a request that is taken back ends as ROLLED_BACK and is preserved',
@@ -300,14 +292,13 @@ CREATE CONSTRAINT TRIGGER requests_have_objects AFTER INSERT ON upa.provisioning
 CREATE TRIGGER objects_keep_their_course AFTER INSERT OR UPDATE ON upa.canonical_objects FOR EACH ROW EXECUTE FUNCTION upa.guard_canonical_object();
 CREATE TRIGGER objects_stay BEFORE DELETE OR TRUNCATE ON upa.canonical_objects FOR EACH STATEMENT EXECUTE FUNCTION upa.refuse_removal();
 CREATE TRIGGER error_log_only_grows BEFORE UPDATE OR DELETE OR TRUNCATE ON upa.error_log FOR EACH STATEMENT EXECUTE FUNCTION ops.refuse_change();
-CREATE TRIGGER corrections_are_stamped BEFORE INSERT ON upa.corrections FOR EACH ROW EXECUTE FUNCTION upa.stamp_correction();
 CREATE TRIGGER corrections_only_grow BEFORE UPDATE OR DELETE OR TRUNCATE ON upa.corrections FOR EACH STATEMENT EXECUTE FUNCTION ops.refuse_change();
 CREATE TRIGGER operations_only_grow BEFORE UPDATE OR DELETE OR TRUNCATE ON upa.operations FOR EACH STATEMENT EXECUTE FUNCTION ops.refuse_change();
 ALTER TABLE upa.provisioning_requests ENABLE ALWAYS TRIGGER requests_keep_their_course, ENABLE ALWAYS TRIGGER requests_stay,
   ENABLE ALWAYS TRIGGER requests_have_objects;
 ALTER TABLE upa.canonical_objects ENABLE ALWAYS TRIGGER objects_keep_their_course, ENABLE ALWAYS TRIGGER objects_stay;
 ALTER TABLE upa.error_log ENABLE ALWAYS TRIGGER error_log_only_grows;
-ALTER TABLE upa.corrections ENABLE ALWAYS TRIGGER corrections_are_stamped, ENABLE ALWAYS TRIGGER corrections_only_grow;
+ALTER TABLE upa.corrections ENABLE ALWAYS TRIGGER corrections_only_grow;
 ALTER TABLE upa.operations ENABLE ALWAYS TRIGGER operations_only_grow;
 
 -- The owner too: he could take it back, but not by mistake.

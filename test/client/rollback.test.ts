@@ -236,6 +236,30 @@ function watch(): Watching {
   };
 }
 
+/** A start that has said that it attaches: answered before, the rollback would be over when it comes. */
+async function attached(args: readonly string[]): Promise<{ ended: Promise<{ code: number | null; stdout: string }> }> {
+  const child = spawn(process.execPath, [LAUNCHER, ...args, '--json'], {
+    cwd: world.folder,
+    env: world.environment({ BACKOUT_BY: 'ana' }),
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.on('data', (data) => (stdout += String(data)));
+  child.stderr.on('data', (data) => (stderr += String(data)));
+  const ended = new Promise<{ code: number | null; stdout: string }>((over) => {
+    child.once('close', (code) => {
+      over({ code, stdout });
+    });
+  });
+  await vi.waitFor(
+    () => {
+      expect(stderr).toContain(`attached: the same request runs already as ${ID}`);
+    },
+    { timeout: 20_000 },
+  );
+  return { ended };
+}
+
 test('terminated from outside: said everywhere, refused at the start, resumed to its end', async () => {
   await world.release('web', 'v1.1.0', false);
   const started = await done<RollbackState>(['now', 'web', '--reason', 'checkout answers 500 again']);
@@ -254,9 +278,9 @@ test('terminated from outside: said everywhere, refused at the start, resumed to
   expect(await failed(['confirm', ID, '--step', 'availability'], 4)).toMatchObject({ type: 'abandoned' });
   expect(await done<RollbackState>(['resume', 'web', '--reason', 'go on'])).toMatchObject({ rollbackId: started.rollbackId, id: ID });
   await waitFor('waiting');
-  const waited = cli([...START, '--to', 'last-healthy', '--cause', 'operator-judgement', '--wait=60s', '--json']);
+  const waiting = await attached([...START, '--to', 'last-healthy', '--cause', 'operator-judgement', '--wait=60s']);
   await done(['confirm', 'web', '--step', 'availability']);
-  const end = await waited;
+  const end = await waiting.ended;
   expect([end.code, (JSON.parse(end.stdout) as RollbackState).outcome]).toEqual([0, 'rolled-back']);
   expect(await failed(['resume', ID, '--reason', 'r'], 3)).toMatchObject({ type: 'refused' });
 });

@@ -67,10 +67,10 @@ function endpoints({ type, webhookId = '', parameters }: FakeNode): { path: stri
   const options = parameters['options'];
   const inOptions = typeof options === 'object' && options !== null && 'path' in options ? text(options.path) : undefined;
   const path = evaluated(text(parameters['path']) ?? inOptions ?? webhookId);
-  const asked = parameters['httpMethod'] ?? 'GET';
+  const asked = parameters['httpMethod'];
   switch (type.split('.').at(-1) ?? type) {
     case 'webhook':
-      return [{ path, methods: Array.isArray(asked) ? asked.map(String) : [String(asked)] }];
+      return [{ path, methods: Array.isArray(asked) ? asked.map(String) : [text(asked) ?? 'GET'] }];
     case 'formTrigger':
       return [{ path, methods: ['GET', 'POST'] }];
     case 'chatTrigger':
@@ -140,6 +140,12 @@ export class Instance {
       const wanted = workflow === undefined ? [] : routesOf(workflow);
       this.routes.push(...wanted.filter((route) => !this.taken(route)));
     }
+  }
+
+  /** Are routes of it still to come or to go? */
+  isChanging(workflowId: string): boolean {
+    this.carryOut();
+    return this.queue.some((change) => change.workflowId === workflowId);
   }
 
   /** Only routes that are there already are in the way: what is still in the queue is not seen. */

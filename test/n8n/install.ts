@@ -24,14 +24,20 @@ const MANIFEST = {
 
 export type Installed = { readonly entry: string } | { readonly impossible: string };
 
+/** Was it installed here before, and whole? */
+export const isN8nInstalled = (): boolean => existsSync(join(installFolder(), 'installed')) && existsSync(entryOf(installFolder()));
+
+const installFolder = (): string => join(cacheFolder(), `n8n-${N8N_VERSION}`);
+const entryOf = (folder: string): string => join(folder, 'node_modules/n8n/bin/n8n');
+
 /** The script that starts n8n, or why it cannot be had here. Whatever else goes wrong is a failure, not a reason to skip. */
 export async function installN8n(progress: (line: string) => void): Promise<Installed> {
   const [major] = process.versions.node.split('.').map(Number);
   if (major === undefined || major < NODE_MIN) return { impossible: `n8n ${N8N_VERSION} needs Node ${NODE_MIN}, and this is ${process.version}` };
-  const folder = join(cacheFolder(), `n8n-${N8N_VERSION}`);
-  const entry = join(folder, 'node_modules/n8n/bin/n8n');
+  const folder = installFolder();
+  const entry = entryOf(folder);
   const finished = join(folder, 'installed');
-  if (existsSync(finished) && existsSync(entry)) return { entry };
+  if (isN8nInstalled()) return { entry };
   await mkdir(folder, { recursive: true });
   await writeFile(join(folder, 'package.json'), `${JSON.stringify(MANIFEST, null, 2)}\n`);
   progress(`installing n8n ${N8N_VERSION} into ${folder}: about 2 minutes and 1.9 GB, once`);

@@ -26,7 +26,7 @@ export interface RealN8n {
 
 export class N8nImpossible extends Error {}
 
-const READY_MAX_MS = 180_000;
+const READY_MAX_MS = 10 * 60_000;
 const PAUSE_MS = 250;
 const STOP_MAX_MS = 10_000;
 const PASSWORD = 'Backout-test-1';

@@ -120,6 +120,7 @@ describe('postgres', () => {
     }
     const missing = new AdapterError('configuration', 'there is no such variable');
     expect(await rejection(postgres.requests(call({ secret: () => Promise.reject(missing) })))).toBe(missing);
+    expect((await rejection(postgres.log(call({ secret: () => Promise.reject(new Error('a disk')) })))).kind).toBe('unexpected-response');
     await database.query(`DROP OWNED BY ${role}; DROP ROLE ${role}`);
   });
 

@@ -5,10 +5,12 @@ import type { WorkflowHandle } from '@temporalio/client';
 import { callWebhook, makeWorkflow, type MadeWorkflow, type N8nHouse } from '../../client/demo/house.ts';
 import { TASK_QUEUE } from '../../model/task-queue.ts';
 import type { Artifact, LogEntry, ProvisioningRequest } from '../../model/tenant.ts';
-import type { RollbackState } from '../../model/state.ts';
+import type { RollbackState, StepState, Waiting } from '../../model/state.ts';
+import type { MessageReply } from '../../workflows/messages.ts';
 import { connect, type Database } from '../../store/database.ts';
 import { logOf, recordRequest, requestsOf } from '../../store/provisioning.ts';
 import { startFakeN8n, type FakeN8n } from '../fakes/n8n-process.ts';
+import { eventually } from './lying-world.ts';
 import { World, type WorldOptions } from './world.ts';
 
 export const PEOPLE = ['people:', '  ana: { roles: [operator] }', '  ben: { roles: [operator] }', '  eve: { roles: [auditor] }'];
@@ -17,6 +19,8 @@ export interface TenantOptions {
   /** Lines under `platforms:`, indented by eight. */
   readonly platforms?: readonly string[];
   readonly yaml?: readonly string[];
+  /** Lines under `environments:`, indented by two, beside production; `{n8n}` stands for the address of the n8n. */
+  readonly environments?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
   readonly worker?: boolean | string;
   readonly world?: WorldOptions;
@@ -34,7 +38,14 @@ export class Tenants {
     this.database = connect(world.services.databaseUrl, {});
   }
 
-  static async create({ platforms = [], yaml = PEOPLE, env = {}, worker = true, world: options = {} }: TenantOptions = {}): Promise<Tenants> {
+  static async create({
+    platforms = [],
+    yaml = PEOPLE,
+    environments = [],
+    env = {},
+    worker = true,
+    world: options = {},
+  }: TenantOptions = {}): Promise<Tenants> {
     const n8n = await startFakeN8n({ routeDelayMs: 50 });
     const world = await World.create({ ...options, shops: [], env: { N8N_API_KEY: 'fake-key', ...env } });
     await writeFile(
@@ -46,6 +57,7 @@ export class Tenants {
         '      platforms:',
         `        n8n: { platform: n8n, options: { url: "${n8n.url}", apiKey: "env:N8N_API_KEY" } }`,
         ...platforms,
+        ...environments.map((line) => line.replace('{n8n}', n8n.url)),
         'channels: { incident: [{ file: ./incidents.log }] }',
         'watch: { minutes: 0 }',
         ...yaml,
@@ -65,11 +77,11 @@ export class Tenants {
   async provisioned(
     tenant: string,
     artifacts: readonly Artifact[],
-    more: { requestId?: string; status?: 'COMPLETED' | 'FAILED'; version?: string } = {},
+    more: { requestId?: string; status?: 'COMPLETED' | 'FAILED'; version?: string; environment?: string } = {},
   ): Promise<string> {
     const requestId = more.requestId ?? `req-${randomUUID().slice(0, 8)}`;
     await recordRequest(this.database, {
-      environment: 'production',
+      environment: more.environment ?? 'production',
       requestId,
       tenant,
       version: more.version ?? null,
@@ -115,6 +127,88 @@ export class Tenants {
   async confirm(handle: WorkflowHandle, step: string, more: Record<string, unknown> = {}): Promise<void> {
     await this.asked(handle, step);
     await this.say(handle, 'confirm', { step, ...more });
+  }
+
+  /** The same, answered. */
+  tell(handle: WorkflowHandle, name: string, message: Record<string, unknown>): Promise<MessageReply> {
+    return handle.executeUpdate<MessageReply, [unknown]>(name, { args: [{ by: 'ana', ...message }] });
+  }
+
+  /** The rule that says no; undefined where nothing does. */
+  async ruleOf(handle: WorkflowHandle, name: string, message: Record<string, unknown>): Promise<string | undefined> {
+    return (await this.tell(handle, name, message)).refusal?.rule;
+  }
+
+  decide(handle: WorkflowHandle, action: string, step?: string, more: Record<string, unknown> = {}): Promise<MessageReply> {
+    return this.tell(handle, 'decide', { action, reason: 'it was looked at', ...(step === undefined ? {} : { step }), ...more });
+  }
+
+  /** From the start to the first question about an artifact. */
+  async begun(tenant: string, more: Record<string, unknown> = {}): Promise<WorkflowHandle> {
+    const handle = await this.start(tenant, more);
+    await this.inventory(handle);
+    await this.passed(handle, 'begin');
+    return handle;
+  }
+
+  /** A step has passed, and nothing is under way beside it. */
+  passed(handle: WorkflowHandle, step: string): Promise<RollbackState> {
+    return this.inState(handle, step, ['done', 'already', 'confirmed', 'skipped']);
+  }
+  inState(handle: WorkflowHandle, step: string, states: readonly StepState[]): Promise<RollbackState> {
+    return this.world.until(handle, `${step} ${states.join(' or ')}`, (state) => state.steps.some((one) => one.id === step && states.includes(one.state)));
+  }
+
+  /** Says yes to whatever is asked, until it stops or ends; `answers` for some of the steps, null for those that are left waiting. */
+  async finish(handle: WorkflowHandle, answers: Readonly<Record<string, Record<string, unknown> | null>> = {}): Promise<RollbackState> {
+    const said = new Set<string>();
+    const key = ({ step, since }: Waiting): string => `${step} ${since}`;
+    const isOver = ({ state }: RollbackState): boolean => state === 'closed' || state === 'stopped';
+    const isNew = (one: Waiting): boolean => !said.has(key(one)) && answers[one.step] !== null;
+    for (;;) {
+      const state = await this.world.until(
+        handle,
+        'asks, stops or ends',
+        (one) => isOver(one) || one.waiting.some(isNew) || (one.state === 'waiting' && one.waiting.every(({ step }) => answers[step] === null)),
+      );
+      const open = state.waiting.filter(isNew);
+      if (isOver(state) || open.length === 0) return state;
+      for (const one of open) {
+        said.add(key(one));
+        const choice = one.step.startsWith('workflow.') ? { choice: 'delete' } : {};
+        const plan = one.step === 'inventory' ? { plan: state.planHash } : {};
+        await this.say(handle, 'confirm', { step: one.step, note: 'I have seen to it', ...choice, ...plan, ...answers[one.step] });
+      }
+    }
+  }
+
+  /** The request is FAILED, and the error_log has so many entries by now. */
+  async failed(handle: WorkflowHandle, tenant: string, entries: number): Promise<RollbackState> {
+    await eventually(`${entries} entries in the error_log of ${tenant}`, async () => (await this.log(tenant)).length >= entries);
+    return this.world.until(handle, 'FAILED', ({ state, deprovision }) => state === 'stopped' && deprovision?.status === 'FAILED');
+  }
+
+  /** What somebody does in n8n himself. */
+  async owner(method: string, path: string): Promise<void> {
+    const response = await fetch(`${this.n8n.url}/api/v1${path}`, { method, headers: { 'X-N8N-API-KEY': this.house.ownerKey } });
+    const text = await response.text();
+    if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+  }
+  async deletedByHand({ id }: MadeWorkflow): Promise<void> {
+    await this.owner('POST', `/workflows/${id}/unpublish`);
+    // It is unpublished a moment later than it says so.
+    await eventually(`${id} is deleted`, () =>
+      this.owner('DELETE', `/workflows/${id}`).then(
+        () => true,
+        () => false,
+      ),
+    );
+  }
+
+  /** What Backout's key has done to these workflows, in order. */
+  async effectsOn(...workflows: readonly MadeWorkflow[]): Promise<string[]> {
+    const names = new Map(workflows.map(({ id }, index) => [id, index + 1]));
+    return (await this.n8n.effects()).flatMap(({ event, workflowId }) => (names.has(workflowId) ? [`${event} ${names.get(workflowId)}`] : []));
   }
 
   asked(handle: WorkflowHandle, step: string): Promise<RollbackState> {

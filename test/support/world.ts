@@ -5,6 +5,8 @@ import { createWriteStream } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { Client, Connection, type WorkflowHandle } from '@temporalio/client';
 import type { RollbackState } from '../../model/state.ts';
 import { workflowIdOf } from '../../model/plan.ts';
@@ -17,6 +19,8 @@ import type { Store } from '../../store/store.ts';
 
 const ROOT = resolve(import.meta.dirname, '../..');
 const WAIT_MS = 30_000;
+/** The folder that `backout` itself uses. */
+export const COMPILE_CACHE = join(tmpdir(), 'node-compile-cache');
 
 export interface Shop {
   readonly name: string;
@@ -74,7 +78,8 @@ export class World {
 
   static async create(options: WorldOptions = {}): Promise<World> {
     for (const name of ['TEMPORAL_ADDRESS', 'TEMPORAL_NAMESPACE', 'DATABASE_URL', 'BACKOUT_CONFIG']) delete process.env[name];
-    const folder = await mkdtemp(join(tmpdir(), 'backout-world-'));
+    const folder = await mkdtemp(join(process.env['BACKOUT_TEST_FOLDER'] ?? tmpdir(), 'backout-world-'));
+    await layPostgres(folder);
     const shops = options.shops ?? [BOOTS];
     const ports: Record<string, number> = {};
     for (const shop of shops) {
@@ -118,6 +123,8 @@ export class World {
       BACKOUT_CONFIG: this.config,
       BACKOUT_SWEEP_MS: '500',
       NO_COLOR: '1',
+      // Of the programs that are started and killed by the hundred, none keeps what it has compiled: they all take what `prepare.ts` has kept.
+      NODE_COMPILE_CACHE: COMPILE_CACHE,
       ...this.env,
       ...more,
     };
@@ -239,14 +246,13 @@ export class World {
 
   /** Waits until the rollback looks as wanted; fails with what it looked like last. */
   async until(handle: WorkflowHandle, what: string, wanted: (state: RollbackState) => boolean, waitMs = WAIT_MS): Promise<RollbackState> {
-    const end = Date.now() + waitMs;
+    const begin = Date.now();
     let last: RollbackState | undefined;
-    while (Date.now() < end) {
+    while (Date.now() < begin + waitMs) {
       last = await this.state(handle).catch(() => last);
       if (last && wanted(last)) return last;
-      await new Promise((soon) => {
-        setTimeout(soon, 50);
-      });
+      // The longer it lasts, the less a moment more counts: each query costs server and worker what a step costs them.
+      await delay(Math.min(Math.max(50, (Date.now() - begin) / 5), 500));
     }
     throw new Error(`never ${what}; last seen: ${JSON.stringify(last, null, 1)}\n${await this.workerLog()}`);
   }
@@ -316,6 +322,12 @@ export class World {
     await this.services.stop();
     await rm(this.folder, { recursive: true, force: true });
   }
+}
+
+/** The data that `initdb` makes, made once for all worlds by `prepare.ts`. */
+async function layPostgres(folder: string): Promise<void> {
+  const { BACKOUT_TEST_POSTGRES: made } = process.env;
+  if (made !== undefined) await promisify(execFile)('cp', ['-a', made, join(folder, '.backout')]);
 }
 
 export function run(command: string, args: readonly string[], cwd: string, env: NodeJS.ProcessEnv): Promise<Ran> {

@@ -1,0 +1,446 @@
+/** Who may say what while a tenant is taken back, and what becomes of the request, the error_log and the platforms [000]. */
+import type { WorkflowHandle } from '@temporalio/client';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { MadeWorkflow } from '../../client/demo/house.ts';
+import type { Artifact } from '../../model/tenant.ts';
+import type { RollbackState } from '../../model/state.ts';
+import { artifactsOf, stepOf, Tenants } from '../support/tenants.ts';
+
+let house: Tenants;
+const standing = ['globex/intake-1', 'template/intake', 'demo/intake'];
+beforeAll(async () => {
+  house = await Tenants.create();
+  await house.tenant('globex');
+  await house.workflow('globex', 'intake', 'template/intake', ['template']);
+  await house.workflow('globex', 'show room', 'demo/intake', ['demo']);
+});
+afterAll(() => house.close());
+
+const crm = (tenant: string): Artifact => ({ type: 'crm', id: `hub-${tenant}` });
+const vapi = (tenant: string): Artifact => ({ type: 'vapi-assistant', id: `asst-${tenant}`, name: 'Receptionist' });
+
+/** A tenant with two workflows, each with its path. */
+async function two(tenant: string, ...more: readonly ((tenant: string) => Artifact)[]) {
+  const { requestId, workflows } = await house.tenant(
+    tenant,
+    2,
+    more.map((one) => one(tenant)),
+  );
+  const [first, second] = workflows;
+  if (!first || !second) throw new Error('no workflows');
+  return { requestId, first, second, paths: [first.path, second.path] as const };
+}
+const requestOf = async (tenant: string, requestId?: string) => {
+  const found = (await house.requests(tenant)).find((one) => one.requestId === (requestId ?? one.requestId));
+  if (!found) throw new Error(`no request of ${tenant}`);
+  return found;
+};
+const eventsOf = async (tenant: string): Promise<string[]> => (await house.log(tenant)).map((one) => one.event);
+const stepsOf = (state: RollbackState, ...states: string[]): string[] => state.steps.filter((one) => states.includes(one.state)).map((one) => one.id);
+const workflow = ({ id }: MadeWorkflow): string => `workflow.${id}`;
+const webhook = ({ path }: MadeWorkflow): string => `webhook.${path}`;
+/** Nothing was ever begun. */
+async function expectUntouched(tenant: string, paths: readonly string[]): Promise<void> {
+  expect(await requestOf(tenant)).toMatchObject({ status: 'COMPLETED', rollbackId: null, config: { status: 'active', removed: [], rollback: null } });
+  expect(await house.log(tenant)).toEqual([]);
+  for (const path of paths) expect(await house.answers(path)).toBe(200);
+}
+async function expectRolledBack(tenant: string, state: RollbackState, paths: readonly string[]): Promise<void> {
+  expect(state, state.stopped ?? '').toMatchObject({ state: 'closed', outcome: 'rolled-back', deprovision: { status: 'ROLLED_BACK' } });
+  expect(await requestOf(tenant)).toMatchObject({ status: 'ROLLED_BACK', config: { status: 'deprovisioned', rollback: { rollbackId: state.rollbackId } } });
+  for (const path of paths) expect(await house.answers(path)).toBe(404);
+}
+
+describe.concurrent('a word that is not true', () => {
+  it('"done" by hand is believed as far as a look agrees: where it does not, it is asked again, and nothing has failed', async () => {
+    const { first, second, paths } = await two('bob');
+    const handle = await house.begun('bob');
+    await house.deletedByHand(first);
+    await house.confirm(handle, workflow(first), { choice: 'done' });
+    await house.passed(handle, workflow(first));
+    await house.confirm(handle, workflow(second), { choice: 'done' });
+    const state = await house.world.until(handle, 'disagreed with', (one) => one.refusals.length > 0 && one.state === 'waiting', 60_000);
+    expect(state.refusals).toMatchObject([{ rule: 'inspection-disagrees', by: 'ana', message: 'confirm' }]);
+    expect(stepOf(state, workflow(second)).state).toBe('waiting');
+    expect(await requestOf('bob')).toMatchObject({ status: 'ROLLBACK_IN_PROGRESS' });
+    await expectRolledBack('bob', await house.finish(handle), paths);
+    expect(await eventsOf('bob')).toEqual(['rolled-back']);
+    expect(await house.effectsOn(first, second)).toEqual(['unpublish 2', 'delete 2']);
+  });
+});
+
+describe.concurrent('a start', () => {
+  it('[000 When Rollback Triggers] is by an operator, for one of four reasons, of a request or of all; anything else is refused and touches nothing', async () => {
+    const { paths } = await two('starter');
+    const { requestId } = await house.tenant('another');
+    const wrong: readonly (readonly [more: Record<string, unknown>, rule: string, why: RegExp])[] = [
+      [{ cause: 'transient-error' }, 'not-a-trigger', /transient errors .* are retried, not rolled back/],
+      [{ cause: 'non-critical-configuration' }, 'not-a-trigger', /fixed in place/],
+      [{ cause: 'bug-fix' }, 'not-a-trigger', /needs no reprovisioning/],
+      [{ cause: 'smoke-failed' }, 'not-a-trigger', /the reasons are provisioning-failed, post-deployment-issue, upgrade-regression, client-offboarded/],
+      [{ cause: 'constructor' }, 'not-a-trigger', /is no reason/],
+      [{ trigger: 'automatic' }, 'operator-only', /never by automatic/],
+      [{ trigger: 'drill' }, 'operator-only', /never by drill/],
+      [{ trigger: 'verification', by: 'ci' }, 'operator-only', /never by verification/],
+      [{ trigger: 'ci' }, 'malformed', /"trigger"/],
+      [{ by: 'eve' }, 'operator-only', /eve is no operator; .*: ana, ben/],
+      [{ by: 'mallory' }, 'operator-only', /not among the people/],
+      [{ cause: 'provisioning-failed' }, 'request', /concerns one provisioning request/],
+      [{ cause: 'post-deployment-issue' }, 'request', /concerns one provisioning request/],
+      [{ cause: 'upgrade-regression' }, 'request', /concerns one provisioning request/],
+      [{ request: 'req-1' }, 'request', /leave the request out/],
+      [{ cause: 'upgrade-regression', request: 'req-none' }, 'request', /has no provisioning request "req-none"/],
+      [{ cause: 'upgrade-regression', request: requestId }, 'request', /has no provisioning request/],
+      [{ environment: 'nowhere' }, 'workflow-id', /nowhere/],
+      [{ components: ['web'] }, 'tenant', /no components/],
+    ];
+    const refusals: unknown[] = [];
+    for (const [more] of wrong) {
+      const handle = await house.start('starter', more).catch((error: unknown) => error);
+      if (handle instanceof Error) throw handle;
+      const state = await house.world.closed(handle as WorkflowHandle);
+      expect(state).toMatchObject({ outcome: 'refused', steps: [] });
+      refusals.push([state.refusals[0]?.rule, state.refusals[0]?.explanation]);
+    }
+    expect(refusals).toEqual(wrong.map(([, rule, why]) => [rule, expect.stringMatching(why) as string]));
+    for (const tenant of ['nobody', 'Starter']) {
+      const state = await house.world.closed(await house.start(tenant));
+      expect(state.refusals).toMatchObject([{ rule: 'tenant', explanation: expect.stringContaining('no provisioning request') as string }]);
+    }
+    await expectUntouched('starter', paths);
+    await expectUntouched('another', []);
+  });
+
+  it('is of this very tenant: acme is neither acme-corp nor Acme', async () => {
+    const acme = await two('acme', crm);
+    await house.tenant('acme-corp', 1, [crm('acme-corp')]);
+    await house.tenant('Acme');
+    const unlisted = await house.workflow('acme-corp', 'acme intake 3', 'acme-corp/unlisted');
+    const handle = await house.start('acme');
+    const { deprovision } = await house.inventory(handle);
+    expect(deprovision?.artifacts.map((one) => one.id).toSorted()).toEqual([acme.first.id, acme.second.id, ...acme.paths, 'hub-acme'].toSorted());
+    await expectRolledBack('acme', await house.finish(handle), acme.paths);
+    for (const path of ['acme-corp/intake-1', 'Acme/intake-1', unlisted.path]) expect(await house.answers(path)).toBe(200);
+    for (const tenant of ['acme-corp', 'Acme']) await expectUntouched(tenant, []);
+  });
+
+  it('after ROLLED_BACK only looks, and says so', async () => {
+    const { first, second, paths } = await two('again');
+    const before = await house.finish(await house.start('again'), {});
+    await expectRolledBack('again', before, paths);
+    const state = await house.world.closed(await house.start('again'));
+    expect(state).toMatchObject({
+      outcome: 'rolled-back',
+      steps: [
+        { id: 'identify', state: 'done' },
+        { id: 'sweep', state: 'done' },
+      ],
+    });
+    expect(state.warnings).toContain('nothing of again is left to take back: it is only looked at once more');
+    expect(await eventsOf('again')).toEqual(['rolled-back']);
+    expect((await requestOf('again')).config.rollback?.rollbackId).toBe(before.rollbackId);
+    expect(await house.effectsOn(first, second)).toHaveLength(4);
+    // Never a success while something is left [000 Rollback Failure].
+    const stray = await house.workflow('again', 'again newcomer', 'again/newcomer');
+    const looking = await house.start('again');
+    const stopped = await house.world.stopped(looking);
+    expect(stopped.stopped).toContain(stray.id);
+    await house.decide(looking, 'close');
+    const end = await house.world.closed(looking);
+    expect(end.outcome).toBe('partial');
+    expect(end.remains[0]?.reason).toContain(stray.id);
+    expect(await house.answers(stray.path)).toBe(200);
+  });
+
+  it('[000 When Rollback Triggers 3] of one request leaves what another live request of the tenant lists too', async () => {
+    const [shared, fresh] = [await house.workflow('upgrader', 'shared', 'upgrader/shared'), await house.workflow('upgrader', 'new', 'upgrader/new')];
+    const [old, now] = [
+      await house.provisioned('upgrader', [...artifactsOf(shared), crm('upgrader')], { version: '1' }),
+      await house.provisioned('upgrader', [...artifactsOf(shared), ...artifactsOf(fresh), crm('upgrader')], { version: '2' }),
+    ];
+    const handle = await house.start('upgrader', { cause: 'upgrade-regression', request: now });
+    const state = await house.inventory(handle);
+    expect(state.deprovision?.requests).toEqual([now]);
+    expect(state.deprovision?.artifacts.filter((one) => one.kept !== undefined).map((one) => one.id)).toEqual([shared.id, shared.path, 'hub-upgrader']);
+    expect(state.steps.some((one) => one.id.includes(shared.id) || one.id.startsWith('crm.'))).toBe(false);
+    const end = await house.finish(handle);
+    expect(end).toMatchObject({
+      outcome: 'rolled-back',
+      remains: expect.arrayContaining([expect.objectContaining({ artifact: 'CRM integration hub-upgrader' })]) as unknown,
+    });
+    expect([await house.answers(shared.path), await house.answers(fresh.path)]).toEqual([200, 404]);
+    expect(await requestOf('upgrader', now)).toMatchObject({
+      status: 'ROLLED_BACK',
+      config: { artifacts: [{ id: shared.id }, { id: shared.path }, { id: 'hub-upgrader' }] },
+    });
+    expect(await requestOf('upgrader', old)).toMatchObject({ status: 'COMPLETED', rollbackId: null, config: { removed: [] } });
+    expect((await house.log('upgrader'))[0]?.notRemovable.map((one) => one.artifact)).toContain('CRM integration hub-upgrader');
+    // What is kept goes when the last that lists it goes.
+    const last = await house.finish(await house.start('upgrader'));
+    expect(last).toMatchObject({ outcome: 'rolled-back', deprovision: { requests: [old] } });
+    expect(await house.answers(shared.path)).toBe(404);
+  });
+});
+
+describe.concurrent('the inventory', () => {
+  it('[000 Rollback Procedure 2] declined and closed is a refusal: the request is as it was, and so is everything else', async () => {
+    const { paths, first, second } = await two('decliner');
+    const handle = await house.start('decliner');
+    await house.asked(handle, 'inventory');
+    expect(await house.ruleOf(handle, 'confirm', { step: workflow(first), choice: 'delete' })).toBe('not-asked');
+    expect(await house.ruleOf(handle, 'confirm', { step: 'inventory' })).toBe('stale-plan');
+    expect(await house.ruleOf(handle, 'confirm', { step: 'inventory', by: 'eve' })).toBe('role');
+    expect(await house.ruleOf(handle, 'decline', { step: 'inventory', by: 'ben', reason: 'the CRM is missing' })).toBeUndefined();
+    await house.world.stopped(handle);
+    // Asked anew it is looked at anew.
+    expect(await house.decide(handle, 'skip', 'inventory')).toMatchObject({ refusal: { rule: 'not-optional' } });
+    expect(await house.decide(handle, 'retry', 'inventory')).toMatchObject({ accepted: true });
+    const again = await house.asked(handle, 'inventory');
+    expect(stepOf(again, 'identify').attempts).toBe(2);
+    await house.say(handle, 'decline', { step: 'inventory', reason: 'it still is' });
+    await house.world.stopped(handle);
+    await house.decide(handle, 'close');
+    const end = await house.world.closed(handle);
+    expect(end).toMatchObject({ outcome: 'refused', remains: [], deprovision: { status: null } });
+    expect(end.refusals.at(-1)).toMatchObject({
+      rule: 'inventory',
+      explanation: expect.stringContaining('ana closed it before anything was changed') as string,
+    });
+    await expectUntouched('decliner', paths);
+    expect(await house.effectsOn(first, second)).toEqual([]);
+    await expectRolledBack('decliner', await house.finish(await house.start('decliner')), paths);
+  });
+
+  it('is void where reality has moved since: asked again with another plan, and what was said of its artifacts is forgotten', async () => {
+    const { first, second, paths } = await two('mover');
+    const handle = await house.start('mover');
+    const { planHash } = await house.asked(handle, 'inventory');
+    // Shown, moved, confirmed: and approved at once, before anything was begun.
+    await house.tell(handle, 'stop', { reason: 'one moment' });
+    const stray = await house.workflow('mover', 'mover newcomer', 'mover/newcomer');
+    const other = await house.workflow('mover', 'mover stranger', 'mover/stranger');
+    expect(await house.tell(handle, 'confirm', { step: 'inventory', plan: planHash })).toMatchObject({ accepted: true });
+    expect(await house.tell(handle, 'confirm', { step: workflow(first), choice: 'delete' })).toMatchObject({ accepted: true });
+    await house.tell(handle, 'resume', { reason: 'go on' });
+    const again = await house.asked(handle, 'inventory');
+    expect(again.planHash).not.toBe(planHash);
+    expect(again.warnings.some((one) => one.startsWith('the confirmation of the inventory is void'))).toBe(true);
+    await expectUntouched('mover', paths);
+    expect(await house.ruleOf(handle, 'confirm', { step: 'inventory', plan: planHash })).toBe('stale-plan');
+    await house.confirm(handle, 'inventory', { plan: again.planHash });
+    const asked = await house.asked(handle, workflow(first));
+    // Backout touches only what is listed [000 Rollback Procedure 2].
+    const [left, removed] = [`unlisted.workflow.${other.id}`, `unlisted.workflow.${stray.id}`];
+    expect(stepOf(asked, removed)).toMatchObject({ mode: 'manual', state: 'waiting' });
+    expect(await house.ruleOf(handle, 'confirm', { step: left, choice: 'not-ours' })).toBe('evidence');
+    expect(await house.ruleOf(handle, 'confirm', { step: left, choice: 'delete' })).toBe('choice');
+    expect(await house.decide(handle, 'skip', left)).toMatchObject({ accepted: false });
+    const end = await house.finish(handle, { [left]: { choice: 'not-ours', note: 'of the trial' }, [removed]: { choice: 'removed' } });
+    // It was said to be removed, and is not.
+    expect(end.stopped ?? '').toContain(stray.id);
+    expect(end.stopped).not.toContain(other.id);
+    await house.failed(handle, 'mover', 1);
+    await house.deletedByHand(stray);
+    await house.decide(handle, 'retry', 'sweep');
+    await expectRolledBack('mover', await house.finish(handle), [...paths, stray.path]);
+    expect(await house.answers(other.path)).toBe(200);
+    expect(await house.effectsOn(first, second, stray, other)).toEqual(
+      ['unpublish 1', 'delete 1', 'unpublish 2', 'delete 2'].map((one) => expect.stringMatching(/[12]$/) as string),
+    );
+  });
+});
+
+describe.concurrent('an artifact', () => {
+  it('[000 Rollback Failure 1, 2] that is declined makes the request FAILED; chosen anew it goes, and no cleanup is asked for', async () => {
+    const { first, second, paths } = await two('chooser', crm);
+    const handle = await house.begun('chooser');
+    await house.asked(handle, workflow(first));
+    expect(await house.ruleOf(handle, 'decline', { step: workflow(first), by: 'eve', reason: 'x' })).toBe('role');
+    await house.tell(handle, 'decline', { step: workflow(first), by: 'ben', reason: 'they still need it' });
+    await house.failed(handle, 'chooser', 1);
+    expect(await requestOf('chooser')).toMatchObject({ status: 'FAILED', config: { status: 'active' } });
+    expect(await house.log('chooser')).toMatchObject([
+      { event: 'rollback-failed', removed: [], detail: expect.stringContaining('they still need it') as string },
+    ]);
+    // Others are answered meanwhile, and nothing is changed of a request that is FAILED.
+    expect(await house.tell(handle, 'confirm', { step: workflow(second), choice: 'delete' })).toMatchObject({ accepted: true, state: 'stopped' });
+    expect(await house.ruleOf(handle, 'confirm', { step: workflow(first), choice: 'delete' })).toBe('already-answered');
+    expect(await house.ruleOf(handle, 'confirm', { step: workflow(second), choice: 'deactivate' })).toBe('already-answered');
+    expect(await house.tell(handle, 'confirm', { step: workflow(second), choice: 'delete' })).toMatchObject({ accepted: true });
+    expect(await house.effectsOn(first, second)).toEqual([]);
+    expect(await house.ruleOf(handle, 'decide', { step: workflow(first), action: 'retry', reason: 'x', by: 'eve' })).toBe('role');
+    await house.decide(handle, 'retry', workflow(first));
+    const end = await house.finish(handle, { [workflow(first)]: { choice: 'deactivate' } });
+    await expectRolledBack('chooser', end, paths);
+    expect(stepOf(end, 'cleanup').state).toBe('pending');
+    expect(await eventsOf('chooser')).toEqual(['rollback-failed', 'rolled-back']);
+    expect((await house.effectsOn(first, second)).toSorted()).toEqual(['delete 2', 'unpublish 1', 'unpublish 2']);
+    const removed = (await requestOf('chooser')).config.removed.map(({ id, how, by }) => [id, how, by]);
+    expect(removed).toEqual(
+      expect.arrayContaining([
+        [first.id, 'deactivate', 'ana'],
+        [second.id, 'delete', 'ana'],
+        ['hub-chooser', 'disconnect', 'ana'],
+      ]),
+    );
+  });
+
+  it('[000 Rollback Failure 3, 4] that is left out is cleaned up by hand: what is still there comes back, what is gone is the end', async () => {
+    const { first, second, paths } = await two('leaver');
+    const handle = await house.begun('leaver');
+    await house.asked(handle, workflow(second));
+    // Before it was attempted, also before it is asked: a path waits for its workflow.
+    for (const step of [workflow(second), webhook(second)]) expect(await house.decide(handle, 'skip', step)).toMatchObject({ accepted: true });
+    expect(await house.decide(handle, 'skip', 'sweep')).toMatchObject({ accepted: false });
+    const asked = await house.finish(handle, { cleanup: null });
+    expect(asked.waiting.map((one) => one.step)).toEqual(['cleanup']);
+    expect(await requestOf('leaver')).toMatchObject({ status: 'FAILED' });
+    expect(asked.remains.map((one) => one.artifact)).toEqual(expect.arrayContaining([expect.stringContaining(second.id) as string]));
+    expect(await house.log('leaver')).toMatchObject([{ event: 'rollback-failed', detail: expect.stringContaining('left by ana: it was looked at') as string }]);
+    expect(await house.ruleOf(handle, 'confirm', { step: 'cleanup' })).toBe('evidence');
+    expect(await house.ruleOf(handle, 'confirm', { step: 'completion' })).toBe('not-asked');
+    // Confirmed, and still there.
+    await house.say(handle, 'confirm', { step: 'cleanup', note: 'I have deleted it' });
+    const stopped = await house.failed(handle, 'leaver', 2);
+    expect(stepsOf(stopped, 'failed')).toEqual([workflow(second), webhook(second)]);
+    expect(stepOf(stopped, workflow(second)).failure?.message).toContain('is still at work');
+    expect(await requestOf('leaver')).toMatchObject({ status: 'FAILED', cleanup: null });
+    expect(await eventsOf('leaver')).toEqual(['rollback-failed', 'rollback-failed']);
+    // The one is taken back by Backout now, the other is left out again, and is gone with it.
+    expect(await house.decide(handle, 'retry', workflow(second))).toMatchObject({ accepted: true });
+    expect(await house.decide(handle, 'skip', webhook(second))).toMatchObject({ accepted: true });
+    const end = await house.finish(handle, { cleanup: { note: 'now I have' } });
+    await expectRolledBack('leaver', end, paths);
+    expect(await eventsOf('leaver')).toEqual(['rollback-failed', 'rollback-failed', 'rollback-failed', 'rolled-back']);
+    expect(await requestOf('leaver')).toMatchObject({ cleanup: { by: 'ana' }, config: { artifacts: [] } });
+    expect((await house.log('leaver')).at(-1)?.removed).toEqual(
+      expect.arrayContaining([
+        expect.stringContaining(first.id),
+        expect.stringContaining(second.id),
+        `webhook path ${second.path}, cleaned up by hand`,
+      ] as unknown[]),
+    );
+    expect((await house.effectsOn(first, second)).toSorted()).toEqual(['delete 1', 'delete 2', 'unpublish 1', 'unpublish 2']);
+  });
+
+  it('[000 Rollback Failure] may be left with all that is left, in one word, also after something has failed', async () => {
+    const { first, second, paths } = await two('skipper', crm, vapi);
+    const handle = await house.begun('skipper');
+    await house.confirm(handle, workflow(first), { choice: 'delete' });
+    await house.passed(handle, workflow(first));
+    await house.asked(handle, workflow(second));
+    await house.say(handle, 'decline', { step: workflow(second), reason: 'they still need it' });
+    await house.failed(handle, 'skipper', 1);
+    expect(await house.decide(handle, 'skip', 'all', { by: 'eve' })).toMatchObject({ refusal: { rule: 'role' } });
+    expect(await house.decide(handle, 'skip', 'all')).toMatchObject({ accepted: true });
+    const state = await house.finish(handle, { cleanup: null });
+    expect(stepsOf(state, 'skipped')).toEqual(
+      expect.arrayContaining([workflow(second), webhook(first), webhook(second), 'crm.hub-skipper', 'vapi.asst-skipper', 'vapi.asst-skipper.look', 'routes']),
+    );
+    expect(await requestOf('skipper')).toMatchObject({ status: 'FAILED' });
+    expect(state.remains.map((one) => one.artifact)).toEqual(
+      expect.arrayContaining([`n8n workflow "${second.name}" (${second.id})`, 'CRM integration hub-skipper', 'VAPI assistant "Receptionist" (asst-skipper)']),
+    );
+    expect(await house.decide(handle, 'skip', 'all')).toMatchObject({ refusal: { rule: 'not-failed' } });
+    // Cleaned up by hand after all.
+    await house.deletedByHand(second);
+    await expectRolledBack('skipper', await house.finish(handle), paths);
+    expect(await house.effectsOn(first, second)).toEqual(['unpublish 1', 'delete 1']);
+  });
+
+  it('[000 Rollback Failure] partial is allowed: closed half-way it is FAILED with what remains; the next start goes on and finishes', async () => {
+    const { first, second, paths } = await two('halfway', crm);
+    const handle = await house.begun('halfway');
+    await house.confirm(handle, workflow(first), { choice: 'delete' });
+    await house.passed(handle, workflow(first));
+    expect(await house.decide(handle, 'close')).toMatchObject({ refusal: { rule: 'not-stopped' } });
+    await house.asked(handle, workflow(second));
+    await house.say(handle, 'decline', { step: workflow(second), reason: 'they still need it' });
+    await house.failed(handle, 'halfway', 1);
+    expect(await house.decide(handle, 'close', undefined, { by: 'eve' })).toMatchObject({ refusal: { rule: 'role' } });
+    await house.decide(handle, 'close', undefined, { reason: 'the rest next week' });
+    const end = await house.world.closed(handle);
+    expect(end).toMatchObject({ outcome: 'partial', deprovision: { status: 'FAILED' }, refusals: [{ rule: 'not-stopped' }, { rule: 'role' }] });
+    const remains = end.remains.map((one) => one.artifact);
+    expect(remains).toEqual(
+      expect.arrayContaining([
+        `n8n workflow "${second.name}" (${second.id})`,
+        `webhook path ${first.path}`,
+        'CRM integration hub-halfway',
+        'external CRM records',
+      ]),
+    );
+    expect(remains).not.toContain(`n8n workflow "${first.name}" (${first.id})`);
+    expect(await requestOf('halfway')).toMatchObject({ status: 'FAILED', config: { status: 'active', rollback: null } });
+    expect(await house.log('halfway')).toMatchObject([
+      { event: 'rollback-failed' },
+      {
+        event: 'rollback-failed',
+        removed: [expect.stringContaining(first.id)],
+        detail: expect.stringContaining('closed by ana: the rest next week') as string,
+      },
+    ]);
+    expect(await house.answers(second.path)).toBe(200);
+    const next = await house.start('halfway');
+    const inventory = await house.asked(next, 'inventory');
+    expect(inventory.steps.some((one) => one.id === workflow(first))).toBe(false);
+    await expectRolledBack('halfway', await house.finish(next), paths);
+    expect((await house.log('halfway')).at(-1)?.removed).toEqual(
+      expect.arrayContaining([expect.stringContaining(first.id), expect.stringContaining(second.id)] as unknown[]),
+    );
+    expect(await house.effectsOn(first, second)).toEqual(['unpublish 1', 'delete 1', 'unpublish 2', 'delete 2']);
+  });
+
+  it('waits while it is stopped, however much was said', async () => {
+    const { first, second, paths } = await two('stopper');
+    const handle = await house.begun('stopper');
+    await house.asked(handle, workflow(second));
+    await house.tell(handle, 'stop', { reason: 'one moment' });
+    for (const one of [first, second])
+      expect(await house.tell(handle, 'confirm', { step: workflow(one), choice: 'delete' })).toMatchObject({ accepted: true, state: 'stopped' });
+    // Taken back before it was carried out.
+    expect(await house.tell(handle, 'decline', { step: workflow(first), reason: 'rather not' })).toMatchObject({ accepted: true });
+    expect(await house.tell(handle, 'confirm', { step: workflow(first), choice: 'deactivate', by: 'ben' })).toMatchObject({ accepted: true });
+    expect(await house.effectsOn(first, second)).toEqual([]);
+    expect(await requestOf('stopper')).toMatchObject({ status: 'ROLLBACK_IN_PROGRESS' });
+    await house.tell(handle, 'resume', { reason: 'go on' });
+    await expectRolledBack('stopper', await house.finish(handle), paths);
+    expect((await house.effectsOn(first, second)).toSorted()).toEqual(['delete 2', 'unpublish 1', 'unpublish 2']);
+    expect((await requestOf('stopper')).config.removed.find((one) => one.id === first.id)).toMatchObject({ by: 'ben', how: 'deactivate' });
+    expect(await eventsOf('stopper')).toEqual(['rolled-back']);
+  });
+
+  it('is not taken back twice where the execution is terminated in the middle: approvals are kept, and the error_log says nothing twice', async () => {
+    const { first, second, paths } = await two('phoenix', crm, vapi);
+    const handle = await house.begun('phoenix');
+    await house.confirm(handle, workflow(first), { choice: 'delete' });
+    await house.passed(handle, workflow(first));
+    await house.asked(handle, 'crm.hub-phoenix');
+    await house.say(handle, 'decline', { step: 'crm.hub-phoenix', reason: 'the client objects' });
+    await house.failed(handle, 'phoenix', 1);
+    await house.decide(handle, 'skip', 'vapi.asst-phoenix');
+    await house.decide(handle, 'skip', 'vapi.asst-phoenix.look');
+    expect(await house.tell(handle, 'confirm', { step: workflow(second), choice: 'deactivate', by: 'ben' })).toMatchObject({ accepted: true });
+    await handle.terminate('by mistake');
+    const ran = await house.world.cli(['resume', 'upaDeprovision/production/phoenix', '--by', 'ana', '--reason', 'terminated by mistake', '--json']);
+    expect(ran, ran.stderr).toMatchObject({ code: 0 });
+    const successor = house.world.client.workflow.getHandle('upaDeprovision/production/phoenix');
+    const state = await house.passed(successor, workflow(second));
+    expect(stepOf(state, workflow(second)).receipt).not.toBeNull();
+    expect(stepOf(state, 'vapi.asst-phoenix').state).toBe('skipped');
+    expect(await requestOf('phoenix')).toMatchObject({ status: 'ROLLBACK_IN_PROGRESS' });
+    const end = await house.finish(successor);
+    await expectRolledBack('phoenix', end, paths);
+    expect(await house.effectsOn(first, second)).toEqual(['unpublish 1', 'delete 1', 'unpublish 2']);
+    // Declined, then left out; the second is the cleanup's.
+    expect(await eventsOf('phoenix')).toEqual(['rollback-failed', 'rollback-failed', 'rolled-back']);
+    expect((await requestOf('phoenix')).config.removed.find((one) => one.id === second.id)).toMatchObject({ by: 'ben', how: 'deactivate' });
+  });
+});
+
+describe('whatever was decided', () => {
+  it('[000 Invariants 2, 4] templates, demo instances and other tenants are as they were', async () => {
+    for (const path of standing) expect(await house.answers(path), path).toBe(200);
+    await expectUntouched('globex', []);
+  });
+});
