@@ -16,7 +16,8 @@ test('every recorded ending replays', async () => {
   const files = (await readdir(FOLDER)).filter((file) => file.endsWith('.json'));
   const reverts = ['rolled-back', 'rolled-back-late', 'failed', 'refused', 'already-there', 'cancelled', 'reset', 'terminated', 'resumed'];
   const incidents = ['rolled-back', 'refused', 'in-scopes', 'partial', 'terminated', 'resumed'].map((ending) => `l1-${ending}`);
-  for (const ending of [...reverts, ...incidents]) {
+  const tenants = ['rolled-back', 'refused', 'partial', 'terminated', 'resumed', 'continued'].map((ending) => `upa-${ending}`);
+  for (const ending of [...reverts, ...incidents, ...tenants]) {
     expect(
       files.some((file) => file.endsWith(`-${ending}.json`)),
       ending,

@@ -3,7 +3,7 @@ import { nameOf, OFFBOARDED, type Inventoried } from '../../model/deprovision.ts
 import { keyOf, type Artifact, type ProvisioningRequest } from '../../model/tenant.ts';
 import { canonical, sha256 } from '../../store/digest.ts';
 import { NotPossible } from '../components.ts';
-import { listedBy, platformOf, sight, type Place } from './place.ts';
+import { listedBy, platformOf, sight, UNSEEN, type Place } from './place.ts';
 
 export interface Inventory {
   readonly artifacts: readonly Inventoried[];
@@ -31,9 +31,6 @@ export function requestsOf(
   return found.status === 'ROLLED_BACK' ? [] : [found];
 }
 
-/** How many artifacts are looked at together. */
-const AT_ONCE = 4;
-
 export async function inventoryOf(place: Place, all: readonly ProvisioningRequest[], taken: readonly ProvisioningRequest[]): Promise<Inventory> {
   const ids = taken.map((one) => one.requestId);
   const listing = new Map<string, { artifact: Artifact; requests: string[] }>();
@@ -58,27 +55,25 @@ export async function inventoryOf(place: Place, all: readonly ProvisioningReques
   const wanted = [...listing.values(), ...strays.map((artifact) => ({ artifact, requests: [] as string[] }))];
   const warnings: string[] = [];
   const artifacts: Inventoried[] = [];
-  for (let at = 0; at < wanted.length; at += AT_ONCE) {
-    const seen = await Promise.all(
-      wanted.slice(at, at + AT_ONCE).map(async ({ artifact, requests }) => {
-        const kept = others.find((one) => one.tenant === place.tenant && keyOf(one.artifact) === keyOf(artifact));
-        checkReach(place, artifact, requests);
-        const { presence, guarded, detail } = await sight(place, artifact, listed);
-        return { artifact, requests, presence, guarded, detail, kept };
-      }),
-    );
-    for (const { artifact, requests, presence, guarded, detail, kept } of seen) {
-      if (guarded !== null && requests.length > 0 && !kept) problems.push(`${nameOf(artifact)}: ${guarded}`);
-      else if (guarded !== null) warnings.push(`${nameOf(artifact)} is left alone: ${guarded}`);
-      if (requests.length === 0 && guarded !== null) continue;
-      if (requests.length > 0 && presence === 'unknown' && artifact.type !== 'credential') warnings.push(`${nameOf(artifact)} cannot be looked at: ${detail}`);
-      artifacts.push({
-        ...artifact,
-        requests,
-        presence,
-        ...(kept ? { kept: `request ${kept.requestId} of ${place.tenant} lists it too, and is not rolled back` } : {}),
-      });
-    }
+  for (const { artifact, requests } of wanted) checkReach(place, artifact, requests);
+  const sightings = await sight(
+    place,
+    wanted.map(({ artifact }) => artifact),
+    listed,
+  );
+  for (const [index, { artifact, requests }] of wanted.entries()) {
+    const { presence, guarded, detail } = sightings[index] ?? UNSEEN;
+    const kept = others.find((one) => one.tenant === place.tenant && keyOf(one.artifact) === keyOf(artifact));
+    if (guarded !== null && requests.length > 0 && !kept) problems.push(`${nameOf(artifact)}: ${guarded}`);
+    else if (guarded !== null) warnings.push(`${nameOf(artifact)} is left alone: ${guarded}`);
+    if (requests.length === 0 && guarded !== null) continue;
+    if (requests.length > 0 && presence === 'unknown' && artifact.type !== 'credential') warnings.push(`${nameOf(artifact)} cannot be looked at: ${detail}`);
+    artifacts.push({
+      ...artifact,
+      requests,
+      presence,
+      ...(kept ? { kept: `request ${kept.requestId} of ${place.tenant} lists it too, and is not rolled back` } : {}),
+    });
   }
   if (problems.length > 0)
     throw new NotPossible(

@@ -103,10 +103,30 @@ export const artifactCall = (
   by: Pick<ArtifactCall<unknown>, 'operationId' | 'attempt'> = { operationId: 'inspection', attempt: 1 },
 ): ArtifactCall<unknown> => ({ ...call, artifact, listed, ...by });
 
-/** Looks; where no platform is configured for it, that is what is known. */
-export async function sight(place: Place, artifact: Artifact, listed: readonly Artifact[]): Promise<Sighting> {
-  const at = platformOf(place, artifact);
-  return at === null ? UNSEEN : at.platform.inspect(artifactCall(at, artifact, listed));
+/** How many artifacts of a platform are looked at together, where it cannot be asked about all at once. */
+const AT_ONCE = 4;
+
+/** Looks at each, in their order; where no platform is configured for one, that is what is known. */
+export async function sight(place: Place, artifacts: readonly Artifact[], listed: readonly Artifact[]): Promise<Sighting[]> {
+  const seen: Sighting[] = artifacts.map(() => UNSEEN);
+  const at = artifacts.map((artifact) => platformOf(place, artifact));
+  for (const one of place.platforms) {
+    const mine = artifacts.flatMap((artifact, index) => (at[index] === one ? [{ artifact, index }] : []));
+    const all = mine.map(({ artifact }) => artifact);
+    const sightings = one.platform.survey ? await one.platform.survey({ ...one.call, listed }, all) : await eachOf(one, all, listed);
+    for (const [number, { index }] of mine.entries()) seen[index] = sightings[number] ?? UNSEEN;
+  }
+  return seen;
+}
+
+async function eachOf(at: Connected, artifacts: readonly Artifact[], listed: readonly Artifact[]): Promise<Sighting[]> {
+  const seen: Sighting[] = [];
+  for (let from = 0; from < artifacts.length; from += AT_ONCE) {
+    const some = artifacts.slice(from, from + AT_ONCE);
+    seen.push(...(await Promise.all(some.map((artifact) => at.platform.inspect(artifactCall(at, artifact, listed))))));
+    at.call.heartbeat(`looked at ${seen.length} of ${artifacts.length} on ${at.name}`);
+  }
+  return seen;
 }
 
 /** Everything that the tenant's Canonical Objects list, each once. */

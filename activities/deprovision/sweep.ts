@@ -7,7 +7,7 @@ import { keyOf, type Artifact, type Removed } from '../../model/tenant.ts';
 import { canonical } from '../../store/digest.ts';
 import { failed, type Found } from '../found.ts';
 import { protectedOf } from './inventory.ts';
-import { listedBy, sight } from './place.ts';
+import { listedBy, sight, UNSEEN } from './place.ts';
 import { artifactsOf, listedIn, planOf, type Scene } from './scene.ts';
 
 /** `subject` null: no step of the plan is about it. */
@@ -15,8 +15,6 @@ interface Left {
   readonly subject: string | null;
   readonly message: string;
 }
-
-const AT_ONCE = 4;
 
 export async function sweep(scene: Scene): Promise<Found> {
   const plan = await planOf(scene);
@@ -55,16 +53,11 @@ export async function leftOver(scene: Scene, plan: Plan): Promise<Left[]> {
   const how = new Map(removed.map((one) => [keyOf(one), one.how]));
   const left: Left[] = [];
   const artifacts = [...mine.values()].filter((one) => one.type !== 'credential');
-  for (let at = 0; at < artifacts.length; at += AT_ONCE) {
-    const looks = await Promise.all(
-      artifacts.slice(at, at + AT_ONCE).map(async (artifact) => {
-        scene.attempt.heartbeat(`looking at ${nameOf(artifact)}`);
-        const seen = await sight(place, artifact, listed);
-        const message = problemOf(artifact, seen.presence, seen.guarded, how.get(keyOf(artifact)), tenant.documented ?? []);
-        return message === null ? [] : [{ subject: planned.has(keyOf(artifact)) ? keyOf(artifact) : null, message: `${message}: ${seen.detail}` }];
-      }),
-    );
-    left.push(...looks.flat());
+  const sightings = await sight(place, artifacts, listed);
+  for (const [index, artifact] of artifacts.entries()) {
+    const seen = sightings[index] ?? UNSEEN;
+    const message = problemOf(artifact, seen.presence, seen.guarded, how.get(keyOf(artifact)), tenant.documented ?? []);
+    if (message !== null) left.push({ subject: planned.has(keyOf(artifact)) ? keyOf(artifact) : null, message: `${message}: ${seen.detail}` });
   }
   return [...left, ...(await strays(scene, listed))];
 }
@@ -95,13 +88,12 @@ async function strays({ place, tenant }: Scene, listed: readonly Artifact[]): Pr
   const marked = (await Promise.all(place.platforms.map(({ platform, call }) => platform.marked(call))))
     .flat()
     .filter((one) => one.type !== 'webhook' && !known.has(keyOf(one)));
-  const looks = await Promise.all(
-    [...new Map(marked.map((one) => [keyOf(one), one])).values()].map(async (artifact) => {
-      const { presence, guarded } = await sight(place, artifact, listed);
-      return guarded === null && presence === 'present'
-        ? [{ subject: null, message: `${nameOf(artifact)} carries the tenant's mark, and no Canonical Object lists it` }]
-        : [];
-    }),
-  );
-  return looks.flat();
+  const strange = [...new Map(marked.map((one) => [keyOf(one), one])).values()];
+  const sightings = await sight(place, strange, listed);
+  return strange.flatMap((artifact, index) => {
+    const { presence, guarded } = sightings[index] ?? UNSEEN;
+    return guarded === null && presence === 'present'
+      ? [{ subject: null, message: `${nameOf(artifact)} carries the tenant's mark, and no Canonical Object lists it` }]
+      : [];
+  });
 }

@@ -44,6 +44,11 @@ export interface TenantPlatform<Options = unknown> {
   readonly actions: Partial<Readonly<Record<ArtifactType, { readonly choices: readonly string[]; readonly fence: Fence }>>>;
   /** Looks. Changes nothing and runs nothing of the tenant's. Throws `configuration` for a type that is not in `types`. */
   inspect(call: ArtifactCall<Options>): Promise<Sighting>;
+  /**
+   * The same for many at once, in their order, from as few calls as the platform allows; what a listing shows at work need not be looked at one by one.
+   * A platform without it is asked for each.
+   */
+  survey?(call: PlatformCall<Options> & Pick<ArtifactCall<Options>, 'listed'>, artifacts: readonly Artifact[]): Promise<readonly Sighting[]>;
   /** Everything that carries this very tenant's mark; empty where the platform has no marks. */
   marked(call: PlatformCall<Options>): Promise<readonly Artifact[]>;
   /** A fingerprint of each template and demo instance, by id: compared before and after. Empty where there are none. */

@@ -23,6 +23,8 @@ export interface ServicesOptions {
   /** Keeps no histories and forces nothing to disk; for tests. */
   readonly memory?: boolean;
   readonly headless?: boolean;
+  /** Of the Temporal server, beside its own; for tests. */
+  readonly dynamicConfig?: Readonly<Record<string, number>>;
   /** Gives up a start under way, with everything it has begun. */
   readonly signal?: AbortSignal;
 }
@@ -103,7 +105,7 @@ async function startBoth(options: ServicesOptions, started: (() => Promise<void>
 }
 
 async function provideTemporal(
-  { folder, progress, memory, headless }: ServicesOptions,
+  { folder, progress, memory, headless, dynamicConfig }: ServicesOptions,
   ports: Ports,
   signal: AbortSignal,
   started: (() => Promise<void>)[],
@@ -118,6 +120,7 @@ async function provideTemporal(
     uiPort: ports.uiPort,
     ...(memory === undefined ? {} : { memory }),
     ...(headless === undefined ? {} : { headless }),
+    ...(dynamicConfig === undefined ? {} : { dynamicConfig }),
   });
   started.push(() => temporal.stop());
   return temporal;

@@ -36,6 +36,8 @@ export interface TemporalOptions {
   readonly headless?: boolean;
   /** Keeps nothing; for tests. */
   readonly memory?: boolean;
+  /** Further dynamic configuration of the server; for tests. */
+  readonly dynamicConfig?: Readonly<Record<string, number>>;
 }
 
 export interface LocalTemporal {
@@ -94,7 +96,7 @@ function wantedPorts({ server, ui }: Ports): WantedPort[] {
   return ui === null ? [server] : [server, ui];
 }
 
-function serverArguments({ folder, memory }: TemporalOptions, { server, ui }: Ports): string[] {
+function serverArguments({ folder, memory, dynamicConfig = {} }: TemporalOptions, { server, ui }: Ports): string[] {
   // WAL: 2 fsyncs a rollback instead of 213; survives the death of any process (a power cut may cost the last commits).
   const disk = ['--db-filename', join(folder, 'temporal.db'), '--sqlite-pragma', 'journal_mode=WAL', '--sqlite-pragma', 'synchronous=NORMAL'];
   return [
@@ -108,7 +110,7 @@ function serverArguments({ folder, memory }: TemporalOptions, { server, ui }: Po
     ...(memory === true ? [] : disk),
     '--log-level',
     'error',
-    ...DYNAMIC_CONFIG.flatMap((value) => ['--dynamic-config-value', value]),
+    ...[...DYNAMIC_CONFIG, ...Object.entries(dynamicConfig).map(([name, value]) => `${name}=${value}`)].flatMap((value) => ['--dynamic-config-value', value]),
     ...Object.entries(SEARCH_ATTRIBUTES).flatMap(([name, type]) => ['--search-attribute', `${name}=${type}`]),
   ];
 }

@@ -1,8 +1,8 @@
 /** The certificate as one HTML file that needs nothing else: for a client, on paper or on a screen. */
 import { CERTIFICATE_STYLE } from './certificate-style.ts';
 import type { Certificate, LeftItem, RemovedItem, Standing } from './certificate.ts';
-import { asIs, html, textOf, theirs, type Html } from './html.ts';
-import { POLICY } from './page.ts';
+import { asIs, html, theirs, type Html } from './html.ts';
+import { dense, POLICY } from './page.ts';
 
 export function certificatePage(one: Certificate): string {
   const page = html`<!doctype html>
@@ -41,8 +41,7 @@ export function certificatePage(one: Certificate): string {
         ${proof(one)}
       </body>
     </html> `;
-  // Hundreds of rows: the indentation of the source is no part of the page.
-  return textOf(page).replaceAll(/\n\s+/g, '\n');
+  return dense(page);
 }
 
 const WORD: Readonly<Record<Exclude<Standing, 'complete'>, string>> = {

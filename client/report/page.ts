@@ -54,8 +54,11 @@ export function pageOf(report: Report): string {
         <footer>Made ${report.madeAt} by <code>backout report</code>. Names are what people said of themselves, unless it says how they are known.</footer>
       </body>
     </html> `;
-  return textOf(page);
+  return dense(page);
 }
+
+/** The indentation of the source is no part of the page: what is foreign has no line breaks in it. */
+export const dense = (page: Html): string => textOf(page).replaceAll(/\n\s+/g, '\n');
 
 /** The outcome stands before it. */
 const headline = (report: Report): Html => theirs(titleOf(report).slice(0, -`: ${outcomeOf(report)}`.length));

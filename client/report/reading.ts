@@ -99,9 +99,19 @@ export const said = ({ answers }: Reading, name: string, step?: string | null): 
   answers.filter((one) => one.name === name && (step === undefined || one.step === step));
 export const lastSaid = (reading: Reading, name: string, step?: string | null): Answer | undefined => said(reading, name, step).at(-1);
 
+/** By step, once: a tenant may have hundreds of them. */
+const BY_STEP = new WeakMap<readonly RecordEntry[], Map<unknown, RecordEntry[]>>();
+function stepEntries(reading: Reading): Map<unknown, RecordEntry[]> {
+  const known = BY_STEP.get(reading.entries);
+  if (known) return known;
+  const made = Map.groupBy(entriesOf(reading, 'step'), (entry) => entry['step']);
+  BY_STEP.set(reading.entries, made);
+  return made;
+}
+
 /** Oldest first. */
 export function runsOf(reading: Reading, id: string): Run[] {
-  const recorded = entriesOf(reading, 'step').filter((entry) => entry['step'] === id);
+  const recorded = stepEntries(reading).get(id) ?? [];
   if (recorded.length > 0) return recorded.map(runOf);
   const step = stepOf(reading, id);
   if (!step || step.mode === 'manual' || step.endedAt === null || (!PASSED.has(step.state) && !BLOCKED.has(step.state))) return [];

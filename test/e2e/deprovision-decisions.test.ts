@@ -244,9 +244,7 @@ describe.concurrent('the inventory', () => {
     await house.decide(handle, 'retry', 'sweep');
     await expectRolledBack('mover', await house.finish(handle), [...paths, stray.path]);
     expect(await house.answers(other.path)).toBe(200);
-    expect(await house.effectsOn(first, second, stray, other)).toEqual(
-      ['unpublish 1', 'delete 1', 'unpublish 2', 'delete 2'].map((one) => expect.stringMatching(/[12]$/) as string),
-    );
+    expect((await house.effectsOn(first, second, stray, other)).toSorted()).toEqual(['delete 1', 'delete 2', 'unpublish 1', 'unpublish 2']);
   });
 });
 

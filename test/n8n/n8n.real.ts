@@ -38,7 +38,6 @@ const real = (): { n8n: RealN8n; owner: Owner; access: Access; front: NonNullabl
       owner,
       url: front.url,
       apiKey: n8n.apiKey,
-      // Executions of before are still listed: n8n keeps those of a deleted workflow for a while.
       effects: () => Promise.resolve(front.effects()),
       loseAnswer: (writes) => Promise.resolve(front.loseAnswer(writes)),
       stall: () => Promise.resolve(front.stall()),

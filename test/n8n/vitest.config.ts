@@ -7,6 +7,8 @@ export default defineConfig({
   test: {
     include: ['test/n8n/*.real.ts'],
     pool: 'forks',
+    // It takes minutes, so each test says when it is done.
+    reporters: ['verbose'],
     testTimeout: 180_000,
     // The installation and the first start are in a hook.
     hookTimeout: 20 * 60_000,

@@ -1,6 +1,6 @@
 /** Tenants in a world: an n8n with their live workflows, a template and a demo instance beside them, and their Canonical Objects. */
 import { randomUUID } from 'node:crypto';
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import type { WorkflowHandle } from '@temporalio/client';
 import { callWebhook, makeWorkflow, type MadeWorkflow, type N8nHouse } from '../../client/demo/house.ts';
 import { TASK_QUEUE } from '../../model/task-queue.ts';
@@ -19,7 +19,7 @@ export interface TenantOptions {
   /** Lines under `platforms:`, indented by eight. */
   readonly platforms?: readonly string[];
   readonly yaml?: readonly string[];
-  /** Lines under `environments:`, indented by two, beside production; `{n8n}` stands for the address of the n8n. */
+  /** Lines under `environments:`, indented by two, beside production. */
   readonly environments?: readonly string[];
   readonly env?: NodeJS.ProcessEnv;
   readonly worker?: boolean | string;
@@ -57,7 +57,7 @@ export class Tenants {
         '      platforms:',
         `        n8n: { platform: n8n, options: { url: "${n8n.url}", apiKey: "env:N8N_API_KEY" } }`,
         ...platforms,
-        ...environments.map((line) => line.replace('{n8n}', n8n.url)),
+        ...environments,
         'channels: { incident: [{ file: ./incidents.log }] }',
         'watch: { minutes: 0 }',
         ...yaml,
@@ -67,6 +67,11 @@ export class Tenants {
     const tenants = new Tenants(world, n8n);
     if (worker !== false) await world.worker({}, worker === true ? 'worker/main.ts' : worker);
     return tenants;
+  }
+
+  /** Before a worker reads it. */
+  async replaceInConfig(from: string, to: string): Promise<void> {
+    await writeFile(this.world.config, (await readFile(this.world.config, 'utf8')).replaceAll(from, to));
   }
 
   /** A live workflow of the tenant, marked as such. */
@@ -100,11 +105,11 @@ export class Tenants {
     return { requestId, workflows };
   }
 
-  requests(tenant: string): Promise<ProvisioningRequest[]> {
-    return requestsOf(this.database, 'production', tenant);
+  requests(tenant: string, environment = 'production'): Promise<ProvisioningRequest[]> {
+    return requestsOf(this.database, environment, tenant);
   }
-  log(tenant: string): Promise<LogEntry[]> {
-    return logOf(this.database, 'production', tenant);
+  log(tenant: string, environment = 'production'): Promise<LogEntry[]> {
+    return logOf(this.database, environment, tenant);
   }
 
   answers(path: string): Promise<number> {
@@ -113,7 +118,7 @@ export class Tenants {
 
   start(tenant: string, more: Record<string, unknown> = {}): Promise<WorkflowHandle> {
     return this.world.client.workflow.start('upaDeprovision', {
-      workflowId: `upaDeprovision/production/${tenant}`,
+      workflowId: `upaDeprovision/${String(more['environment'] ?? 'production')}/${tenant}`,
       taskQueue: TASK_QUEUE,
       args: [{ environment: 'production', tenant, trigger: 'operator', cause: 'client-offboarded', reason: 'the contract ended', by: 'ana', ...more }],
     });
@@ -189,10 +194,24 @@ export class Tenants {
   }
 
   /** What somebody does in n8n himself. */
-  async owner(method: string, path: string): Promise<void> {
-    const response = await fetch(`${this.n8n.url}/api/v1${path}`, { method, headers: { 'X-N8N-API-KEY': this.house.ownerKey } });
+  async owner<T>(method: string, path: string, body?: unknown): Promise<T> {
+    const response = await fetch(`${this.n8n.url}/api/v1${path}`, {
+      method,
+      headers: { 'X-N8N-API-KEY': this.house.ownerKey, 'content-type': 'application/json' },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
     const text = await response.text();
     if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+    return JSON.parse(text) as T; // The public API of n8n.
+  }
+  /** With these tags, which are known, and no others. */
+  async retagged({ id }: MadeWorkflow, ...tags: readonly string[]): Promise<void> {
+    const { data } = await this.owner<{ data: { id: string; name: string }[] }>('GET', '/tags?limit=250');
+    await this.owner(
+      'PUT',
+      `/workflows/${id}/tags`,
+      data.filter(({ name }) => tags.includes(name)).map((tag) => ({ id: tag.id })),
+    );
   }
   async deletedByHand({ id }: MadeWorkflow): Promise<void> {
     await this.owner('POST', `/workflows/${id}/unpublish`);

@@ -2,7 +2,7 @@
  * A Temporal server in which a day passes in a moment: Temporal's own test server, which is Java. Its jars are fetched once, by Maven, into
  * `$XDG_CACHE_HOME/backout/time-server-VERSION` (33 MB). Without Java or Maven there is none, and whoever wanted it says so.
  *
- * It carries workflows, activities, timers, signals and queries; it lists nothing (`ListWorkflowExecutions` is not implemented).
+ * It carries workflows, activities, timers, signals, updates and queries; it lists nothing (`ListWorkflowExecutions` is not implemented).
  */
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
@@ -38,7 +38,7 @@ export interface TimeServer {
 
 /** The jars, or why they cannot be had here. */
 export async function timeServerJars(progress: (line: string) => void): Promise<Jars> {
-  if (!(await answers(['java', '-version']))) return { impossible: `there is no java on the PATH: ${HOW}` };
+  if (!(await answers(['java', '-version'], { timeoutMs: 30_000 }))) return { impossible: `there is no java on the PATH: ${HOW}` };
   const folder = join(cacheFolder(), `time-server-${version()}`);
   if (existsSync(folder)) return { folder };
   if (!(await answers([MAVEN, '--version'], { timeoutMs: 30_000 }))) return { impossible: `there is no mvn on the PATH: ${HOW}` };

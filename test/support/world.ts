@@ -33,6 +33,7 @@ export interface WorldOptions {
   readonly memory?: boolean;
   /** False for a Temporal server with its UI. */
   readonly headless?: boolean;
+  readonly dynamicConfig?: Readonly<Record<string, number>>;
   /** The `watch:` line; without it nothing is watched, so that no watch outlives its test. */
   readonly watch?: string;
   readonly env?: NodeJS.ProcessEnv;
@@ -103,6 +104,7 @@ export class World {
       postgresPort: 0,
       memory: options.memory ?? true,
       headless: options.headless ?? true,
+      ...(options.dynamicConfig === undefined ? {} : { dynamicConfig: options.dynamicConfig }),
     });
     const store = openStore(services.databaseUrl);
     await store.migrate();

@@ -294,6 +294,15 @@ describe('n8n', () => {
       expect(await events()).toEqual([`unpublish ${at.ids.intake}`]);
     });
 
+    it('what is handed over while it is being unpublished is not deleted', async () => {
+      await fake.control({ faults: [{ method: 'POST', path: 'unpublish', after: true, delayMs: 1000 }] });
+      const deleting = rejection(platform.apply(at.call(), 'delete'));
+      await expect.poll(events).toEqual([`unpublish ${at.ids.intake}`]);
+      await at.owner.tag(at.ids.intake, ['tenant:acme', 'tenant:acme-eu']);
+      expect((await deleting).kind).toBe('protected');
+      expect(await events()).toEqual([`unpublish ${at.ids.intake}`]);
+    });
+
     it('what is handed over while it waits is not deleted', async () => {
       await fake.control({ routeDelayMs: null });
       const beats: string[] = [];

@@ -1,0 +1,386 @@
+/** What goes wrong, or is tried on purpose, while a tenant is taken back: whatever happens, nobody else's workflow is touched [000 Invariants]. */
+import { once } from 'node:events';
+import { connect, createServer, type Server, type Socket } from 'node:net';
+import type { WorkflowHandle } from '@temporalio/client';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { MadeWorkflow } from '../../client/demo/house.ts';
+import type { Artifact } from '../../model/tenant.ts';
+import type { RollbackState } from '../../model/state.ts';
+import { eventually } from '../support/lying-world.ts';
+import { artifactsOf, stepOf, Tenants } from '../support/tenants.ts';
+
+/** The way to a server that may be gone for a while: whoever comes then is refused the connection. */
+class Way {
+  private readonly sockets = new Set<Socket>();
+  private server: Server | null = null;
+  private port = 0;
+  private readonly to: URL;
+  private constructor(to: string) {
+    this.to = new URL(to);
+  }
+  static async to(address: string): Promise<Way> {
+    const way = new Way(address);
+    await way.open();
+    return way;
+  }
+  get url(): string {
+    const url = new URL(this.to);
+    url.hostname = '127.0.0.1';
+    url.port = String(this.port);
+    return url.href.replace(/\/$/, '');
+  }
+  async open(): Promise<void> {
+    this.server = createServer((client) => {
+      const upstream = connect(Number(this.to.port), this.to.hostname);
+      for (const [one, other] of [
+        [client, upstream],
+        [upstream, client],
+      ] as const) {
+        this.sockets.add(one);
+        one.on('error', () => other.destroy()).on('close', () => other.destroy());
+        one.pipe(other);
+      }
+    }).listen(this.port, '127.0.0.1');
+    await once(this.server, 'listening');
+    const address = this.server.address();
+    this.port = typeof address === 'object' && address !== null ? address.port : 0;
+  }
+  close(): void {
+    for (const socket of this.sockets) socket.destroy();
+    this.sockets.clear();
+    this.server?.close();
+  }
+}
+
+let house: Tenants;
+let [toStore, toN8n]: Way[] = [];
+const ways = (): { store: Way; n8n: Way } => {
+  if (!toStore || !toN8n) throw new Error('no way');
+  return { store: toStore, n8n: toN8n };
+};
+/** Everything that a tenant who leaves in this file has. */
+const leaving = new Set<string>();
+let others: MadeWorkflow[] = [];
+beforeAll(async () => {
+  house = await Tenants.create({
+    worker: false,
+    environments: [
+      '  staging:',
+      '    tenants:',
+      '      provisioning: { store: postgres, options: { url: "env:UPA_URL" } }',
+      '      platforms: { n8n: { platform: n8n, options: { url: "http://127.0.0.1:1", apiKey: "env:N8N_API_KEY" } } }',
+    ],
+  });
+  [toStore, toN8n] = [await Way.to(house.world.services.databaseUrl), await Way.to(house.n8n.url)];
+  await house.replaceInConfig('http://127.0.0.1:1', toN8n.url);
+  await house.world.worker({ UPA_URL: toStore.url });
+  others = [
+    ...(await house.tenant('globex')).workflows,
+    await house.workflow('globex', 'victim intake 1', 'template/intake', ['template']),
+    await house.workflow('globex', 'show room', 'demo/intake', ['demo', 'tenant:globex']),
+  ];
+});
+afterAll(async () => {
+  toStore?.close();
+  toN8n?.close();
+  await house.close();
+});
+/** The other tenants, the template and the demo instance work on, and Backout's key has changed nothing that was not leaving. */
+afterEach(async () => {
+  for (const { path } of others) expect(await house.answers(path), path).toBe(200);
+  expect((await house.n8n.effects()).filter(({ workflowId }) => !leaving.has(workflowId))).toEqual([]);
+  expect((await house.requests('globex'))[0]).toMatchObject({ status: 'COMPLETED', rollbackId: null, config: { removed: [] } });
+});
+
+async function two(tenant: string, more: readonly Artifact[] = [], environment = 'production') {
+  const workflows = [
+    await house.workflow(tenant, `${tenant} intake 1`, `${tenant}/intake-1`),
+    await house.workflow(tenant, `${tenant} intake 2`, `${tenant}/intake-2`),
+  ];
+  for (const { id } of workflows) leaving.add(id);
+  const requestId = await house.provisioned(tenant, [...workflows.flatMap(artifactsOf), ...more], { environment });
+  const [first, second] = workflows;
+  if (!first || !second) throw new Error('no workflows');
+  return { requestId, first, second, paths: [first.path, second.path] as const };
+}
+const workflow = ({ id }: MadeWorkflow): string => `workflow.${id}`;
+const requestOf = async (tenant: string, environment?: string) => {
+  const [found] = await house.requests(tenant, environment);
+  if (!found) throw new Error(`no request of ${tenant}`);
+  return found;
+};
+const eventsOf = async (tenant: string, environment?: string): Promise<string[]> => (await house.log(tenant, environment)).map((one) => one.event);
+async function expectRolledBack(tenant: string, state: RollbackState, paths: readonly string[], environment = 'production'): Promise<void> {
+  expect(state, state.stopped ?? '').toMatchObject({ state: 'closed', outcome: 'rolled-back' });
+  expect(await requestOf(tenant, environment)).toMatchObject({ status: 'ROLLED_BACK', config: { status: 'deprovisioned' } });
+  for (const path of paths) expect(await house.answers(path)).toBe(404);
+}
+/** Both are said before either is carried out. */
+async function deleteTogether(handle: WorkflowHandle, ...workflows: readonly MadeWorkflow[]): Promise<void> {
+  await house.tell(handle, 'stop', { reason: 'one moment' });
+  for (const one of workflows) await house.tell(handle, 'confirm', { step: workflow(one), choice: 'delete' });
+  await house.tell(handle, 'resume', { reason: 'go on' });
+}
+/** Some activity of it is at its third attempt. */
+const isTryingAgain = async (handle: WorkflowHandle): Promise<boolean> =>
+  (await handle.describe()).raw.pendingActivities?.some(({ attempt }) => (attempt ?? 0) >= 3) ?? false;
+
+describe.concurrent('a platform', () => {
+  it('[000 Rollback is NOT triggered by] that is away for a while is waited for: nothing has failed, and it goes on by itself', async () => {
+    const { first, second, paths } = await two('away', [], 'staging');
+    const handle = await house.begun('away', { environment: 'staging' });
+    await house.asked(handle, workflow(first));
+    ways().n8n.close();
+    await deleteTogether(handle, first, second);
+    await eventually('tried again', () => isTryingAgain(handle));
+    expect((await house.world.state(handle)).state).toBe('running');
+    expect(await requestOf('away', 'staging')).toMatchObject({ status: 'ROLLBACK_IN_PROGRESS' });
+    // By now it is there, and busy.
+    await house.n8n.control({ faults: [first, second].map(({ id }) => ({ path: `/workflows/${id}`, answer: { status: 503 } })) });
+    await house.n8n.control({ faults: paths.map((path) => ({ path: `/webhook/${path}`, method: 'OPTIONS', times: 2, answer: { status: 502 } })) });
+    await ways().n8n.open();
+    await expectRolledBack('away', await house.finish(handle), paths, 'staging');
+    expect(await eventsOf('away', 'staging')).toEqual(['rolled-back']);
+    expect((await house.effectsOn(first, second)).toSorted()).toEqual(['delete 1', 'delete 2', 'unpublish 1', 'unpublish 2']);
+  });
+
+  it('that takes the key no longer fails what it fails: one word goes on with all of it when the key is back', async () => {
+    const { first, second, paths } = await two('keyless');
+    const handle = await house.start('keyless');
+    const { planHash } = await house.asked(handle, 'inventory');
+    const refusing = (one: MadeWorkflow): Promise<void> => house.n8n.control({ faults: [{ path: `/workflows/${one.id}$`, answer: { status: 401 } }] });
+    // Before anything is begun, nothing of the request has failed.
+    await house.tell(handle, 'stop', { reason: 'one moment' });
+    await house.tell(handle, 'confirm', { step: 'inventory', plan: planHash });
+    await refusing(first);
+    await house.tell(handle, 'resume', { reason: 'go on' });
+    await house.inState(handle, 'begin', ['failed']);
+    expect(await requestOf('keyless')).toMatchObject({ status: 'COMPLETED' });
+    expect(await house.log('keyless')).toEqual([]);
+    expect(await house.decide(handle, 'retry', 'all')).toMatchObject({ accepted: true });
+    await house.asked(handle, workflow(first));
+    for (const one of [first, second]) await refusing(one);
+    await deleteTogether(handle, first, second);
+    const state = await house.failed(handle, 'keyless', 1);
+    for (const one of [first, second]) expect(stepOf(state, workflow(one))).toMatchObject({ state: 'failed', failure: { type: 'Unauthorized' } });
+    expect(await house.log('keyless')).toMatchObject([{ event: 'rollback-failed', detail: expect.stringMatching(/401.*401/s) as string }]);
+    expect(await requestOf('keyless')).toMatchObject({ status: 'FAILED' });
+    expect(await house.decide(handle, 'retry', 'all')).toMatchObject({ accepted: true });
+    await expectRolledBack('keyless', await house.finish(handle), paths);
+    expect(await eventsOf('keyless')).toEqual(['rollback-failed', 'rolled-back']);
+  });
+
+  it('that says 500 or nothing and has done it all the same has done it once', async () => {
+    const { first, second, paths } = await two('half-said');
+    const handle = await house.begun('half-said');
+    await house.asked(handle, workflow(first));
+    await house.n8n.control({
+      faults: [
+        { method: 'DELETE', path: first.id, after: true, answer: { status: 500 } },
+        { method: 'POST', path: `${second.id}/unpublish`, after: true, answer: { status: 500 } },
+        { method: 'DELETE', path: second.id, after: true, answer: 'reset' },
+      ],
+    });
+    const end = await house.finish(handle);
+    await expectRolledBack('half-said', end, paths);
+    expect(stepOf(end, workflow(first)).state).toBe('done');
+    expect(stepOf(end, workflow(second)).state).toBe('done');
+    expect(await eventsOf('half-said')).toEqual(['rolled-back']);
+    expect((await house.effectsOn(first, second)).toSorted()).toEqual(['delete 1', 'delete 2', 'unpublish 1', 'unpublish 2']);
+  });
+
+  it('that answers with something else is not believed: nothing is taken for gone', async () => {
+    const { first, second, paths } = await two('babel');
+    const handle = await house.begun('babel');
+    await house.asked(handle, workflow(first));
+    await house.n8n.control({
+      faults: [
+        { path: `/workflows/${first.id}$`, answer: 'html' },
+        { path: `/workflows/${second.id}$`, answer: { status: 200, body: '{"data":[],"active":false}' } },
+        // Two who stand before it, and know no routes.
+        { path: `/webhook/${first.path}`, answer: { status: 404, body: 'not found' } },
+        { path: `/webhook-test/${first.path}`, answer: 'html' },
+      ],
+    });
+    await deleteTogether(handle, first, second);
+    const state = await house.failed(handle, 'babel', 1);
+    for (const one of [first, second]) expect(stepOf(state, workflow(one)).failure?.type).toBe('UnexpectedResponse');
+    expect(await house.effectsOn(first, second)).toEqual([]);
+    await house.decide(handle, 'retry', 'all');
+    await expectRolledBack('babel', await house.finish(handle), paths);
+  });
+});
+
+describe.concurrent('what is not the tenant’s', () => {
+  it('[000 Invariants 2, 4] is refused where its Canonical Object lists it: another tenant’s, a template of its name, a demo instance, a shared path', async () => {
+    const { workflows } = await house.tenant('initech');
+    const [theirs] = workflows;
+    const [globex, template, demo] = others;
+    if (!theirs || !globex || !template || !demo) throw new Error('no others');
+    const unlisted = await house.workflow('initech', 'victim intake 3', 'initech/unlisted');
+    const wrong: readonly (readonly [Artifact, RegExp])[] = [
+      [{ type: 'n8n-workflow', id: theirs.id, name: 'victim intake 1' }, /is listed by request .* of another tenant, initech/],
+      [{ type: 'n8n-workflow', id: unlisted.id, name: 'victim intake 3' }, /another tenant's, by its tag "tenant:initech"/],
+      [{ type: 'n8n-workflow', id: template.id, name: 'victim intake 1' }, /it is a template/],
+      [{ type: 'n8n-workflow', id: demo.id }, /it is a demo instance/],
+      [{ type: 'webhook', id: globex.path }, /of another tenant, globex/],
+      [{ type: 'webhook', id: unlisted.path }, /another tenant's/],
+      [{ type: 'webhook', id: `/${template.path}/` }, /it is a template/],
+      [{ type: 'webhook', id: demo.path }, /it is a demo instance/],
+    ];
+    for (const [index, [artifact, why]] of wrong.entries()) {
+      const tenant = `victim-${index}`;
+      const own = await house.workflow(tenant, `${tenant} intake`, `${tenant}/intake`);
+      await house.provisioned(tenant, [...artifactsOf(own), artifact]);
+      const state = await house.world.closed(await house.start(tenant));
+      expect(state).toMatchObject({
+        outcome: 'refused',
+        refusals: [{ rule: 'protected', source: '[000 Invariants]', explanation: expect.stringMatching(why) as string }],
+      });
+      expect(await requestOf(tenant)).toMatchObject({ status: 'COMPLETED', rollbackId: null });
+      expect(await house.answers(own.path)).toBe(200);
+    }
+    for (const path of [theirs.path, unlisted.path]) expect(await house.answers(path)).toBe(200);
+  });
+
+  it('by now, though it was when it was confirmed, is left alone at the last moment', async () => {
+    const { first, second, paths } = await two('turncoat');
+    const handle = await house.begun('turncoat');
+    await house.asked(handle, workflow(first));
+    await house.retagged(first, 'template', 'tenant:turncoat');
+    await house.retagged(second, 'tenant:globex');
+    await deleteTogether(handle, first, second);
+    const state = await house.failed(handle, 'turncoat', 1);
+    for (const one of [first, second]) expect(stepOf(state, workflow(one)).failure?.type).toBe('Protected');
+    expect(await house.effectsOn(first, second)).toEqual([]);
+    for (const path of paths) expect(await house.answers(path)).toBe(200);
+    // A path of theirs is theirs too.
+    for (const one of [first, second]) await house.retagged(one, 'tenant:turncoat');
+    await house.decide(handle, 'retry', 'all');
+    await expectRolledBack('turncoat', await house.finish(handle), paths);
+  });
+});
+
+describe.concurrent('a person', () => {
+  it('who says it twice, or two who say it at once, have said it once', async () => {
+    const { first, second, paths } = await two('stutter');
+    const handle = await house.begun('stutter');
+    await house.asked(handle, workflow(first));
+    const words = [
+      ...Array.from({ length: 4 }, (_, index) => ({ choice: 'delete', by: index % 2 === 0 ? 'ana' : 'ben' })),
+      { choice: 'deactivate', by: 'ben' },
+    ];
+    const replies = await Promise.all(words.map((word) => house.tell(handle, 'confirm', { step: workflow(first), ...word })));
+    const [kept] = replies.flatMap((one, index) => (one.accepted ? [words[index]?.choice] : []));
+    expect(replies.filter((one) => !one.accepted).map((one) => one.refusal?.rule)).toEqual(
+      words.filter((one) => one.choice !== kept).map(() => 'already-answered'),
+    );
+    await house.passed(handle, workflow(first));
+    for (const choice of ['delete', 'deactivate'])
+      expect(await house.ruleOf(handle, 'confirm', { step: workflow(first), choice })).toBe(choice === kept ? undefined : 'already-answered');
+    expect(await house.ruleOf(handle, 'decline', { step: workflow(first), reason: 'too late' })).toBe('already-answered');
+    await expectRolledBack('stutter', await house.finish(handle), paths);
+    expect((await house.effectsOn(first, second)).filter((one) => one.endsWith('1'))).toEqual(
+      kept === 'delete' ? ['unpublish 1', 'delete 1'] : ['unpublish 1'],
+    );
+  });
+
+  it('who confirms what is gone already is right: it is said to be so, and that is no failure', async () => {
+    const { first, second, paths } = await two('early-bird');
+    const handle = await house.begun('early-bird');
+    await house.asked(handle, workflow(first));
+    await house.deletedByHand(first);
+    const end = await house.finish(handle, { [workflow(second)]: { choice: 'deactivate' } });
+    await expectRolledBack('early-bird', end, paths);
+    expect(stepOf(end, workflow(first)).state).toBe('already');
+    expect(await eventsOf('early-bird')).toEqual(['rolled-back']);
+    expect(await house.effectsOn(first, second)).toEqual(['unpublish 2']);
+  });
+
+  it('who offboards the same tenant at the same time as others starts it once', async () => {
+    const { requestId, first, second, paths } = await two('popular');
+    const starts = await Promise.allSettled([
+      house.start('popular'),
+      house.start('popular', { by: 'ben' }),
+      house.start('popular', { cause: 'upgrade-regression', request: requestId }),
+    ]);
+    const started = starts.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+    expect(started).toHaveLength(1);
+    // Under another Id it is refused.
+    const odd = await house.world.client.workflow.start('upaDeprovision', {
+      workflowId: 'upaDeprovision/production/popular-2',
+      taskQueue: 'backout',
+      args: [{ environment: 'production', tenant: 'popular', trigger: 'operator', cause: 'client-offboarded', reason: 'x', by: 'ben' }],
+    });
+    expect((await house.world.closed(odd)).refusals).toMatchObject([{ rule: 'workflow-id' }]);
+    const [handle] = started;
+    if (!handle) throw new Error('not started');
+    await expectRolledBack('popular', await house.finish(handle), paths);
+    expect(await eventsOf('popular')).toEqual(['rolled-back']);
+    expect((await house.effectsOn(first, second)).toSorted()).toEqual(['delete 1', 'delete 2', 'unpublish 1', 'unpublish 2']);
+  });
+});
+
+describe.concurrent('the provisioning store', () => {
+  it('[000 Invariants 1, 3] takes neither a request nor a word of the error_log back, whoever asks in SQL', async () => {
+    const { requestId, first, second, paths } = await two('tampered');
+    const handle = await house.begun('tampered');
+    await house.asked(handle, workflow(first));
+    await house.say(handle, 'decline', { step: workflow(first), reason: 'one moment' });
+    await house.failed(handle, 'tampered', 1);
+    const before = [await house.requests('tampered'), await house.log('tampered')];
+    const request = `WHERE request_id = '${requestId}'`;
+    const sets = ["status = 'COMPLETED'", "status = 'ROLLED_BACK'", "tenant = 'globex'", "request_id = 'another'", 'rollback_id = NULL', "status = 'GONE'"];
+    for (const sql of [
+      ...sets.map((set) => `UPDATE upa.provisioning_requests SET ${set} ${request}`),
+      `DELETE FROM upa.provisioning_requests ${request}`,
+      'TRUNCATE upa.provisioning_requests CASCADE',
+      `DELETE FROM upa.canonical_objects ${request}`,
+      `UPDATE upa.canonical_objects SET tenant_config = tenant_config || '{"status":"deprovisioned"}' ${request}`,
+      `UPDATE upa.canonical_objects SET tenant_config = tenant_config || '{"artifacts":[]}' ${request}`,
+      "DELETE FROM upa.error_log WHERE tenant = 'tampered'",
+      "UPDATE upa.error_log SET detail = 'nothing' WHERE tenant = 'tampered'",
+      "UPDATE upa.error_log SET artifacts_removed = '{}' WHERE tenant = 'tampered'",
+      'TRUNCATE upa.error_log',
+      'DELETE FROM upa.operations',
+    ])
+      await expect(house.database.query(sql), sql).rejects.toThrow();
+    expect([await house.requests('tampered'), await house.log('tampered')]).toEqual(before);
+    await house.decide(handle, 'retry', workflow(first));
+    await house.asked(handle, workflow(first));
+    // What the policy lets anybody do is noticed: nothing is changed of a request that is not in its rollback.
+    await house.database.query(`UPDATE upa.provisioning_requests SET status = 'FAILED' ${request}`);
+    await house.say(handle, 'confirm', { step: workflow(first), choice: 'delete' });
+    const state = await house.failed(handle, 'tampered', 2);
+    expect(stepOf(state, workflow(first)).failure?.message).toContain(`request ${requestId} is FAILED`);
+    expect(await house.effectsOn(first, second)).toEqual([]);
+    await house.decide(handle, 'retry', 'all');
+    await expectRolledBack('tampered', await house.finish(handle), paths);
+    expect(await eventsOf('tampered')).toEqual(['rollback-failed', 'rollback-failed', 'rolled-back']);
+    for (const sql of [`UPDATE upa.provisioning_requests SET status = 'COMPLETED' ${request}`, `DELETE FROM upa.provisioning_requests ${request}`])
+      await expect(house.database.query(sql), sql).rejects.toThrow();
+  });
+
+  it('that is away is waited for, before a change and after one', async () => {
+    const { first, second, paths } = await two('storeless', [{ type: 'crm', id: 'hub-storeless' }], 'staging');
+    const handle = await house.begun('storeless', { environment: 'staging' });
+    await house.asked(handle, 'crm.hub-storeless');
+    ways().store.close();
+    await house.say(handle, 'confirm', { step: workflow(first), choice: 'delete' });
+    await house.say(handle, 'confirm', { step: 'crm.hub-storeless' });
+    await eventually('tried again', () => isTryingAgain(handle));
+    expect(await house.effectsOn(first, second)).toEqual([]);
+    await ways().store.open();
+    await house.passed(handle, 'crm.hub-storeless');
+    const asked = await house.finish(handle, { completion: null });
+    expect(asked.waiting.map((one) => one.step)).toEqual(['completion']);
+    ways().store.close();
+    await house.say(handle, 'confirm', { step: 'completion' });
+    await eventually('tried again', () => isTryingAgain(handle));
+    expect(await requestOf('storeless', 'staging')).toMatchObject({ status: 'ROLLBACK_IN_PROGRESS' });
+    await ways().store.open();
+    await expectRolledBack('storeless', await house.world.closed(handle), paths, 'staging');
+    expect(await eventsOf('storeless', 'staging')).toEqual(['rolled-back']);
+    expect((await house.effectsOn(first, second)).toSorted()).toEqual(['delete 1', 'delete 2', 'unpublish 1', 'unpublish 2']);
+  });
+});
