@@ -181,7 +181,6 @@ const mayBeLeft = (desk: Desk, step: DeskStep): boolean =>
   step.removal === true &&
   (step.state === 'waiting' || step.state === 'pending') &&
   step.mandatory !== true &&
-  // After a failure it is to be begun again, and was begun all the same.
   desk.steps.some(({ id, state }) => (id === 'begin' || id === 'failure') && state !== 'pending');
 
 const DATE = /^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(T\S+)?$/;

@@ -156,13 +156,10 @@ export class Progress {
   }
 
   /** Is this step walked at all? What goes on beside the walk is not waited for; a cleanup only where something was left to be cleaned up. */
-  private isWalked({ state, planned, generation }: StepProgress): boolean {
+  private isWalked({ state, planned }: StepProgress): boolean {
     if (PASSED.has(state) || planned.beside) return false;
-    if (planned.afterFailure)
-      return planned.operation === null && (this.isFailed || this.steps.some((step) => step.planned.removal && step.state === 'skipped'));
-    // Taken up again after a failure only for what is still to be taken back.
     return (
-      planned.operation !== 'begin' || generation === 0 || this.steps.some((step) => step.planned.removal && step.planned.subject && !PASSED.has(step.state))
+      !planned.afterFailure || (planned.operation === null && (this.isFailed || this.steps.some((step) => step.planned.removal && step.state === 'skipped')))
     );
   }
 

@@ -55,12 +55,24 @@ function endOf(progress: Progress, operation: 'fail' | 'complete'): Pick<TenantW
   const cleanup = progress.answers.findLast((one) => one.name === 'confirm' && one.step === 'cleanup');
   return {
     reason: progress.input?.reason ?? '',
-    removed: [...new Set(removed.flatMap(({ planned }) => namesOf(progress.plan, planned.subject)))],
+    removed: [...new Set(removed.flatMap(({ planned }) => namesOf(progress.plan, planned.subject))), ...cleanedUp(progress, operation)],
     remaining: remainsOfTenant(progress),
     ...(operation === 'fail' ? { detail: failureOf(progress) } : {}),
     ...(operation === 'complete' && cleanup ? { cleanup: { by: cleanup.by, at: cleanup.at } } : {}),
   };
 }
+
+/** What was left and is seen gone now, or said to be: at the end only. */
+const cleanedUp = (progress: Progress, operation: 'fail' | 'complete'): string[] =>
+  operation === 'fail'
+    ? []
+    : [
+        ...new Set(
+          progress.steps
+            .filter(({ planned, state }) => planned.removal && state === 'skipped')
+            .flatMap(({ planned }) => namesOf(progress.plan, planned.subject).map((name) => `${name}, cleaned up by hand`)),
+        ),
+      ];
 
 const failureOf = (progress: Progress): string =>
   [
@@ -176,16 +188,21 @@ export function owesFailure(progress: Progress): boolean {
   return state !== undefined && !BLOCKED.has(state) && !progress.closing && unsaid(progress).length > 0;
 }
 
-/** The request is FAILED and the error_log says why [000 Rollback Failure 1 and 2]; before anything further is taken back it is begun again. */
+/** The request is FAILED and the error_log says why [000 Rollback Failure 1 and 2]. */
 export async function sayFailure(progress: Progress): Promise<void> {
   const failing = unsaid(progress);
   if (!(await writeFailure(progress))) return;
   for (const step of failing) step.failureSaid = step.endedAt;
-  const begin = progress.step('begin');
-  if (begin && PASSED.has(begin.state)) Object.assign(begin, { state: 'pending', generation: begin.generation + 1 });
 }
 
-/** After its execution was ended from outside: what the request says already, and that it has to be begun again. */
+/** Before anything further is taken back after a failure, the request is begun again. */
+export function beginAgain(progress: Progress): void {
+  const begin = progress.step('begin');
+  const isLeft = progress.steps.some(({ planned, state }) => planned.removal && planned.subject !== undefined && !PASSED.has(state));
+  if (begin && PASSED.has(begin.state) && progress.isFailed && isLeft) Object.assign(begin, { state: 'pending', generation: begin.generation + 1 });
+}
+
+/** After its execution was ended from outside: what the request says already. */
 export function rejoin(progress: Progress): void {
   for (const { planned, state } of progress.steps.filter((step) => step.planned.removal)) {
     // What was left out before it was attempted has no entry but the word itself.
@@ -193,10 +210,9 @@ export function rejoin(progress: Progress): void {
     if (state === 'pending' && word?.name === 'decide' && word['action'] === 'skip')
       Object.assign(progress.step(planned.id) ?? {}, { state: 'skipped', endedAt: word.at });
   }
-  const [said, begin] = [progress.step('failure'), progress.step('begin')];
-  if (!said || !begin || !progress.isFailed) return;
+  const said = progress.step('failure');
+  if (!said || !progress.isFailed) return;
   for (const step of unsaid(progress)) if ((step.endedAt ?? '') <= (said.endedAt ?? '')) step.failureSaid = step.endedAt;
-  if (PASSED.has(begin.state)) Object.assign(begin, { state: 'pending', generation: begin.generation + 1 });
 }
 
 /** Before people clean up by hand what was left, the request says so. */

@@ -7,7 +7,7 @@ import { execute } from './execute.ts';
 import type { Progress } from './progress.ts';
 import type { StepProgress } from './step-progress.ts';
 import { show, tell } from './telling.ts';
-import { mayContinue, owesCleanup, owesFailure, sayFailure, writeFailure } from './tenant.ts';
+import { beginAgain, mayContinue, owesCleanup, owesFailure, sayFailure, writeFailure } from './tenant.ts';
 
 const iso = (ms: number): string => new Date(ms).toISOString();
 
@@ -18,6 +18,7 @@ export async function walk(progress: Progress): Promise<'ended' | 'continue'> {
     if (progress.closing) return 'ended';
     // Every check has passed: machine time ends here, whatever people do later.
     if (progress.verified) progress.awaitPerson(Date.now());
+    beginAgain(progress);
     const batch = progress.batch();
     const [first] = batch;
     if (!first) return 'ended';

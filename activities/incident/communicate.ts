@@ -56,7 +56,7 @@ export async function communicate(scene: Scene): Promise<Found> {
 }
 
 /** What another incident has frozen too is not unblocked by this one. */
-async function stillHeld({ work, incident, deps }: Scene, facts: Facts): Promise<Facts> {
+export async function stillHeld({ work, incident, deps }: Pick<Scene, 'work' | 'incident' | 'deps'>, facts: Facts): Promise<Facts> {
   const held = await deps.store.freezes({ environment: work.environment, inForceOnly: true }).catch((error: unknown) => {
     if (error instanceof StoreUnavailable) return [];
     throw error;

@@ -10,7 +10,7 @@ import { note } from '../output.ts';
 import { EXIT, Problem, said } from '../problem.ts';
 import { readRollback } from '../read.ts';
 import { stateFrom } from '../recorded.ts';
-import { certificateOf, houseOf, type Certificate } from '../report/certificate.ts';
+import { certificateFor, houseOf, type Certificate } from '../report/certificate.ts';
 import { certificateMarkdown } from '../report/certificate-markdown.ts';
 import { certificatePage } from '../report/certificate-page.ts';
 import { followUpsDocument, followUpsMarkdown, markdownOf } from '../report/markdown.ts';
@@ -52,7 +52,7 @@ async function run(session: Session, id: string, options: Options): Promise<void
   const write = followUps ? followUpsAs(format) : WRITERS[format];
   const material = await make(session, id);
   const report = reportOf(material);
-  const text = certificate ? CERTIFICATES[format](await certificateFor(session, report, material)) : write(report);
+  const text = certificate ? CERTIFICATES[format](await certificateOf(session, report, material)) : write(report);
   if (out === undefined) {
     process.stdout.write(text);
     return;
@@ -82,13 +82,9 @@ const FOLLOW_UPS: Readonly<Record<Exclude<Format, 'html'>, (report: Report) => s
 
 const CERTIFICATES: Readonly<Record<Format, (certificate: Certificate) => string>> = { markdown: certificateMarkdown, json, html: certificatePage };
 
-async function certificateFor(session: Session, report: Report, material: Material): Promise<Certificate> {
+async function certificateOf(session: Session, report: Report, material: Material): Promise<Certificate> {
   const loaded = await session.settings.config().catch(() => null);
-  const certificate = certificateOf({ report, material, house: houseOf(loaded?.config.product) });
-  if (certificate === null) {
-    const remedy = `leave out --certificate: \`backout report ${report.id}\` is the report of a ${report.kind}`;
-    throw new Problem(EXIT.usage, 'usage', `only a deprovisioning has a certificate, and ${report.id} is a ${report.kind}`, remedy);
-  }
+  const certificate = certificateFor({ report, material, house: houseOf(loaded?.config.product) });
   if (!certificate.isCertificate) note(certificate.statement);
   return certificate;
 }

@@ -3,6 +3,7 @@
  * outside the house: no failure message, no note, no reason in free text and no address of ours is in it, and of the house only who confirmed something shown.
  */
 import { OFFBOARDED } from '../../model/deprovision.ts';
+import { EXIT, Problem } from '../problem.ts';
 import type { ArtifactReport } from './artifacts.ts';
 import { actionWords, artifactWords, howWords, leftWords, notRemovableWords, withoutAddress, type ItemWords } from './certificate-words.ts';
 import type { Material } from './reading.ts';
@@ -61,10 +62,13 @@ export interface CertificateOf {
   readonly house: string | null;
 }
 
-/** Null where no tenant is deprovisioned. */
-export function certificateOf({ report, material, house }: CertificateOf): Certificate | null {
+/** Refused where no tenant is deprovisioned. */
+export function certificateFor({ report, material, house }: CertificateOf): Certificate {
   const { deprovision: of } = report;
-  if (!of) return null;
+  if (!of) {
+    const remedy = `leave out --certificate: \`backout report ${report.id}\` is the report of a ${report.kind}`;
+    throw new Problem(EXIT.usage, 'usage', `only a deprovisioning has a certificate, and ${report.id} is a ${report.kind}`, remedy);
+  }
   const standing = standingOf(report, material);
   const operator = house === null ? 'the operator' : `${house} (operator)`;
   const ownerOf = (owner: string): string => (owner === 'client' ? 'the client' : operator);

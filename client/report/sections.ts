@@ -22,7 +22,7 @@ import {
   type Tone,
 } from './document.ts';
 import { incidentSections } from './incident-sections.ts';
-import { tenantFacts, tenantSections } from './tenant-sections.ts';
+import { tenantFacts, tenantSections, unlessTold } from './tenant-sections.ts';
 import { BACKOUT } from './timeline.ts';
 import type { GateReport, Verdict } from './proof.ts';
 import type { Report } from './report.ts';
@@ -79,7 +79,7 @@ export function sectionsOf(report: Report): Section[] {
     section('timeline', 'Timeline', ...timeline(report)),
     section('decisions', 'Decisions', ...decisions(report)),
     section('waiting', 'Waiting times', ...waiting(report)),
-    ...(report.steps.length === 0 ? [] : [section('steps', 'Steps', steps(report))]),
+    ...(report.steps.length === 0 ? [] : [section('steps', 'Steps', ...steps(report))]),
     section('answers', 'What people answered', ...answers(report)),
     ...(report.refusals.length === 0 ? [] : [section('refusals', 'What was refused', refusals(report))]),
     ...(report.warnings.length === 0 ? [] : [section('warnings', 'Warnings', list(report.warnings))]),
@@ -188,8 +188,10 @@ function decisions(report: Report): Block[] {
   return [tableOr('Nobody had to decide anything.', ['time (UTC)', 'who', 'what', 'why'], rows)];
 }
 
-function waiting({ waitingTimes: { waits, byRole } }: Report): Block[] {
+function waiting(report: Report): Block[] {
+  const { waits, byRole } = report.waitingTimes;
   if (waits.length === 0) return [text('Nobody was awaited.')];
+  const { shown, more } = unlessTold(report, waits);
   return [
     table(
       ['role', 'awaited for', 'times'],
@@ -200,7 +202,7 @@ function waiting({ waitingTimes: { waits, byRole } }: Report): Block[] {
     ),
     table(
       ['since (UTC)', 'for', 'of', 'took', 'answered by'],
-      waits.map((one): Line[] => [
+      shown.map((one): Line[] => [
         moment(one.since),
         one.step === null ? 'a decision about the whole' : [one.asked === 'decision' ? 'a decision about ' : '', code(one.step)],
         one.awaited,
@@ -208,25 +210,32 @@ function waiting({ waitingTimes: { waits, byRole } }: Report): Block[] {
         one.until === null ? { tone: 'warn', text: 'still awaited' } : (one.answeredBy ?? ''),
       ]),
     ),
+    ...more,
   ];
 }
 
-function steps(report: Report): Block {
+function steps(report: Report): Block[] {
   const took = (from: string | null, to: string | null): string => (from === null || to === null ? '' : duration((Date.parse(to) - Date.parse(from)) / 1000));
-  const rows = report.steps.map((step): Line[] => {
+  const { shown, more } = unlessTold(
+    report,
+    report.steps.map((one) => ({ ...one, step: one.id })),
+  );
+  const rows = shown.map((step): Line[] => {
     const state = step.state as StepState; // The state's own word.
     const tone: Tone = BLOCKED.has(state) ? 'bad' : state === 'skipped' || state === 'irreversible' ? 'warn' : PASSED.has(state) ? 'good' : 'calm';
     const attempts = step.attempts === 0 ? '' : String(step.attempts);
     return [code(step.id), step.title, { tone, text: `${MARK[state] ?? ''} ${state}` }, attempts, took(step.startedAt, step.endedAt), step.evidence];
   });
-  return table(['step', 'what', 'state', 'attempts', 'took', 'evidence'], rows);
+  return [table(['step', 'what', 'state', 'attempts', 'took', 'evidence'], rows), ...more];
 }
 
 function answers(report: Report): Block[] {
   if (report.answers.length === 0) return [text('Nobody answered anything.')];
-  const rows = report.answers.map((answer): Line[] => [moment(answer.at), answer.by, answer.name, answer.step === null ? '' : code(answer.step), answer.proof]);
+  const { shown, more } = unlessTold(report, report.answers);
+  const rows = shown.map((answer): Line[] => [moment(answer.at), answer.by, answer.name, answer.step === null ? '' : code(answer.step), answer.proof]);
   return [
     table(['time (UTC)', 'who', 'said', 'step', 'known by'], rows),
+    ...more,
     text([em('self-declared'), ': the name is what the person gave; nothing proves it.']),
   ];
 }

@@ -15,6 +15,29 @@ export function tenantFacts({ deprovision: of }: Report): (readonly Line[])[] {
   ];
 }
 
+/** Above this many, what went well and has a row of its own among the artifacts is not said again. */
+const ROWS_MAX = 100;
+
+/** The rest is said in a sentence; JSON always has all of it. */
+export function unlessTold<T extends { readonly step: string | null }>(
+  report: Report,
+  all: readonly T[],
+): { readonly shown: readonly T[]; readonly more: Block[] } {
+  if (!report.deprovision || all.length <= ROWS_MAX) return { shown: all, more: [] };
+  const told = new Set(
+    report.deprovision.artifacts.flatMap((one) => (one.fate === 'removed' && one.known !== 'cleaned-up' && one.step !== null ? [one.step] : [])),
+  );
+  const tried = new Set(report.deprovision.tries.map((one) => one.step));
+  const shown = all.filter((one) => one.step === null || !told.has(one.step) || tried.has(one.step));
+  return {
+    shown,
+    more:
+      shown.length === all.length
+        ? []
+        : [text(`And ${all.length - shown.length} more, each about an artifact that was taken back: see Artifacts, or --format json.`)],
+  };
+}
+
 export function tenantSections(report: Report): Section[] {
   const { deprovision: of } = report;
   if (!of) return [];

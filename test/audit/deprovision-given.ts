@@ -1,6 +1,8 @@
 /** A deprovisioning as its workflow and its activities record it, entry by entry: what a report and a certificate are made of, without Temporal. */
 import { stateFrom } from '../../client/recorded.ts';
-import { certificateOf, type Certificate } from '../../client/report/certificate.ts';
+import { certificateFor, type Certificate } from '../../client/report/certificate.ts';
+import { certificateMarkdown } from '../../client/report/certificate-markdown.ts';
+import { certificatePage } from '../../client/report/certificate-page.ts';
 import type { Material } from '../../client/report/reading.ts';
 import { reportOf, type Report } from '../../client/report/report.ts';
 import type { Recorded } from '../../client/report/timeline.ts';
@@ -198,10 +200,14 @@ export const materialOf = (one: Given, from: From = 'fromWorker', more: Partial<
 export const reported = (one: Given, from: From = 'fromWorker', more: Partial<Material> = {}): Report => reportOf(materialOf(one, from, more));
 export function certified(one: Given, from: From = 'fromWorker', more: Partial<Material> = {}, house: string | null = 'NexumOps'): Certificate {
   const material = materialOf(one, from, more);
-  const certificate = certificateOf({ report: reportOf(material), material, house });
-  if (!certificate) throw new Error('there is no certificate');
-  return certificate;
+  return certificateFor({ report: reportOf(material), material, house });
 }
+
+export const SOURCES = [['fromWorker'], ['fromRecord']] as const;
+export const everything = (one: Certificate): string => [JSON.stringify(one), certificateMarkdown(one), certificatePage(one)].join('\n');
+/** `kind name: done, by, how`. */
+export const lines = ({ removed }: Certificate): string[] => removed.map((one) => `${one.name}: ${one.done}, ${one.confirmedBy ?? 'nobody'}, ${one.how}`);
+export const leftOf = ({ left }: Certificate): string[] => left.map((one) => `${one.name}: ${one.why}, ${one.owner}`);
 
 const seen = (presence: string): Receipt => ({
   before: { presence: 'present', detail: 'n8n at http://n8n.internal:5678 has it' },
@@ -273,4 +279,29 @@ export function cleanedUp(telling: Telling): void {
   failedOnce(telling);
   telling.say('04 14:00:00', 'confirm', 'fred', 'cleanup', { note: 'deleted on the server' });
   completed(telling);
+}
+/** Of these artifacts alone, from the start to the end. */
+export const only = (list: readonly Inventoried[], story: (telling: Telling) => void): Given =>
+  given(
+    (telling) => {
+      begun(telling);
+      story(telling);
+      completed(telling);
+    },
+    { artifacts: list },
+  );
+/** What a look has seen. */
+export const after = (presence: string, more: Readonly<Record<string, unknown>> = {}): Receipt => ({ after: { presence, detail: 'as it is', ...more } });
+export function many(number: number): Given {
+  const list = Array.from({ length: number }, (_, index): Inventoried => ({
+    ...WORKFLOW,
+    id: `wf-${index}-aX7Kq2`,
+    name: `Acme appointment reminder ${index}`,
+  }));
+  return only(list, ({ say, ran }) => {
+    for (const { id } of list) {
+      say('02 09:30:00', 'confirm', 'ana', `workflow.${id}`, { choice: 'delete' });
+      ran(`workflow.${id}`, '02 09:30:02', 'done', after('absent'));
+    }
+  });
 }

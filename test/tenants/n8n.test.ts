@@ -294,6 +294,25 @@ describe('n8n', () => {
       expect(await events()).toEqual([`unpublish ${at.ids.intake}`]);
     });
 
+    it.each(['deactivate', 'delete'])('what is handed over between the first look and the first write is not touched: %s', async (choice) => {
+      await fake.control({ faults: [{ method: 'GET', path: '/executions', delayMs: 1000 }] });
+      const acting = rejection(platform.apply(at.call(), choice));
+      await expect.poll(() => fake.requests()).toContain('GET /api/v1/executions');
+      await at.owner.tag(at.ids.intake, ['tenant:acme-eu']);
+      expect((await acting).kind).toBe('protected');
+      expect(await events()).toEqual([]);
+    });
+
+    it('what is changed while it waits is not deleted, since the copy is of before', async () => {
+      await fake.control({ routeDelayMs: null });
+      const beats: string[] = [];
+      const deleting = rejection(platform.apply(at.call({ heartbeat: (progress) => beats.push(progress) }), 'delete'));
+      await expect.poll(() => beats.at(-1)).toMatch(/waiting until n8n has taken away the routes/);
+      await at.owner.draft(at.ids.intake, 'Acme intake', [webhook('acme-intake-2')]);
+      expect(await deleting).toMatchObject({ kind: 'conflict', message: expect.stringMatching(/was changed since it was kept/) });
+      expect(await events()).toEqual([`unpublish ${at.ids.intake}`]);
+    });
+
     it('what is handed over while it is being unpublished is not deleted', async () => {
       await fake.control({ faults: [{ method: 'POST', path: 'unpublish', after: true, delayMs: 1000 }] });
       const deleting = rejection(platform.apply(at.call(), 'delete'));
