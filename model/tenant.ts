@@ -15,8 +15,8 @@ export interface Artifact {
   readonly platform?: string;
 }
 
-/** Two are the same artifact where these agree. */
-export const keyOf = ({ type, id }: Pick<Artifact, 'type' | 'id'>): string => `${type} ${id}`;
+/** Two are the same artifact where these agree; slashes around a path make no other route of it. */
+export const keyOf = ({ type, id }: Pick<Artifact, 'type' | 'id'>): string => `${type} ${type === 'webhook' ? id.replaceAll(/^\/+|\/+$/g, '') : id}`;
 
 /** The states of a provisioning request that a rollback knows [000 Rollback Procedure, Rollback Failure]. */
 export const REQUEST_STATUSES = ['COMPLETED', 'FAILED', 'ROLLBACK_IN_PROGRESS', 'ROLLED_BACK'] as const;

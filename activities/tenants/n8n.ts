@@ -21,11 +21,17 @@ function checkedId(id: string): string {
   return id;
 }
 
-const named = ({ id, name }: Workflow): string => `workflow ${id} ${JSON.stringify(name)}`;
+const nameOf = ({ id, name }: Workflow): string => `workflow ${id} ${JSON.stringify(name)}`;
 
 async function inspectWorkflow(session: Session, id: string): Promise<Sighting> {
   const workflow = await read(session, id);
-  if (workflow === null) return { presence: 'absent', guarded: null, detail: `There is no workflow ${id}.`, facts: { workflow: id } };
+  return workflow === null
+    ? { presence: 'absent', guarded: null, detail: `There is no workflow ${id}.`, facts: { workflow: id } }
+    : sightingOf(session, workflow);
+}
+
+function sightingOf(session: Session, workflow: Workflow): Sighting {
+  const { id } = workflow;
   const paths = livePaths(workflow).join(', ');
   const state = isPublished(workflow)
     ? `is published, version ${workflow.activeVersionId}${paths === '' ? '' : `, and serves ${paths}`}`
@@ -33,7 +39,7 @@ async function inspectWorkflow(session: Session, id: string): Promise<Sighting> 
   return {
     presence: isPublished(workflow) ? 'present' : 'inactive',
     guarded: ownershipOf(session.call.options, session.call.tenant, workflow).guarded,
-    detail: `The ${named(workflow)} ${state}.`,
+    detail: `The ${nameOf(workflow)} ${state}.`,
     facts: {
       workflow: id,
       name: workflow.name,
@@ -47,15 +53,14 @@ async function inspectWorkflow(session: Session, id: string): Promise<Sighting> 
 }
 
 /** What keeps a workflow that serves the path from being this tenant's; null where nothing does. One that is listed needs no mark to be in use. */
-function foreign({ options, tenant, listed: own }: Call, workflow: Workflow): string | null {
+function foreign({ options, tenant, listed: own }: Pick<Call, 'listed' | 'tenant' | 'options'>, workflow: Workflow): string | null {
   const { guarded, unmarked } = ownershipOf(options, tenant, workflow);
   const isListed = own.some((one) => keyOf(one) === keyOf({ type: 'n8n-workflow', id: workflow.id }));
-  return guarded === null || (unmarked && isListed) ? null : `${named(workflow)} serves it: ${guarded}`;
+  return guarded === null || (unmarked && isListed) ? null : `${nameOf(workflow)} serves it: ${guarded}`;
 }
 
-async function inspectWebhook(session: Session, call: Call): Promise<Sighting> {
+async function inspectWebhook(session: Session, call: Call, live: readonly Workflow[]): Promise<Sighting> {
   const path = checkedPath(call.artifact.id);
-  const live = await listed(session, { active: 'true' });
   const serving = live.filter((workflow) => serves(workflow, path));
   const [production, test] = await Promise.all([probe(session, 'webhook', path), probe(session, 'webhook-test', path)]);
   const reasons = serving.map((workflow) => foreign(call, workflow)).filter((one) => one !== null);
@@ -79,6 +84,42 @@ async function inspectWebhook(session: Session, call: Call): Promise<Sighting> {
   };
 }
 
+/** From one listing: what is published there is at work, and needs neither be read nor probed one by one. */
+async function surveyed(
+  session: Session,
+  call: Pick<Call, 'listed' | 'tenant' | 'options'>,
+  artifacts: readonly Artifact[],
+  one: (artifact: Artifact) => Call,
+): Promise<Sighting[]> {
+  const all = await listed(session, {});
+  const known = new Map(all.map((workflow) => [workflow.id, workflow]));
+  const live = all.filter(isPublished);
+  // Hundreds of paths against hundreds of workflows: by name first, by pattern only where no name fits.
+  const named = new Map<string, Workflow[]>();
+  for (const workflow of live) for (const path of livePaths(workflow)) named.set(path, [...(named.get(path) ?? []), workflow]);
+  const seen: Sighting[] = [];
+  for (const artifact of artifacts) {
+    session.say(`looked at ${seen.length} of ${artifacts.length} artifacts`);
+    const workflow = artifact.type === 'n8n-workflow' ? known.get(artifact.id) : undefined;
+    const serving = artifact.type === 'webhook' ? (named.get(pathOf(artifact.id)) ?? []) : [];
+    if (workflow) seen.push(sightingOf(session, workflow));
+    else if (serving.length > 0) seen.push(published(call, artifact, serving));
+    else seen.push(artifact.type === 'webhook' ? await inspectWebhook(session, one(artifact), live) : await inspectWorkflow(session, checkedId(artifact.id)));
+  }
+  return seen;
+}
+
+function published(call: Pick<Call, 'listed' | 'tenant' | 'options'>, { id }: Artifact, serving: readonly Workflow[]): Sighting {
+  const reasons = serving.map((workflow) => foreign(call, workflow)).filter((one) => one !== null);
+  const detail = `It is published with ${serving.map(nameOf).join(', ')}.`;
+  return {
+    presence: 'present',
+    guarded: reasons.length === 0 ? null : reasons.join('; '),
+    detail,
+    facts: { path: pathOf(id), servedBy: serving.map((one) => one.id).join(', ') },
+  };
+}
+
 function presenceOf(production: Probe, test: Probe, serving: readonly Workflow[]): Pick<Sighting, 'presence'> & { readonly why: string } {
   const routes = [
     ['production', production],
@@ -87,13 +128,13 @@ function presenceOf(production: Probe, test: Probe, serving: readonly Workflow[]
   const answering = routes.filter(([, { route }]) => route === 'answers');
   if (answering.length > 0) {
     const which = answering.map(([name, { detail }]) => `the ${name} route (${detail})`).join(' and ');
-    return { presence: 'present', why: `There answers ${which}${serving.length === 0 ? '' : ` of ${serving.map(named).join(', ')}`}.` };
+    return { presence: 'present', why: `There answers ${which}${serving.length === 0 ? '' : ` of ${serving.map(nameOf).join(', ')}`}.` };
   }
   const doubtful = routes.filter(([, { route }]) => route === 'not known');
   if (doubtful.length > 0)
     return { presence: 'unknown', why: `It is not known yet of ${doubtful.map(([name, { detail }]) => `the ${name} route (${detail})`).join(' and ')}.` };
   // A path is published a moment later than n8n says so, and it is withdrawn a moment later.
-  if (serving.length > 0) return { presence: 'unknown', why: `No route answers, though ${serving.map(named).join(', ')} is published with it; look again.` };
+  if (serving.length > 0) return { presence: 'unknown', why: `No route answers, though ${serving.map(nameOf).join(', ')} is published with it; look again.` };
   return { presence: 'absent', why: 'No route answers, neither production nor test.' };
 }
 
@@ -168,8 +209,16 @@ export const n8n: TenantPlatform<N8nOptions> = {
   inspect: async (call) => {
     const { type, id } = call.artifact;
     if (type === 'n8n-workflow') return withN8n(call, `workflow ${checkedId(id)}`, (session) => inspectWorkflow(session, id));
-    if (type === 'webhook') return withN8n(call, `webhook ${checkedPath(id)}`, (session) => inspectWebhook(session, call));
+    if (type === 'webhook')
+      return withN8n(call, `webhook ${checkedPath(id)}`, async (session) => inspectWebhook(session, call, await listed(session, { active: 'true' })));
     throw refused(`it has nothing of the type ${type}`);
+  },
+  survey: async (call, artifacts) => {
+    const strange = artifacts.find(({ type }) => type !== 'n8n-workflow' && type !== 'webhook');
+    if (strange) throw refused(`it has nothing of the type ${strange.type}`);
+    return withN8n(call, `${artifacts.length} artifacts`, (session) =>
+      surveyed(session, call, artifacts, (artifact) => ({ ...call, artifact, operationId: 'survey', attempt: 1 })),
+    );
   },
   marked: async (call) => withN8n(call, 'what is marked', markedOf),
   protected: async (call) => withN8n(call, 'templates and demos', protectedOf),

@@ -209,6 +209,15 @@ export const everything = (one: Certificate): string => [JSON.stringify(one), ce
 export const lines = ({ removed }: Certificate): string[] => removed.map((one) => `${one.name}: ${one.done}, ${one.confirmedBy ?? 'nobody'}, ${one.how}`);
 export const leftOf = ({ left }: Certificate): string[] => left.map((one) => `${one.name}: ${one.why}, ${one.owner}`);
 
+/** What is said instead of a certificate. */
+export function refusalOf(of: Parameters<typeof certificateFor>[0]): unknown {
+  try {
+    return certificateFor(of);
+  } catch (error) {
+    return error;
+  }
+}
+
 const seen = (presence: string): Receipt => ({
   before: { presence: 'present', detail: 'n8n at http://n8n.internal:5678 has it' },
   after: { presence, detail: `it is ${presence} at http://n8n.internal:5678` },

@@ -1,6 +1,6 @@
 /** The report of a deprovisioning and the certificate for the client [000, issue 5]: told by the worker and by the record alone, and never more than is known. */
 import { describe, expect, test } from 'vitest';
-import { certificateFor, houseOf, type Certificate } from '../../client/report/certificate.ts';
+import { houseOf, type Certificate } from '../../client/report/certificate.ts';
 import { certificateMarkdown } from '../../client/report/certificate-markdown.ts';
 import { certificatePage } from '../../client/report/certificate-page.ts';
 import { markdownOf } from '../../client/report/markdown.ts';
@@ -28,6 +28,7 @@ import {
   lines,
   materialOf,
   planOf,
+  refusalOf,
   reported,
   ROLLBACK,
   SECOND,
@@ -374,13 +375,7 @@ test('there is none of any other kind', () => {
   const night = incidentGiven(longNight);
   const report = made(night.fromWorker, night.recorded);
   expect(report.deprovision).toBeNull();
-  const refused: unknown = (() => {
-    try {
-      return certificateFor({ report, material: { state: night.fromWorker, recorded: night.recorded }, house: null });
-    } catch (error) {
-      return error;
-    }
-  })();
+  const refused = refusalOf({ report, material: { state: night.fromWorker, recorded: night.recorded }, house: null });
   expect(refused).toMatchObject({ exitCode: 2, type: 'usage', message: expect.stringContaining('only a deprovisioning has a certificate') as string });
   expect(refused).toHaveProperty('remedy', 'leave out --certificate: `backout report l1Rollback/production/INC-42` is the report of a l1Rollback');
 });

@@ -1,6 +1,8 @@
 /** What goes wrong, or is tried on purpose, while a tenant is taken back: whatever happens, nobody else's workflow is touched [000 Invariants]. */
 import { once } from 'node:events';
+import { writeFile } from 'node:fs/promises';
 import { connect, createServer, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
 import type { WorkflowHandle } from '@temporalio/client';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { MadeWorkflow } from '../../client/demo/house.ts';
@@ -58,6 +60,8 @@ const ways = (): { store: Way; n8n: Way } => {
   if (!toStore || !toN8n) throw new Error('no way');
   return { store: toStore, n8n: toN8n };
 };
+/** The key of the environment `locked`. */
+const key = (value: string): Promise<void> => writeFile(join(house.world.folder, 'n8n.key'), value);
 /** Everything that a tenant who leaves in this file has. */
 const leaving = new Set<string>();
 let others: MadeWorkflow[] = [];
@@ -69,8 +73,12 @@ beforeAll(async () => {
       '    tenants:',
       '      provisioning: { store: postgres, options: { url: "env:UPA_URL" } }',
       '      platforms: { n8n: { platform: n8n, options: { url: "http://127.0.0.1:1", apiKey: "env:N8N_API_KEY" } } }',
+      '  locked:',
+      '    tenants: { platforms: { n8n: { platform: n8n, options: { url: "http://127.0.0.1:2", apiKey: "file:./n8n.key" } } } }',
     ],
   });
+  await key('fake-key');
+  await house.replaceInConfig('http://127.0.0.1:2', house.n8n.url);
   [toStore, toN8n] = [await Way.to(house.world.services.databaseUrl), await Way.to(house.n8n.url)];
   await house.replaceInConfig('http://127.0.0.1:1', toN8n.url);
   await house.world.worker({ UPA_URL: toStore.url });
@@ -86,11 +94,12 @@ afterAll(async () => {
   await house.close();
 });
 /** The other tenants, the template and the demo instance work on, and Backout's key has changed nothing that was not leaving. */
-afterEach(async () => {
+async function expectOthersWork(): Promise<void> {
   for (const { path } of others) expect(await house.answers(path), path).toBe(200);
   expect((await house.n8n.effects()).filter(({ workflowId }) => !leaving.has(workflowId))).toEqual([]);
   expect((await house.requests('globex'))[0]).toMatchObject({ status: 'COMPLETED', rollbackId: null, config: { removed: [] } });
-});
+}
+afterEach(expectOthersWork);
 
 async function two(tenant: string, more: readonly Artifact[] = [], environment = 'production') {
   const workflows = [
@@ -145,29 +154,30 @@ describe.concurrent('a platform', () => {
   });
 
   it('that takes the key no longer fails what it fails: one word goes on with all of it when the key is back', async () => {
-    const { first, second, paths } = await two('keyless');
-    const handle = await house.start('keyless');
+    const environment = 'locked';
+    const { first, second, paths } = await two('keyless', [], environment);
+    const handle = await house.start('keyless', { environment });
     const { planHash } = await house.asked(handle, 'inventory');
-    const refusing = (one: MadeWorkflow): Promise<void> => house.n8n.control({ faults: [{ path: `/workflows/${one.id}$`, answer: { status: 401 } }] });
     // Before anything is begun, nothing of the request has failed.
-    await house.tell(handle, 'stop', { reason: 'one moment' });
+    await key('no-key');
     await house.tell(handle, 'confirm', { step: 'inventory', plan: planHash });
-    await refusing(first);
-    await house.tell(handle, 'resume', { reason: 'go on' });
     await house.inState(handle, 'begin', ['failed']);
-    expect(await requestOf('keyless')).toMatchObject({ status: 'COMPLETED' });
-    expect(await house.log('keyless')).toEqual([]);
+    expect(await requestOf('keyless', environment)).toMatchObject({ status: 'COMPLETED' });
+    expect(await house.log('keyless', environment)).toEqual([]);
+    await key('fake-key');
     expect(await house.decide(handle, 'retry', 'all')).toMatchObject({ accepted: true });
     await house.asked(handle, workflow(first));
-    for (const one of [first, second]) await refusing(one);
+    await key('no-key');
     await deleteTogether(handle, first, second);
-    const state = await house.failed(handle, 'keyless', 1);
+    const state = await house.failed(handle, 'keyless', 1, environment);
     for (const one of [first, second]) expect(stepOf(state, workflow(one))).toMatchObject({ state: 'failed', failure: { type: 'Unauthorized' } });
-    expect(await house.log('keyless')).toMatchObject([{ event: 'rollback-failed', detail: expect.stringMatching(/401.*401/s) as string }]);
-    expect(await requestOf('keyless')).toMatchObject({ status: 'FAILED' });
+    expect(await house.log('keyless', environment)).toMatchObject([{ event: 'rollback-failed', detail: expect.stringMatching(/401.*401/s) as string }]);
+    expect(await requestOf('keyless', environment)).toMatchObject({ status: 'FAILED' });
+    expect(await house.effectsOn(first, second)).toEqual([]);
+    await key('fake-key');
     expect(await house.decide(handle, 'retry', 'all')).toMatchObject({ accepted: true });
-    await expectRolledBack('keyless', await house.finish(handle), paths);
-    expect(await eventsOf('keyless')).toEqual(['rollback-failed', 'rolled-back']);
+    await expectRolledBack('keyless', await house.finish(handle), paths, environment);
+    expect(await eventsOf('keyless', environment)).toEqual(['rollback-failed', 'rolled-back']);
   });
 
   it('that says 500 or nothing and has done it all the same has done it once', async () => {
@@ -344,7 +354,7 @@ describe.concurrent('the provisioning store', () => {
       'TRUNCATE upa.error_log',
       'DELETE FROM upa.operations',
     ])
-      await expect(house.database.query(sql), sql).rejects.toThrow();
+      await expect(house.database.query(sql), sql).rejects.toMatchObject({ code: 'ZZ' });
     expect([await house.requests('tampered'), await house.log('tampered')]).toEqual(before);
     await house.decide(handle, 'retry', workflow(first));
     await house.asked(handle, workflow(first));
@@ -358,7 +368,7 @@ describe.concurrent('the provisioning store', () => {
     await expectRolledBack('tampered', await house.finish(handle), paths);
     expect(await eventsOf('tampered')).toEqual(['rollback-failed', 'rollback-failed', 'rolled-back']);
     for (const sql of [`UPDATE upa.provisioning_requests SET status = 'COMPLETED' ${request}`, `DELETE FROM upa.provisioning_requests ${request}`])
-      await expect(house.database.query(sql), sql).rejects.toThrow();
+      await expect(house.database.query(sql), sql).rejects.toMatchObject({ code: 'ZZ' });
   });
 
   it('that is away is waited for, before a change and after one', async () => {

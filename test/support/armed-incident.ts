@@ -8,15 +8,20 @@ import { syncBuiltinESMExports } from 'node:module';
 import { promisify } from 'node:util';
 import type { ConfigCall, ConfigSource } from '../../activities/configs/source.ts';
 import * as sources from '../../activities/configs/registry.ts';
-import type { FreezeCall, FreezeCarrier } from '../../activities/freezes/carrier.ts';
+import type { FreezeCarrier } from '../../activities/freezes/carrier.ts';
 import * as carriers from '../../activities/freezes/registry.ts';
+import type { ProvisioningStore } from '../../activities/provisioning/provisioning.ts';
+import * as stores from '../../activities/provisioning/registry.ts';
+import type { TenantPlatform } from '../../activities/tenants/platform.ts';
+import * as platforms from '../../activities/tenants/registry.ts';
 import type { Store } from '../../store/store.ts';
 
 export type Reach = (step: string, boundary: string) => void;
 
 /** The step that an entry belongs to, or an operation: `…/step/NAME/…`, `rollbackId/NAME/generation`. */
 const stepOfEvent = (event: string): string => /\/step\/([^/]+)\//.exec(event)?.[1] ?? '';
-const stepOf = ({ operationId }: { readonly operationId: string }): string => operationId.split('/')[1] ?? '';
+/** The name of a step may hold slashes itself, as a webhook's path does. */
+const stepOf = ({ operationId }: { readonly operationId: string }): string => operationId.split('/').slice(1, -1).join('/');
 
 /** Runs it between the two boundaries of its name. */
 async function between<T>(reach: Reach, step: string, name: string, act: () => Promise<T>): Promise<T> {
@@ -37,13 +42,15 @@ export const armedRegister = (store: Store, reach: Reach): Pick<Store, 'freeze' 
 export function armOutside(reach: Reach): void {
   for (const carrier of Object.values(carriers)) armCarrier(carrier, reach);
   for (const source of Object.values(sources)) armSource(source, reach);
+  for (const platform of Object.values(platforms)) armPlatform(platform, reach);
+  for (const store of Object.values(stores)) armProvisioning(store, reach);
   armFiles(reach);
   armGit(reach);
   syncBuiltinESMExports();
 }
 
 /** Its words are boundaries too. */
-const hearing = <Call extends FreezeCall<unknown> | ConfigCall<unknown>>(call: Call, reach: Reach): Call => ({
+const hearing = <Call extends Pick<ConfigCall<unknown>, 'heartbeat' | 'operationId'>>(call: Call, reach: Reach): Call => ({
   ...call,
   heartbeat: (word: string) => {
     call.heartbeat(word);
@@ -66,6 +73,20 @@ function armSource<Options>(source: ConfigSource<Options>, reach: Reach): void {
     compare: (call, mark) => between(reach, stepOf(call), 'compare', () => bare.compare(call, mark)),
     apply: (call, mark) => between(reach, stepOf(call), 'apply', () => bare.apply(hearing(call, reach), mark)),
   } satisfies Partial<ConfigSource<Options>>);
+}
+
+function armPlatform<Options>(platform: TenantPlatform<Options>, reach: Reach): void {
+  const bare = { ...platform };
+  platform.apply = (call, choice) => between(reach, stepOf(call), 'apply', () => bare.apply({ ...call, heartbeat: hearing(call, reach).heartbeat }, choice));
+}
+
+function armProvisioning<Options>(store: ProvisioningStore<Options>, reach: Reach): void {
+  const bare = { ...store };
+  store.begin = (call) => between(reach, stepOf(call), 'begin', () => bare.begin(call));
+  store.release = (call, artifact, how) => between(reach, stepOf(call), 'release', () => bare.release(call, artifact, how));
+  store.fail = (call, entry) => between(reach, stepOf(call), 'fail', () => bare.fail(call, entry));
+  store.confirmCleanup = (call) => between(reach, stepOf(call), 'confirm', () => bare.confirmCleanup(call));
+  store.complete = (call, entry, left) => between(reach, stepOf(call), 'complete', () => bare.complete(call, entry, left));
 }
 
 /** A channel that is a file gets its letters line by line: `before-post=AUDIENCE`, `after-post=AUDIENCE`. */

@@ -116,9 +116,9 @@ export class Tenants {
     return callWebhook(this.house, path);
   }
 
-  start(tenant: string, more: Record<string, unknown> = {}): Promise<WorkflowHandle> {
+  start(tenant: string, more: { readonly environment?: string; readonly [field: string]: unknown } = {}): Promise<WorkflowHandle> {
     return this.world.client.workflow.start('upaDeprovision', {
-      workflowId: `upaDeprovision/${String(more['environment'] ?? 'production')}/${tenant}`,
+      workflowId: `upaDeprovision/${more.environment ?? 'production'}/${tenant}`,
       taskQueue: TASK_QUEUE,
       args: [{ environment: 'production', tenant, trigger: 'operator', cause: 'client-offboarded', reason: 'the contract ended', by: 'ana', ...more }],
     });
@@ -149,7 +149,7 @@ export class Tenants {
   }
 
   /** From the start to the first question about an artifact. */
-  async begun(tenant: string, more: Record<string, unknown> = {}): Promise<WorkflowHandle> {
+  async begun(tenant: string, more: Parameters<Tenants['start']>[1] = {}): Promise<WorkflowHandle> {
     const handle = await this.start(tenant, more);
     await this.inventory(handle);
     await this.passed(handle, 'begin');
@@ -188,8 +188,8 @@ export class Tenants {
   }
 
   /** The request is FAILED, and the error_log has so many entries by now. */
-  async failed(handle: WorkflowHandle, tenant: string, entries: number): Promise<RollbackState> {
-    await eventually(`${entries} entries in the error_log of ${tenant}`, async () => (await this.log(tenant)).length >= entries);
+  async failed(handle: WorkflowHandle, tenant: string, entries: number, environment?: string): Promise<RollbackState> {
+    await eventually(`${entries} entries in the error_log of ${tenant}`, async () => (await this.log(tenant, environment)).length >= entries);
     return this.world.until(handle, 'FAILED', ({ state, deprovision }) => state === 'stopped' && deprovision?.status === 'FAILED');
   }
 

@@ -215,6 +215,21 @@ export function tenantContract<Options>({ name, acts, setup, faults = [] }: Cont
       expect(await fixture.effects()).toBe(0);
     });
 
+    it('survey, where there is one, says of many what inspect says of each, and changes and runs nothing', async () => {
+      const { survey } = fixture.platform;
+      if (!survey) return;
+      const before = await fixture.snapshot();
+      const artifacts = [...fixture.present, ...fixture.absent, ...fixture.guarded];
+      const call = fixture.call();
+      const together = await survey({ ...call, listed: artifacts }, artifacts);
+      const each = await Promise.all(artifacts.map((artifact) => platform.inspect({ ...fixture.call({ artifact }), listed: artifacts })));
+      const short = ({ presence, guarded }: (typeof each)[number]): unknown => [presence, guarded === null];
+      expect(together.map(short)).toEqual(each.map(short));
+      seen.push(together);
+      expect(await fixture.snapshot()).toEqual(before);
+      expect(await fixture.effects()).toBe(0);
+    });
+
     it('inspect says why what is a template, a demo instance or somebody else’s may never be touched', async () => {
       for (const artifact of fixture.guarded) {
         const sighting = await platform.inspect(about(artifact));
