@@ -10,6 +10,8 @@ import { checkHealth, checkServed, checkSmoke, readServed, type Checked } from '
 import { allComponents, callOf, findComponent, NotPossible, type Component } from './components.ts';
 import type { Attempt, Dependencies } from './dependencies.ts';
 import { draft } from './draft.ts';
+import { diagnoseTenants } from './deprovision/doctor.ts';
+import { limitsOf } from './deprovision/place.ts';
 import { diagnoseIncidents } from './incident/doctor.ts';
 import { keep, type Kept } from './incident/keep.ts';
 import { clean } from './recording.ts';
@@ -26,7 +28,7 @@ export interface Planned {
   readonly planHash: string | null;
   readonly warnings: readonly string[];
   /** What the platforms cannot guarantee, and how a late attempt is fenced: per component. */
-  readonly limits: Readonly<Record<string, { readonly fence: Fence; readonly limits: readonly string[] }>>;
+  readonly limits: Readonly<Record<string, { readonly fence: Fence | null; readonly limits: readonly string[] }>>;
   readonly refusal: Refusal | null;
 }
 
@@ -52,6 +54,8 @@ export interface Doctored {
   readonly components: readonly Diagnosis[];
   /** What an incident of each environment would find. */
   readonly incidents: readonly { readonly environment: string; readonly findings: readonly Finding[] }[];
+  /** By environment, where tenants are provisioned. */
+  readonly tenants: readonly { readonly environment: string; readonly findings: readonly Finding[] }[];
 }
 
 export interface Verified {
@@ -79,7 +83,8 @@ async function preview(kind: Kind, input: StartInput, deps: Dependencies, attemp
         return [component, { fence: adapter.fence, limits: adapter.limits }];
       }),
     );
-    return { ask: 'plan', workflowId, plan, planHash, warnings, limits, refusal: null };
+    const ofTenant = plan.tenant === null ? {} : limitsOf(loaded, plan.environment, plan.tenant, attempt);
+    return { ask: 'plan', workflowId, plan, planHash, warnings, limits: { ...limits, ...ofTenant }, refusal: null };
   } catch (error) {
     const no = (rule: Parameters<typeof refuse>[0], explanation: string): Planned => ({
       ask: 'plan',
@@ -125,8 +130,14 @@ async function doctor(environment: string | null, name: string | null, deps: Dep
     ),
   );
   const places = name === null ? Object.keys(loaded.config.environments).filter((one) => environment === null || one === environment) : [];
-  const incidents = await Promise.all(places.map(async (one) => ({ environment: one, findings: await diagnoseIncidents(loaded, one, deps, attempt) })));
-  return { ask: 'doctor', record, components, incidents };
+  const has = (one: string, what: 'components' | 'tenants'): boolean => Object.keys(loaded.config.environments[one]?.[what] ?? {}).length > 0;
+  const incidents = await Promise.all(
+    places.filter((one) => has(one, 'components')).map(async (one) => ({ environment: one, findings: await diagnoseIncidents(loaded, one, deps, attempt) })),
+  );
+  const tenants = await Promise.all(
+    places.filter((one) => has(one, 'tenants')).map(async (one) => ({ environment: one, findings: await diagnoseTenants(loaded, one, attempt) })),
+  );
+  return { ask: 'doctor', record, components, incidents, tenants };
 }
 
 async function diagnose(component: Component, recordThere: boolean, deps: Dependencies, attempt: Attempt): Promise<Diagnosis> {

@@ -3,6 +3,7 @@ import { ConfigError, type LoadedConfig } from '../../model/config-file.ts';
 import type { TenantsConfig } from '../../model/config.ts';
 import { nameOf } from '../../model/deprovision.ts';
 import { keyOf, type Artifact, type ProvisioningRequest } from '../../model/tenant.ts';
+import type { Fence } from '../adapters/adapter.ts';
 import { NotPossible, secretOf } from '../components.ts';
 import type { Attempt } from '../dependencies.ts';
 import { environmentOf } from '../incident/scene.ts';
@@ -134,3 +135,17 @@ export function listedBy(requests: readonly ProvisioningRequest[]): Artifact[] {
   const all = requests.flatMap(({ config }) => [...config.artifacts, ...config.removed]);
   return [...new Map(all.map((one) => [keyOf(one), one])).values()];
 }
+
+/** What each platform cannot guarantee, by the name it has in this house. */
+export const limitsOf = (
+  loaded: LoadedConfig,
+  environment: string,
+  tenant: string,
+  attempt: Attempt,
+): Readonly<Record<string, { readonly fence: Fence | null; readonly limits: readonly string[] }>> =>
+  Object.fromEntries(
+    placeOf(loaded, environment, tenant, attempt).platforms.map(({ name, platform }) => [
+      name,
+      { fence: Object.values(platform.actions)[0]?.fence ?? null, limits: platform.limits },
+    ]),
+  );

@@ -59,10 +59,11 @@ async function doctor(session: Session, { environment, component }: DoctorFlags)
   }
   const components = componentsOf(doctored, findings, { environment, component });
   const incidents = (doctored as Doctored | null)?.incidents ?? [];
-  const isWell = [...findings, ...components.flatMap((one) => one.findings), ...incidents.flatMap((one) => one.findings)].every(
-    (one) => one.verdict !== 'problem',
+  const tenants = (doctored as Doctored | null)?.tenants ?? [];
+  const isWell = [...findings, ...[...components, ...incidents, ...tenants].flatMap((one) => one.findings)].every((one) => one.verdict !== 'problem');
+  print(session.flags.json, { ok: isWell, findings, components, incidents, tenants }, () =>
+    lines(findings, components, { incidents, tenants }, isWell).join('\n'),
   );
-  print(session.flags.json, { ok: isWell, findings, components, incidents }, () => lines(findings, components, incidents, isWell).join('\n'));
   if (!isWell) process.exitCode = EXIT.failed;
 }
 
@@ -74,7 +75,7 @@ function componentsOf(
 ): readonly Diagnosis[] {
   if (!doctored) return [];
   findings.push({ ...doctored.record, check: 'worker: record' });
-  if (doctored.components.length === 0)
+  if (doctored.components.length === 0 && doctored.tenants.length === 0)
     findings.push({
       check: 'components',
       verdict: 'problem',
@@ -87,21 +88,28 @@ function componentsOf(
 async function configuration(session: Session): Promise<Finding> {
   const { config, file } = await session.settings.requireConfig();
   const count = Object.values(config.environments).reduce((sum, one) => sum + Object.keys(one.components).length, 0);
-  if (count === 0)
+  const withTenants = Object.values(config.environments).filter((one) => one.tenants).length;
+  const known = [
+    count > 0 || withTenants === 0 ? `${count} component${count === 1 ? '' : 's'}` : '',
+    withTenants > 0 ? `tenants of ${withTenants} environment${withTenants === 1 ? '' : 's'}` : '',
+  ]
+    .filter((one) => one !== '')
+    .join(' and ');
+  if (count + withTenants === 0)
     return {
       check: 'configuration',
       verdict: 'problem',
-      detail: `${file} names no component`,
+      detail: `${file} names no component, and no tenants`,
       remedy: 'add one; `backout init` in an empty folder writes an example',
     };
   if (!config.people)
     return {
       check: 'configuration',
       verdict: 'warning',
-      detail: `${file}: ${count} component${count === 1 ? '' : 's'}, and no people: anyone is operator, self-declared`,
+      detail: `${file}: ${known}, and no people: anyone is operator, self-declared`,
       remedy: 'name them under people:',
     };
-  return ok('configuration', `${file}: ${count} component${count === 1 ? '' : 's'}`);
+  return ok('configuration', `${file}: ${known}`);
 }
 
 async function abandoned(session: Session): Promise<Finding[]> {
@@ -119,7 +127,12 @@ async function abandoned(session: Session): Promise<Finding[]> {
 
 const MARK = { ok: ['✔', 'green'], warning: ['!', 'yellow'], problem: ['✘', 'red'] } as const;
 
-function lines(findings: readonly Finding[], components: readonly Diagnosis[], incidents: Doctored['incidents'], isWell: boolean): string[] {
+function lines(
+  findings: readonly Finding[],
+  components: readonly Diagnosis[],
+  { incidents, tenants }: Pick<Doctored, 'incidents' | 'tenants'>,
+  isWell: boolean,
+): string[] {
   const shown =
     (indent: string) =>
     ({ check, verdict, detail, remedy }: Finding): string[] => {
@@ -139,6 +152,7 @@ function lines(findings: readonly Finding[], components: readonly Diagnosis[], i
       ...one.findings.flatMap(shown('  ')),
     ]),
     ...incidents.flatMap((one) => ['', paint('bold', `an incident in ${one.environment}`), ...one.findings.flatMap(shown('  '))]),
+    ...tenants.flatMap((one) => ['', paint('bold', `a tenant in ${one.environment}`), ...one.findings.flatMap(shown('  '))]),
     '',
     isWell ? paint(['green', 'bold'], 'A rollback would work now.') : paint(['red', 'bold'], 'A rollback would not work, or not everywhere; see above.'),
   ];

@@ -53,7 +53,7 @@ function lines({ plan: made, planHash, workflowId }: Planned): string[] {
     '',
     ...made.steps.map(
       (step, index) =>
-        `${String(index + 1).padStart(2)}  ${step.id.padEnd(wide)}  ${paint('dim', `${step.mode.padEnd(9)}  ${plain(step.title)}${step.mode === 'manual' || step.approval ? ` (${step.owner ?? 'operator'})` : ''}`)}`,
+        `${String(index + 1).padStart(2)}  ${step.id.padEnd(wide)}  ${paint('dim', `${step.mode.padEnd(9)}  ${plain(step.title)}${step.afterFailure ? ', only if something cannot be removed' : ''}${step.mode === 'manual' || step.approval ? ` (${step.owner ?? 'operator'})` : ''}`)}`,
     ),
     '',
     'Nothing was changed.',

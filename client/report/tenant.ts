@@ -4,7 +4,7 @@ import type { Plan } from '../../model/plan.ts';
 import { BLOCKED, PASSED, type Remaining, type StepView } from '../../model/state.ts';
 import type { NotRemovable } from '../../model/tenant.ts';
 import { artifactsOf, isDone, type ArtifactReport } from './artifacts.ts';
-import { field, readingOf, runsOf, said, textIn, type Material, type Reading } from './reading.ts';
+import { field, readingOf, runsOf, said, textIn, type Material, type Reading, type Run } from './reading.ts';
 
 export interface RequestReport {
   readonly id: string;
@@ -130,7 +130,7 @@ const MOVES = [
   ['complete', 'ROLLED_BACK'],
 ] as const;
 /** `fail` on requests that were never begun says so in its receipt, and moves nothing. */
-const isMove = ({ state, receipt }: ReturnType<typeof runsOf>[number]): boolean =>
+const isMove = ({ state, receipt }: Run): boolean =>
   PASSED.has(state) && state !== 'skipped' && field(receipt, 'after') !== undefined && field(receipt, 'after') !== null;
 
 function episodesOf(reading: Reading): FailedEpisode[] {
@@ -152,6 +152,9 @@ function episodesOf(reading: Reading): FailedEpisode[] {
   return episodes;
 }
 
+/** A step that nobody has run may be declined: that is an answer, and told as one. */
+const isFailure = ({ state }: Run): boolean => BLOCKED.has(state) && state !== 'declined';
+
 /** What failed, was declined, was left out or was closed in this time. */
 function troubles(reading: Reading, after: string, until: string): string[] {
   const within = (at: string): boolean => at > after && at <= until;
@@ -159,7 +162,7 @@ function troubles(reading: Reading, after: string, until: string): string[] {
     .filter((step) => step.removal || step.operation === 'sweep')
     .flatMap((step) =>
       runsOf(reading, step.id).flatMap((run) =>
-        BLOCKED.has(run.state) && within(run.at) ? [{ at: run.at, text: `${step.id}: ${run.failure?.message ?? run.state}` }] : [],
+        isFailure(run) && within(run.at) ? [{ at: run.at, text: `${step.id}: ${run.failure?.message ?? run.state}` }] : [],
       ),
     );
   const answered = reading.answers.flatMap((one) => {
@@ -200,7 +203,7 @@ export function triesOf(reading: Reading): Try[] {
     .filter((step) => step.removal || step.operation === 'sweep' || step.effect === 'tenant')
     .flatMap((step) => {
       const runs = runsOf(reading, step.id);
-      if (!runs.some((run) => BLOCKED.has(run.state))) return [];
+      if (!runs.some(isFailure)) return [];
       return runs.map((run, index) => ({
         at: run.at,
         step: step.id,

@@ -1,9 +1,10 @@
 /** Who may say what while a tenant is taken back, and what becomes of the request, the error_log and the platforms [000]. */
 import type { WorkflowHandle } from '@temporalio/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { MadeWorkflow } from '../../client/demo/house.ts';
+import { publish, type MadeWorkflow } from '../../client/demo/house.ts';
 import type { Artifact } from '../../model/tenant.ts';
 import type { RollbackState } from '../../model/state.ts';
+import { eventually } from '../support/lying-world.ts';
 import { artifactsOf, stepOf, Tenants } from '../support/tenants.ts';
 
 let house: Tenants;
@@ -91,7 +92,7 @@ describe.concurrent('a start', () => {
       [{ request: 'req-1' }, 'request', /leave the request out/],
       [{ cause: 'upgrade-regression', request: 'req-none' }, 'request', /has no provisioning request "req-none"/],
       [{ cause: 'upgrade-regression', request: requestId }, 'request', /has no provisioning request/],
-      [{ environment: 'nowhere' }, 'workflow-id', /nowhere/],
+      [{ environment: 'nowhere' }, 'unknown-environment', /no environment "nowhere"/],
       [{ components: ['web'] }, 'tenant', /no components/],
     ];
     const refusals: unknown[] = [];
@@ -406,6 +407,57 @@ describe.concurrent('an artifact', () => {
     expect((await house.effectsOn(first, second)).toSorted()).toEqual(['delete 2', 'unpublish 1', 'unpublish 2']);
     expect((await requestOf('stopper')).config.removed.find((one) => one.id === first.id)).toMatchObject({ by: 'ben', how: 'deactivate' });
     expect(await eventsOf('stopper')).toEqual(['rolled-back']);
+  });
+
+  it('[000 Rollback Failure 3] that was taken back by hand after a failure is looked at, and is his who says so', async () => {
+    const { first, second, paths } = await two('handy', crm);
+    const handle = await house.begun('handy');
+    const declined = [workflow(first), 'crm.hub-handy', webhook(first)];
+    for (const [index, step] of declined.entries()) {
+      await house.asked(handle, index === 2 ? workflow(second) : step);
+      if (index === 2) {
+        await house.say(handle, 'confirm', { step: workflow(second), choice: 'delete' });
+        await house.asked(handle, step);
+      }
+      await house.say(handle, 'decline', { step, reason: 'I do it myself' });
+      await house.failed(handle, 'handy', index + 1);
+      if (index === 0) await house.deletedByHand(first);
+      expect(await house.ruleOf(handle, 'decide', { step, action: 'done', reason: 'done', by: 'eve' })).toBe('role');
+      expect(await house.decide(handle, 'done', step, { by: 'ben' })).toMatchObject({ accepted: true });
+      await house.passed(handle, step);
+    }
+    const end = await house.finish(handle);
+    await expectRolledBack('handy', end, paths);
+    expect(end.refusals.map((one) => one.rule)).toEqual(['role', 'role', 'role']);
+    const by = Object.fromEntries((await requestOf('handy')).config.removed.map((one) => [one.id, one.by]));
+    expect(by).toEqual({ [first.id]: 'ben', [second.id]: 'ana', [first.path]: 'ben', [second.path]: 'ana', 'hub-handy': 'ben' });
+    expect((await house.effectsOn(first, second)).toSorted()).toEqual(['delete 2', 'unpublish 2']);
+  });
+
+  it('that is at work again by the last word is found by another look, and asked about anew', async () => {
+    const { first, second, paths } = await two('lazarus');
+    const handle = await house.begun('lazarus');
+    await house.asked(handle, workflow(second));
+    // A no that was taken back must not come back either.
+    await house.tell(handle, 'stop', { reason: 'one moment' });
+    await house.tell(handle, 'confirm', { step: workflow(first), choice: 'delete' });
+    await house.tell(handle, 'decline', { step: workflow(first), reason: 'rather not' });
+    await house.tell(handle, 'confirm', { step: workflow(first), choice: 'deactivate' });
+    await house.tell(handle, 'resume', { reason: 'go on' });
+    const asked = await house.finish(handle, { completion: null });
+    expect(asked.waiting.map((one) => one.step)).toEqual(['completion']);
+    await publish(house.house, first.id);
+    await eventually('it answers again', async () => (await house.answers(first.path)) === 200);
+    await house.say(handle, 'confirm', { step: 'completion' });
+    const state = await house.failed(handle, 'lazarus', 1);
+    expect(stepsOf(state, 'failed')).toEqual([workflow(first), webhook(first)]);
+    expect(await requestOf('lazarus')).toMatchObject({ status: 'FAILED', config: { status: 'active' } });
+    await house.decide(handle, 'retry', 'all');
+    const again = await house.asked(handle, workflow(first));
+    expect(again.deprovision?.status).toBe('ROLLBACK_IN_PROGRESS');
+    await expectRolledBack('lazarus', await house.finish(handle), paths);
+    expect((await house.effectsOn(first, second)).filter((one) => one.endsWith('1'))).toEqual(['unpublish 1', 'unpublish 1', 'delete 1']);
+    expect(await eventsOf('lazarus')).toEqual(['rollback-failed', 'rolled-back']);
   });
 
   it('is not taken back twice where the execution is terminated in the middle: approvals are kept, and the error_log says nothing twice', async () => {

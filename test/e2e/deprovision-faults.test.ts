@@ -130,6 +130,8 @@ async function deleteTogether(handle: WorkflowHandle, ...workflows: readonly Mad
   for (const one of workflows) await house.tell(handle, 'confirm', { step: workflow(one), choice: 'delete' });
   await house.tell(handle, 'resume', { reason: 'go on' });
 }
+/** A trigger, a constraint or a missing grant has said no. */
+const REFUSED = /^(55000|23\d\d\d|42501)$/;
 /** Some activity of it is at its third attempt. */
 const isTryingAgain = async (handle: WorkflowHandle): Promise<boolean> =>
   (await handle.describe()).raw.pendingActivities?.some(({ attempt }) => (attempt ?? 0) >= 3) ?? false;
@@ -354,7 +356,7 @@ describe.concurrent('the provisioning store', () => {
       'TRUNCATE upa.error_log',
       'DELETE FROM upa.operations',
     ])
-      await expect(house.database.query(sql), sql).rejects.toMatchObject({ code: 'ZZ' });
+      await expect(house.database.query(sql), sql).rejects.toMatchObject({ code: expect.stringMatching(REFUSED) as string });
     expect([await house.requests('tampered'), await house.log('tampered')]).toEqual(before);
     await house.decide(handle, 'retry', workflow(first));
     await house.asked(handle, workflow(first));
@@ -368,7 +370,7 @@ describe.concurrent('the provisioning store', () => {
     await expectRolledBack('tampered', await house.finish(handle), paths);
     expect(await eventsOf('tampered')).toEqual(['rollback-failed', 'rollback-failed', 'rolled-back']);
     for (const sql of [`UPDATE upa.provisioning_requests SET status = 'COMPLETED' ${request}`, `DELETE FROM upa.provisioning_requests ${request}`])
-      await expect(house.database.query(sql), sql).rejects.toMatchObject({ code: 'ZZ' });
+      await expect(house.database.query(sql), sql).rejects.toMatchObject({ code: expect.stringMatching(REFUSED) as string });
   });
 
   it('that is away is waited for, before a change and after one', async () => {

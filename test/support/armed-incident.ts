@@ -42,7 +42,8 @@ export const armedRegister = (store: Store, reach: Reach): Pick<Store, 'freeze' 
 export function armOutside(reach: Reach): void {
   for (const carrier of Object.values(carriers)) armCarrier(carrier, reach);
   for (const source of Object.values(sources)) armSource(source, reach);
-  for (const platform of Object.values(platforms)) armPlatform(platform, reach);
+  // Each has options of its own, which none of these calls looks into.
+  for (const platform of Object.values(platforms as unknown as Record<string, TenantPlatform>)) armPlatform(platform, reach);
   for (const store of Object.values(stores)) armProvisioning(store, reach);
   armFiles(reach);
   armGit(reach);
@@ -75,7 +76,7 @@ function armSource<Options>(source: ConfigSource<Options>, reach: Reach): void {
   } satisfies Partial<ConfigSource<Options>>);
 }
 
-function armPlatform<Options>(platform: TenantPlatform<Options>, reach: Reach): void {
+function armPlatform(platform: TenantPlatform, reach: Reach): void {
   const bare = { ...platform };
   platform.apply = (call, choice) => between(reach, stepOf(call), 'apply', () => bare.apply({ ...call, heartbeat: hearing(call, reach).heartbeat }, choice));
 }

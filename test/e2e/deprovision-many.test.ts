@@ -1,0 +1,104 @@
+/** Many artifacts and many tenants: a history that has grown long goes on as a new run, answers come several at once, one overview says who is awaited. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Tenants } from '../support/tenants.ts';
+
+let house: Tenants;
+beforeAll(async () => {
+  // After 4,000 events by itself; here the server suggests it after a few, so that it happens in every list of answers.
+  house = await Tenants.create({ world: { dynamicConfig: { 'limit.historyCount.suggestContinueAsNew': 150 } } });
+});
+afterAll(() => house.close());
+
+describe('a tenant with many workflows', () => {
+  it('goes on over several runs: every answer is kept, everything is done once, and the audit reads one story', { timeout: 120_000 }, async () => {
+    const { workflows } = await house.tenant('acme', 16);
+    const others = await house.tenant('globex', 1);
+    const handle = await house.start('acme');
+    const { runId } = await house.inventory(handle);
+    const current = house.world.client.workflow.getHandle(handle.workflowId);
+    await house.asked(current, `workflow.${workflows[0]?.id ?? ''}`);
+    // All at once, also for what is asked only later.
+    for (const { id, path } of workflows) {
+      await house.say(current, 'confirm', { step: `workflow.${id}`, choice: 'delete' });
+      await house.say(current, 'confirm', { step: `webhook.${path}` });
+    }
+    await house.confirm(current, 'routes');
+    await house.confirm(current, 'completion');
+    const state = await house.world.closed(current);
+    expect(state).toMatchObject({ outcome: 'rolled-back', warnings: [], deprovision: { status: 'ROLLED_BACK' } });
+    expect(state.runId).not.toBe(runId);
+    const said = state.answers.map((one) => `${one.name} ${one.step ?? ''}`);
+    expect(new Set(said).size).toBe(said.length);
+    expect(said).toHaveLength(2 * workflows.length + 3);
+    const effects = (await house.n8n.effects()).map(({ event, workflowId }) => `${event} ${workflowId}`);
+    expect(effects.toSorted()).toEqual(workflows.flatMap(({ id }) => [`delete ${id}`, `unpublish ${id}`]).toSorted());
+    expect(await house.log('acme')).toHaveLength(1);
+    expect(await house.answers(others.workflows[0]?.path ?? '')).toBe(200);
+    const notices = (await house.world.incidents()).map((one) => one.notice);
+    expect(notices.filter((one) => one === 'opened')).toHaveLength(1);
+    const audit = await house.world.cli(['audit', handle.workflowId]);
+    expect([audit.code, audit.stdout]).toEqual([0, expect.stringMatching(/No fault found in 1 rollback, [2-9] runs/)]);
+  });
+});
+
+describe('before anything begins', () => {
+  it('doctor asks the provisioning store and the platforms, and plan shows the steps and what the platforms cannot guarantee', async () => {
+    const { requestId } = await house.tenant('piper', 1);
+    const doctor = await house.world.cli(['doctor']);
+    expect([doctor.code, doctor.stdout]).toEqual([
+      0,
+      expect.stringMatching(/a tenant in production\n {2}✔ store postgres answers; .+\n {2}✔ n8n +n8n answers; Backout may deactivate or delete/),
+    ]);
+    await house.n8n.control({ key: 'another-key' });
+    const locked = await house.world.cli(['doctor', '--json']);
+    await house.n8n.control({ key: 'fake-key' });
+    expect(locked.code).toBe(1);
+    const { tenants } = JSON.parse(locked.stdout) as { tenants: { findings: { check: string; verdict: string }[] }[] };
+    expect(tenants[0]?.findings.map(({ check, verdict }) => [check, verdict])).toEqual([
+      ['store postgres', 'ok'],
+      ['n8n', 'problem'],
+    ]);
+    const plan = await house.world.cli(['plan', 'upaDeprovision', '--environment', 'production', '--tenant', 'piper', '--by', 'ana']);
+    expect(plan.stdout).toMatch(new RegExp(`^piper: 2 artifacts of ${requestId}\n`));
+    expect(plan.stdout).toContain('Put');
+    expect(await house.requests('piper')).toMatchObject([{ status: 'COMPLETED' }]);
+  });
+});
+
+describe('many tenants', () => {
+  it('are started by one command, each its own workflow, and one overview says who is awaited where', async () => {
+    await house.tenant('hooli', 1);
+    await house.tenant('initech', 2);
+    const command = ['start', 'upaDeprovision', '--environment', 'production', '--cause', 'client-offboarded', '--reason', 'the house closes', '--by', 'ana'];
+    const started = await house.world.cli([...command, '--tenant', 'hooli', 'initech', 'nobody']);
+    expect(started.stdout).toContain(
+      'started  upaDeprovision/production/hooli\nstarted  upaDeprovision/production/initech\nstarted  upaDeprovision/production/nobody\n',
+    );
+    const handles = ['hooli', 'initech'].map((name) => house.world.client.workflow.getHandle(`upaDeprovision/production/${name}`));
+    for (const handle of handles) await house.inventory(handle);
+    for (const handle of handles) await house.world.until(handle, 'asked', (state) => state.waiting.some((one) => one.step.startsWith('workflow.')));
+    const overview = await house.world.cli(['waiting', '--overview']);
+    expect(overview.stdout).toMatch(/^upaDeprovision\/production\/hooli +waiting +operator +1 step /m);
+    expect(overview.stdout).toMatch(/^upaDeprovision\/production\/initech +waiting +operator +2 steps /m);
+    expect(overview.stdout).not.toContain('nobody');
+    const again = await house.world.cli([...command, '--tenant', 'hooli', '--json']);
+    expect(JSON.parse(again.stdout)).toMatchObject({ attached: true });
+    const other = await house.world.cli([
+      'start',
+      'upaDeprovision',
+      '--environment',
+      'production',
+      '--tenant',
+      'hooli',
+      '--cause',
+      'post-deployment-issue',
+      '--request',
+      'x',
+      '--reason',
+      'no',
+      '--by',
+      'ben',
+    ]);
+    expect([other.code, other.stderr]).toEqual([3, expect.stringContaining('ana started it because of client-offboarded')]);
+  });
+});
