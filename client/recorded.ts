@@ -1,4 +1,5 @@
 /** What the record alone says of a rollback, in the shape of its state: for when no worker can be asked. */
+import type { Inventoried } from '../model/deprovision.ts';
 import { whole } from '../model/plan.ts';
 import { entryOf, type RecordEntry, type StoredEntry } from '../model/record.ts';
 import { failure } from '../model/failure.ts';
@@ -15,6 +16,7 @@ import {
   type RollbackStateName,
   type StepState,
   type StepView,
+  type TenantView,
   type Waiting,
 } from '../model/state.ts';
 import type { RollbackEvent } from '../store/store.ts';
@@ -81,8 +83,20 @@ export function stateFrom(event: RollbackEvent, stored: readonly StoredEntry[]):
     refusals,
     warnings: of('opened').flatMap((one) => (one['warnings'] as string[] | undefined) ?? []),
     stopped,
+    ...(event.plan?.artifacts ? { deprovision: tenantOf(event.plan.requests ?? [], event.plan.artifacts, steps) } : {}),
     record: { entries: stored.length, head: stored.at(-1)?.hash ?? null, behind: false },
   };
+}
+
+/** Where the requests stand, as the last of the steps that move them has put them. */
+function tenantOf(requests: readonly string[], artifacts: readonly Inventoried[], steps: readonly StepView[]): TenantView {
+  const endedAt = (id: string): string => {
+    const step = steps.find((one) => one.id === id);
+    return step && PASSED.has(step.state) ? (step.endedAt ?? '') : '';
+  };
+  const [begun, failed, over] = [endedAt('begin'), endedAt('failure'), endedAt('complete')];
+  const status = over !== '' ? 'ROLLED_BACK' : failed > begun ? 'FAILED' : begun === '' ? null : 'ROLLBACK_IN_PROGRESS';
+  return { requests, status, artifacts };
 }
 
 function stepsOf(event: RollbackEvent, entries: readonly RecordEntry[], closed: ClosedEntry | undefined): StepView[] {
@@ -93,7 +107,9 @@ function stepsOf(event: RollbackEvent, entries: readonly RecordEntry[], closed: 
     const last = all.at(-1);
     const said = answers.findLast((one) => one.step === step.id && (one.name === 'confirm' || one.name === 'decline'));
     const end = closed?.steps.find((one) => one.id === step.id);
-    const answered: StepState = said?.name === 'confirm' ? 'confirmed' : said?.name === 'decline' ? 'declined' : 'pending';
+    // What was approved and has no entry was not run.
+    const answered: StepState =
+      said?.name === 'confirm' && !step.approval ? 'confirmed' : said?.name === 'decline' ? 'declined' : (step.irreversible && 'irreversible') || 'pending';
     return {
       ...step,
       state: end?.state ?? last?.state ?? answered,

@@ -90,8 +90,9 @@ const namesOf = (plan: Plan | null, subject: string | undefined): string[] =>
 function judged(progress: Progress): Pick<TenantWork, 'documented' | 'notOurs'> {
   const subjects = (isIt: (step: StepProgress) => boolean): string[] =>
     progress.steps.flatMap((step) => (step.planned.subject !== undefined && isIt(step) ? [step.planned.subject] : []));
-  const notOurs = new Set(progress.answers.flatMap((one) => (one.name === 'confirm' && one['choice'] === NOT_OURS ? [one.step] : [])));
-  return { documented: subjects((step) => step.state === 'skipped'), notOurs: subjects((step) => notOurs.has(step.planned.id)) };
+  // His last word counts: an earlier one may have been about an inventory that is void.
+  const choices = new Map(progress.answers.flatMap((one) => (one.name === 'confirm' ? [[one.step, one['choice']] as const] : [])));
+  return { documented: subjects((step) => step.state === 'skipped'), notOurs: subjects((step) => choices.get(step.planned.id) === NOT_OURS) };
 }
 
 /** Templates and demo instances as they were identified. */
@@ -109,7 +110,8 @@ export const tenantViewOf = (progress: Progress, artifacts: readonly Inventoried
 function statusOf(progress: Progress): TenantView['status'] {
   const passed = (id: string): boolean => PASSED.has(progress.step(id)?.state ?? 'pending');
   if (passed('complete')) return 'ROLLED_BACK';
-  if (progress.isFailed) return 'FAILED';
+  // Where no request was begun none was put into FAILED either.
+  if (progress.isFailed) return progress.step('failure')?.receipt?.after === undefined ? null : 'FAILED';
   return passed('begin') || (progress.step('begin')?.generation ?? 0) > 0 ? 'ROLLBACK_IN_PROGRESS' : null;
 }
 

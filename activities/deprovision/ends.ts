@@ -50,7 +50,7 @@ export async function complete(scene: Scene): Promise<Found> {
   const receipt = { after: Object.fromEntries(ids.map((id) => [id, 'ROLLED_BACK'])) };
   if (now.every((one) => one.status === 'ROLLED_BACK')) return { state: 'done', receipt, failure: null, remains: [] };
   if (work.mode === 'inspect') return failed('NotRemoved', `${now.map((one) => `${one.requestId} is ${one.status}`).join(', ')}`);
-  const problems = await leftOver(scene, plan);
+  const { problems } = await leftOver(scene, plan);
   if (problems.length > 0) return reopened(problems);
   if (tenant.cause === OFFBOARDED) {
     const newer = (await place.store.requests(place.storeCall)).find((one) => one.status !== 'ROLLED_BACK' && !ids.includes(one.requestId));

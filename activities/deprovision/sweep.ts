@@ -16,16 +16,19 @@ interface Left {
   readonly message: string;
 }
 
+/** A receipt is no place for a list of hundreds. */
+const UNSEEN_MAX = 50;
+
 export async function sweep(scene: Scene): Promise<Found> {
   const plan = await planOf(scene);
-  const problems = await leftOver(scene, plan);
+  const { problems, unseen } = await leftOver(scene, plan);
   if (problems.length > 0) return reopened(problems);
   const standing = await protectedOf(scene.place);
   const { standing: before } = scene.tenant;
   const moved = before !== undefined && canonical(before) !== canonical(standing);
   return {
     state: 'done',
-    receipt: { after: { left: 0, protected: standing } },
+    receipt: { after: { left: 0, unseen: unseen.slice(0, UNSEEN_MAX), protected: standing } },
     failure: null,
     remains: [],
     // Days pass, and templates are the house's to change: this rollback has no call that could.
@@ -42,7 +45,8 @@ export function reopened(problems: readonly Left[]): Found {
   return { ...found, change: { left: { again: back, itself: back.length < problems.length } } };
 }
 
-export async function leftOver(scene: Scene, plan: Plan): Promise<Left[]> {
+/** `unseen`: nobody can look there, and only a person says that it is gone. */
+export async function leftOver(scene: Scene, plan: Plan): Promise<{ readonly problems: readonly Left[]; readonly unseen: readonly string[] }> {
   const { place, tenant } = scene;
   const all = await place.store.requests(place.storeCall);
   const listed = [...listedBy(all), ...listedIn(plan)];
@@ -59,7 +63,8 @@ export async function leftOver(scene: Scene, plan: Plan): Promise<Left[]> {
     const message = problemOf(artifact, seen.presence, seen.guarded, how.get(keyOf(artifact)), tenant.documented ?? []);
     if (message !== null) left.push({ subject: planned.has(keyOf(artifact)) ? keyOf(artifact) : null, message: `${message}: ${seen.detail}` });
   }
-  return [...left, ...(await strays(scene, listed))];
+  const unseen = artifacts.flatMap((artifact, index) => (sightings[index]?.presence === 'unknown' ? [keyOf(artifact)] : []));
+  return { problems: [...left, ...(await strays(scene, listed))], unseen };
 }
 
 /** Null: it is gone, or a person answers for it where nobody can look. */

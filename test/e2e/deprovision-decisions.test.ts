@@ -228,7 +228,14 @@ describe.concurrent('the inventory', () => {
     expect(again.warnings.some((one) => one.startsWith('the confirmation of the inventory is void'))).toBe(true);
     await expectUntouched('mover', paths);
     expect(await house.ruleOf(handle, 'confirm', { step: 'inventory', plan: planHash })).toBe('stale-plan');
-    await house.confirm(handle, 'inventory', { plan: again.planHash });
+    // Confirmed, moved, and only then begun.
+    await house.tell(handle, 'stop', { reason: 'one moment' });
+    expect(await house.tell(handle, 'confirm', { step: 'inventory', plan: again.planHash })).toMatchObject({ accepted: true });
+    const late = await house.workflow('mover', 'mover latecomer', 'mover/latecomer');
+    await house.tell(handle, 'resume', { reason: 'go on' });
+    const third = await house.world.until(handle, 'asked a third time', (one) => one.planHash !== again.planHash && one.waiting.length > 0);
+    await expectUntouched('mover', paths);
+    await house.confirm(handle, 'inventory', { plan: third.planHash });
     const asked = await house.asked(handle, workflow(first));
     // Backout touches only what is listed [000 Rollback Procedure 2].
     const [left, removed] = [`unlisted.workflow.${other.id}`, `unlisted.workflow.${stray.id}`];
@@ -236,7 +243,11 @@ describe.concurrent('the inventory', () => {
     expect(await house.ruleOf(handle, 'confirm', { step: left, choice: 'not-ours' })).toBe('evidence');
     expect(await house.ruleOf(handle, 'confirm', { step: left, choice: 'delete' })).toBe('choice');
     expect(await house.decide(handle, 'skip', left)).toMatchObject({ accepted: false });
-    const end = await house.finish(handle, { [left]: { choice: 'not-ours', note: 'of the trial' }, [removed]: { choice: 'removed' } });
+    const end = await house.finish(handle, {
+      [left]: { choice: 'not-ours', note: 'of the trial' },
+      [`unlisted.workflow.${late.id}`]: { choice: 'not-ours', note: 'of the trial too' },
+      [removed]: { choice: 'removed' },
+    });
     // It was said to be removed, and is not.
     expect(end.stopped ?? '').toContain(stray.id);
     expect(end.stopped).not.toContain(other.id);
@@ -244,8 +255,8 @@ describe.concurrent('the inventory', () => {
     await house.deletedByHand(stray);
     await house.decide(handle, 'retry', 'sweep');
     await expectRolledBack('mover', await house.finish(handle), [...paths, stray.path]);
-    expect(await house.answers(other.path)).toBe(200);
-    expect((await house.effectsOn(first, second, stray, other)).toSorted()).toEqual(['delete 1', 'delete 2', 'unpublish 1', 'unpublish 2']);
+    for (const one of [other, late]) expect(await house.answers(one.path)).toBe(200);
+    expect((await house.effectsOn(first, second, stray, other, late)).toSorted()).toEqual(['delete 1', 'delete 2', 'unpublish 1', 'unpublish 2']);
   });
 });
 

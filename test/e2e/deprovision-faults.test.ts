@@ -158,12 +158,21 @@ describe.concurrent('a platform', () => {
   it('that takes the key no longer fails what it fails: one word goes on with all of it when the key is back', async () => {
     const environment = 'locked';
     const { first, second, paths } = await two('keyless', [], environment);
-    const handle = await house.start('keyless', { environment });
-    const { planHash } = await house.asked(handle, 'inventory');
-    // Before anything is begun, nothing of the request has failed.
-    await key('no-key');
-    await house.tell(handle, 'confirm', { step: 'inventory', plan: planHash });
-    await house.inState(handle, 'begin', ['failed']);
+    /** Without the key it cannot be begun. */
+    async function refused(): Promise<WorkflowHandle> {
+      await key('fake-key');
+      const started = await house.start('keyless', { environment });
+      const { planHash } = await house.asked(started, 'inventory');
+      await key('no-key');
+      await house.tell(started, 'confirm', { step: 'inventory', plan: planHash });
+      await house.inState(started, 'begin', ['failed']);
+      return started;
+    }
+    // Closed then, nothing of the request has failed, and nobody says so.
+    const given = await refused();
+    await house.decide(given, 'close');
+    expect(await house.world.closed(given)).toMatchObject({ outcome: 'partial', deprovision: { status: null } });
+    const handle = await refused();
     expect(await requestOf('keyless', environment)).toMatchObject({ status: 'COMPLETED' });
     expect(await house.log('keyless', environment)).toEqual([]);
     await key('fake-key');
