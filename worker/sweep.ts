@@ -13,6 +13,8 @@ import { notice, type Sweep } from './notice.ts';
 const TYPES = KINDS.map((kind) => `'${kind}'`).join(', ');
 /** A workflow task that has failed this often in a row is a loop: the execution looks RUNNING and does nothing. */
 const STUCK_ATTEMPTS = 3;
+/** A step that has been tried this often, for minutes: a platform is away, and people should hear of it though nothing has failed. */
+const ASKING_ATTEMPTS = Number(process.env['BACKOUT_ASKING_ATTEMPTS'] ?? 12);
 /** Executions looked at more closely in one round. */
 const ROUND_MAX = 500;
 
@@ -109,16 +111,23 @@ async function findStuck(deps: Sweep): Promise<void> {
     if (looked > ROUND_MAX) return;
     const { raw } = await deps.client.workflow.getHandle(run.workflowId, run.runId).describe();
     const attempt = raw.pendingWorkflowTask?.attempt ?? 0;
-    if (attempt < STUCK_ATTEMPTS) continue;
-    const text = `${run.workflowId} looks running and is stuck: its workflow task has failed ${attempt} times. The worker's log has the reason; nothing is changed meanwhile`;
-    const history = await deps.client.workflow.getHandle(run.workflowId, run.runId).fetchHistory();
-    await notice(deps, {
-      event: `${run.runId}/stuck`,
-      rollbackId: await rollbackOf(history, run, deps.client),
-      workflowId: run.workflowId,
-      kind: 'stuck',
-      text,
-      next: ['mend the worker and start it again: the execution goes on by itself', `backout now COMPONENT --print`],
-    });
+    if (attempt >= STUCK_ATTEMPTS)
+      await stuck(deps, run, {
+        event: `${run.runId}/stuck`,
+        text: `${run.workflowId} looks running and is stuck: its workflow task has failed ${attempt} times. The worker's log has the reason; nothing is changed meanwhile`,
+        next: ['mend the worker and start it again: the execution goes on by itself', `backout now COMPONENT --print`],
+      });
+    const [asking] = (raw.pendingActivities ?? []).filter((one) => (one.attempt ?? 0) >= ASKING_ATTEMPTS && one.activityType?.name === 'runStep');
+    if (asking)
+      await stuck(deps, run, {
+        event: `${run.runId}/stuck/${asking.activityId ?? ''}`,
+        text: `${run.workflowId} has tried one step ${asking.attempt ?? 0} times: ${asking.lastFailure?.message ?? 'no reason is known'}. Nothing has failed: it goes on by itself once it is answered`,
+        next: [`backout show ${run.workflowId}`],
+      });
   }
+}
+
+async function stuck(deps: Sweep, run: WorkflowExecutionInfo, what: { event: string; text: string; next: string[] }): Promise<void> {
+  const history = await deps.client.workflow.getHandle(run.workflowId, run.runId).fetchHistory();
+  await notice(deps, { ...what, rollbackId: await rollbackOf(history, run, deps.client), workflowId: run.workflowId, kind: 'stuck' });
 }

@@ -1,11 +1,11 @@
 /** Who may say what while a tenant is taken back, and what becomes of the request, the error_log and the platforms [000]. */
 import type { WorkflowHandle } from '@temporalio/client';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { publish, type MadeWorkflow } from '../../client/demo/house.ts';
+import { publish } from '../../client/demo/house.ts';
 import type { Artifact } from '../../model/tenant.ts';
 import type { RollbackState } from '../../model/state.ts';
 import { eventually } from '../support/lying-world.ts';
-import { artifactsOf, stepOf, Tenants } from '../support/tenants.ts';
+import { artifactsOf, stepOf, Tenants, webhookStep, workflowStep } from '../support/tenants.ts';
 
 let house: Tenants;
 const standing = ['globex/intake-1', 'template/intake', 'demo/intake'];
@@ -31,41 +31,22 @@ async function two(tenant: string, ...more: readonly ((tenant: string) => Artifa
   if (!first || !second) throw new Error('no workflows');
   return { requestId, first, second, paths: [first.path, second.path] as const };
 }
-const requestOf = async (tenant: string, requestId?: string) => {
-  const found = (await house.requests(tenant)).find((one) => one.requestId === (requestId ?? one.requestId));
-  if (!found) throw new Error(`no request of ${tenant}`);
-  return found;
-};
-const eventsOf = async (tenant: string): Promise<string[]> => (await house.log(tenant)).map((one) => one.event);
 const stepsOf = (state: RollbackState, ...states: string[]): string[] => state.steps.filter((one) => states.includes(one.state)).map((one) => one.id);
-const workflow = ({ id }: MadeWorkflow): string => `workflow.${id}`;
-const webhook = ({ path }: MadeWorkflow): string => `webhook.${path}`;
-/** Nothing was ever begun. */
-async function expectUntouched(tenant: string, paths: readonly string[]): Promise<void> {
-  expect(await requestOf(tenant)).toMatchObject({ status: 'COMPLETED', rollbackId: null, config: { status: 'active', removed: [], rollback: null } });
-  expect(await house.log(tenant)).toEqual([]);
-  for (const path of paths) expect(await house.answers(path)).toBe(200);
-}
-async function expectRolledBack(tenant: string, state: RollbackState, paths: readonly string[]): Promise<void> {
-  expect(state, state.stopped ?? '').toMatchObject({ state: 'closed', outcome: 'rolled-back', deprovision: { status: 'ROLLED_BACK' } });
-  expect(await requestOf(tenant)).toMatchObject({ status: 'ROLLED_BACK', config: { status: 'deprovisioned', rollback: { rollbackId: state.rollbackId } } });
-  for (const path of paths) expect(await house.answers(path)).toBe(404);
-}
 
 describe.concurrent('a word that is not true', () => {
   it('"done" by hand is believed as far as a look agrees: where it does not, it is asked again, and nothing has failed', async () => {
     const { first, second, paths } = await two('bob');
     const handle = await house.begun('bob');
     await house.deletedByHand(first);
-    await house.confirm(handle, workflow(first), { choice: 'done' });
-    await house.passed(handle, workflow(first));
-    await house.confirm(handle, workflow(second), { choice: 'done' });
+    await house.confirm(handle, workflowStep(first), { choice: 'done' });
+    await house.passed(handle, workflowStep(first));
+    await house.confirm(handle, workflowStep(second), { choice: 'done' });
     const state = await house.world.until(handle, 'disagreed with', (one) => one.refusals.length > 0 && one.state === 'waiting', 60_000);
     expect(state.refusals).toMatchObject([{ rule: 'inspection-disagrees', by: 'ana', message: 'confirm' }]);
-    expect(stepOf(state, workflow(second)).state).toBe('waiting');
-    expect(await requestOf('bob')).toMatchObject({ status: 'ROLLBACK_IN_PROGRESS' });
-    await expectRolledBack('bob', await house.finish(handle), paths);
-    expect(await eventsOf('bob')).toEqual(['rolled-back']);
+    expect(stepOf(state, workflowStep(second)).state).toBe('waiting');
+    expect(await house.requestOf('bob')).toMatchObject({ status: 'ROLLBACK_IN_PROGRESS' });
+    await house.expectRolledBack('bob', await house.finish(handle), paths);
+    expect(await house.events('bob')).toEqual(['rolled-back']);
     expect(await house.effectsOn(first, second)).toEqual(['unpublish 2', 'delete 2']);
   });
 });
@@ -108,8 +89,8 @@ describe.concurrent('a start', () => {
       const state = await house.world.closed(await house.start(tenant));
       expect(state.refusals).toMatchObject([{ rule: 'tenant', explanation: expect.stringContaining('no provisioning request') as string }]);
     }
-    await expectUntouched('starter', paths);
-    await expectUntouched('another', []);
+    await house.expectUntouched('starter', paths);
+    await house.expectUntouched('another', []);
   });
 
   it('is of this very tenant: acme is neither acme-corp nor Acme', async () => {
@@ -120,15 +101,15 @@ describe.concurrent('a start', () => {
     const handle = await house.start('acme');
     const { deprovision } = await house.inventory(handle);
     expect(deprovision?.artifacts.map((one) => one.id).toSorted()).toEqual([acme.first.id, acme.second.id, ...acme.paths, 'hub-acme'].toSorted());
-    await expectRolledBack('acme', await house.finish(handle), acme.paths);
+    await house.expectRolledBack('acme', await house.finish(handle), acme.paths);
     for (const path of ['acme-corp/intake-1', 'Acme/intake-1', unlisted.path]) expect(await house.answers(path)).toBe(200);
-    for (const tenant of ['acme-corp', 'Acme']) await expectUntouched(tenant, []);
+    for (const tenant of ['acme-corp', 'Acme']) await house.expectUntouched(tenant, []);
   });
 
   it('after ROLLED_BACK only looks, and says so', async () => {
     const { first, second, paths } = await two('again');
     const before = await house.finish(await house.start('again'), {});
-    await expectRolledBack('again', before, paths);
+    await house.expectRolledBack('again', before, paths);
     const state = await house.world.closed(await house.start('again'));
     expect(state).toMatchObject({
       outcome: 'rolled-back',
@@ -138,8 +119,8 @@ describe.concurrent('a start', () => {
       ],
     });
     expect(state.warnings).toContain('nothing of again is left to take back: it is only looked at once more');
-    expect(await eventsOf('again')).toEqual(['rolled-back']);
-    expect((await requestOf('again')).config.rollback?.rollbackId).toBe(before.rollbackId);
+    expect(await house.events('again')).toEqual(['rolled-back']);
+    expect((await house.requestOf('again')).config.rollback?.rollbackId).toBe(before.rollbackId);
     expect(await house.effectsOn(first, second)).toHaveLength(4);
     // Never a success while something is left [000 Rollback Failure].
     const stray = await house.workflow('again', 'again newcomer', 'again/newcomer');
@@ -170,11 +151,11 @@ describe.concurrent('a start', () => {
       remains: expect.arrayContaining([expect.objectContaining({ artifact: 'CRM integration hub-upgrader' })]) as unknown,
     });
     expect([await house.answers(shared.path), await house.answers(fresh.path)]).toEqual([200, 404]);
-    expect(await requestOf('upgrader', now)).toMatchObject({
+    expect(await house.requestOf('upgrader', 'production', now)).toMatchObject({
       status: 'ROLLED_BACK',
       config: { artifacts: [{ id: shared.id }, { id: shared.path }, { id: 'hub-upgrader' }] },
     });
-    expect(await requestOf('upgrader', old)).toMatchObject({ status: 'COMPLETED', rollbackId: null, config: { removed: [] } });
+    expect(await house.requestOf('upgrader', 'production', old)).toMatchObject({ status: 'COMPLETED', rollbackId: null, config: { removed: [] } });
     expect((await house.log('upgrader'))[0]?.notRemovable.map((one) => one.artifact)).toContain('CRM integration hub-upgrader');
     // What is kept goes when the last that lists it goes.
     const last = await house.finish(await house.start('upgrader'));
@@ -188,7 +169,7 @@ describe.concurrent('the inventory', () => {
     const { paths, first, second } = await two('decliner');
     const handle = await house.start('decliner');
     await house.asked(handle, 'inventory');
-    expect(await house.ruleOf(handle, 'confirm', { step: workflow(first), choice: 'delete' })).toBe('not-asked');
+    expect(await house.ruleOf(handle, 'confirm', { step: workflowStep(first), choice: 'delete' })).toBe('not-asked');
     expect(await house.ruleOf(handle, 'confirm', { step: 'inventory' })).toBe('stale-plan');
     expect(await house.ruleOf(handle, 'confirm', { step: 'inventory', by: 'eve' })).toBe('role');
     expect(await house.ruleOf(handle, 'decline', { step: 'inventory', by: 'ben', reason: 'the CRM is missing' })).toBeUndefined();
@@ -207,9 +188,9 @@ describe.concurrent('the inventory', () => {
       rule: 'inventory',
       explanation: expect.stringContaining('ana closed it before anything was changed') as string,
     });
-    await expectUntouched('decliner', paths);
+    await house.expectUntouched('decliner', paths);
     expect(await house.effectsOn(first, second)).toEqual([]);
-    await expectRolledBack('decliner', await house.finish(await house.start('decliner')), paths);
+    await house.expectRolledBack('decliner', await house.finish(await house.start('decliner')), paths);
   });
 
   it('is void where reality has moved since: asked again with another plan, and what was said of its artifacts is forgotten', async () => {
@@ -221,12 +202,12 @@ describe.concurrent('the inventory', () => {
     const stray = await house.workflow('mover', 'mover newcomer', 'mover/newcomer');
     const other = await house.workflow('mover', 'mover stranger', 'mover/stranger');
     expect(await house.tell(handle, 'confirm', { step: 'inventory', plan: planHash })).toMatchObject({ accepted: true });
-    expect(await house.tell(handle, 'confirm', { step: workflow(first), choice: 'delete' })).toMatchObject({ accepted: true });
+    expect(await house.tell(handle, 'confirm', { step: workflowStep(first), choice: 'delete' })).toMatchObject({ accepted: true });
     await house.tell(handle, 'resume', { reason: 'go on' });
     const again = await house.asked(handle, 'inventory');
     expect(again.planHash).not.toBe(planHash);
     expect(again.warnings.some((one) => one.startsWith('the confirmation of the inventory is void'))).toBe(true);
-    await expectUntouched('mover', paths);
+    await house.expectUntouched('mover', paths);
     expect(await house.ruleOf(handle, 'confirm', { step: 'inventory', plan: planHash })).toBe('stale-plan');
     // Confirmed, moved, and only then begun.
     await house.tell(handle, 'stop', { reason: 'one moment' });
@@ -234,9 +215,9 @@ describe.concurrent('the inventory', () => {
     const late = await house.workflow('mover', 'mover latecomer', 'mover/latecomer');
     await house.tell(handle, 'resume', { reason: 'go on' });
     const third = await house.world.until(handle, 'asked a third time', (one) => one.planHash !== again.planHash && one.waiting.length > 0);
-    await expectUntouched('mover', paths);
+    await house.expectUntouched('mover', paths);
     await house.confirm(handle, 'inventory', { plan: third.planHash });
-    const asked = await house.asked(handle, workflow(first));
+    const asked = await house.asked(handle, workflowStep(first));
     // Backout touches only what is listed [000 Rollback Procedure 2].
     const [left, removed] = [`unlisted.workflow.${other.id}`, `unlisted.workflow.${stray.id}`];
     expect(stepOf(asked, removed)).toMatchObject({ mode: 'manual', state: 'waiting' });
@@ -254,7 +235,7 @@ describe.concurrent('the inventory', () => {
     await house.failed(handle, 'mover', 1);
     await house.deletedByHand(stray);
     await house.decide(handle, 'retry', 'sweep');
-    await expectRolledBack('mover', await house.finish(handle), [...paths, stray.path]);
+    await house.expectRolledBack('mover', await house.finish(handle), [...paths, stray.path]);
     for (const one of [other, late]) expect(await house.answers(one.path)).toBe(200);
     expect((await house.effectsOn(first, second, stray, other, late)).toSorted()).toEqual(['delete 1', 'delete 2', 'unpublish 1', 'unpublish 2']);
   });
@@ -264,28 +245,28 @@ describe.concurrent('an artifact', () => {
   it('[000 Rollback Failure 1, 2] that is declined makes the request FAILED; chosen anew it goes, and no cleanup is asked for', async () => {
     const { first, second, paths } = await two('chooser', crm);
     const handle = await house.begun('chooser');
-    await house.asked(handle, workflow(first));
-    expect(await house.ruleOf(handle, 'decline', { step: workflow(first), by: 'eve', reason: 'x' })).toBe('role');
-    await house.tell(handle, 'decline', { step: workflow(first), by: 'ben', reason: 'they still need it' });
+    await house.asked(handle, workflowStep(first));
+    expect(await house.ruleOf(handle, 'decline', { step: workflowStep(first), by: 'eve', reason: 'x' })).toBe('role');
+    await house.tell(handle, 'decline', { step: workflowStep(first), by: 'ben', reason: 'they still need it' });
     await house.failed(handle, 'chooser', 1);
-    expect(await requestOf('chooser')).toMatchObject({ status: 'FAILED', config: { status: 'active' } });
+    expect(await house.requestOf('chooser')).toMatchObject({ status: 'FAILED', config: { status: 'active' } });
     expect(await house.log('chooser')).toMatchObject([
       { event: 'rollback-failed', removed: [], detail: expect.stringContaining('they still need it') as string },
     ]);
     // Others are answered meanwhile, and nothing is changed of a request that is FAILED.
-    expect(await house.tell(handle, 'confirm', { step: workflow(second), choice: 'delete' })).toMatchObject({ accepted: true, state: 'stopped' });
-    expect(await house.ruleOf(handle, 'confirm', { step: workflow(first), choice: 'delete' })).toBe('already-answered');
-    expect(await house.ruleOf(handle, 'confirm', { step: workflow(second), choice: 'deactivate' })).toBe('already-answered');
-    expect(await house.tell(handle, 'confirm', { step: workflow(second), choice: 'delete' })).toMatchObject({ accepted: true });
+    expect(await house.tell(handle, 'confirm', { step: workflowStep(second), choice: 'delete' })).toMatchObject({ accepted: true, state: 'stopped' });
+    expect(await house.ruleOf(handle, 'confirm', { step: workflowStep(first), choice: 'delete' })).toBe('already-answered');
+    expect(await house.ruleOf(handle, 'confirm', { step: workflowStep(second), choice: 'deactivate' })).toBe('already-answered');
+    expect(await house.tell(handle, 'confirm', { step: workflowStep(second), choice: 'delete' })).toMatchObject({ accepted: true });
     expect(await house.effectsOn(first, second)).toEqual([]);
-    expect(await house.ruleOf(handle, 'decide', { step: workflow(first), action: 'retry', reason: 'x', by: 'eve' })).toBe('role');
-    await house.decide(handle, 'retry', workflow(first));
-    const end = await house.finish(handle, { [workflow(first)]: { choice: 'deactivate' } });
-    await expectRolledBack('chooser', end, paths);
+    expect(await house.ruleOf(handle, 'decide', { step: workflowStep(first), action: 'retry', reason: 'x', by: 'eve' })).toBe('role');
+    await house.decide(handle, 'retry', workflowStep(first));
+    const end = await house.finish(handle, { [workflowStep(first)]: { choice: 'deactivate' } });
+    await house.expectRolledBack('chooser', end, paths);
     expect(stepOf(end, 'cleanup').state).toBe('pending');
-    expect(await eventsOf('chooser')).toEqual(['rollback-failed', 'rolled-back']);
+    expect(await house.events('chooser')).toEqual(['rollback-failed', 'rolled-back']);
     expect((await house.effectsOn(first, second)).toSorted()).toEqual(['delete 2', 'unpublish 1', 'unpublish 2']);
-    const removed = (await requestOf('chooser')).config.removed.map(({ id, how, by }) => [id, how, by]);
+    const removed = (await house.requestOf('chooser')).config.removed.map(({ id, how, by }) => [id, how, by]);
     expect(removed).toEqual(
       expect.arrayContaining([
         [first.id, 'deactivate', 'ana'],
@@ -298,13 +279,13 @@ describe.concurrent('an artifact', () => {
   it('[000 Rollback Failure 3, 4] that is left out is cleaned up by hand: what is still there comes back, what is gone is the end', async () => {
     const { first, second, paths } = await two('leaver');
     const handle = await house.begun('leaver');
-    await house.asked(handle, workflow(second));
+    await house.asked(handle, workflowStep(second));
     // Before it was attempted, also before it is asked: a path waits for its workflow.
-    for (const step of [workflow(second), webhook(second)]) expect(await house.decide(handle, 'skip', step)).toMatchObject({ accepted: true });
+    for (const step of [workflowStep(second), webhookStep(second)]) expect(await house.decide(handle, 'skip', step)).toMatchObject({ accepted: true });
     expect(await house.decide(handle, 'skip', 'sweep')).toMatchObject({ accepted: false });
     const asked = await house.finish(handle, { cleanup: null });
     expect(asked.waiting.map((one) => one.step)).toEqual(['cleanup']);
-    expect(await requestOf('leaver')).toMatchObject({ status: 'FAILED' });
+    expect(await house.requestOf('leaver')).toMatchObject({ status: 'FAILED' });
     expect(asked.remains.map((one) => one.artifact)).toEqual(expect.arrayContaining([expect.stringContaining(second.id) as string]));
     expect(await house.log('leaver')).toMatchObject([{ event: 'rollback-failed', detail: expect.stringContaining('left by ana: it was looked at') as string }]);
     expect(await house.ruleOf(handle, 'confirm', { step: 'cleanup' })).toBe('evidence');
@@ -312,17 +293,17 @@ describe.concurrent('an artifact', () => {
     // Confirmed, and still there.
     await house.say(handle, 'confirm', { step: 'cleanup', note: 'I have deleted it' });
     const stopped = await house.failed(handle, 'leaver', 2);
-    expect(stepsOf(stopped, 'failed')).toEqual([workflow(second), webhook(second)]);
-    expect(stepOf(stopped, workflow(second)).failure?.message).toContain('is still at work');
-    expect(await requestOf('leaver')).toMatchObject({ status: 'FAILED', cleanup: null });
-    expect(await eventsOf('leaver')).toEqual(['rollback-failed', 'rollback-failed']);
+    expect(stepsOf(stopped, 'failed')).toEqual([workflowStep(second), webhookStep(second)]);
+    expect(stepOf(stopped, workflowStep(second)).failure?.message).toContain('is still at work');
+    expect(await house.requestOf('leaver')).toMatchObject({ status: 'FAILED', cleanup: null });
+    expect(await house.events('leaver')).toEqual(['rollback-failed', 'rollback-failed']);
     // The one is taken back by Backout now, the other is left out again, and is gone with it.
-    expect(await house.decide(handle, 'retry', workflow(second))).toMatchObject({ accepted: true });
-    expect(await house.decide(handle, 'skip', webhook(second))).toMatchObject({ accepted: true });
+    expect(await house.decide(handle, 'retry', workflowStep(second))).toMatchObject({ accepted: true });
+    expect(await house.decide(handle, 'skip', webhookStep(second))).toMatchObject({ accepted: true });
     const end = await house.finish(handle, { cleanup: { note: 'now I have' } });
-    await expectRolledBack('leaver', end, paths);
-    expect(await eventsOf('leaver')).toEqual(['rollback-failed', 'rollback-failed', 'rollback-failed', 'rolled-back']);
-    expect(await requestOf('leaver')).toMatchObject({ cleanup: { by: 'ana' }, config: { artifacts: [] } });
+    await house.expectRolledBack('leaver', end, paths);
+    expect(await house.events('leaver')).toEqual(['rollback-failed', 'rollback-failed', 'rollback-failed', 'rolled-back']);
+    expect(await house.requestOf('leaver')).toMatchObject({ cleanup: { by: 'ana' }, config: { artifacts: [] } });
     expect((await house.log('leaver')).at(-1)?.removed).toEqual(
       expect.arrayContaining([
         expect.stringContaining(first.id),
@@ -336,36 +317,44 @@ describe.concurrent('an artifact', () => {
   it('[000 Rollback Failure] may be left with all that is left, in one word, also after something has failed', async () => {
     const { first, second, paths } = await two('skipper', crm, vapi);
     const handle = await house.begun('skipper');
-    await house.confirm(handle, workflow(first), { choice: 'delete' });
-    await house.passed(handle, workflow(first));
-    await house.asked(handle, workflow(second));
-    await house.say(handle, 'decline', { step: workflow(second), reason: 'they still need it' });
+    await house.confirm(handle, workflowStep(first), { choice: 'delete' });
+    await house.passed(handle, workflowStep(first));
+    await house.asked(handle, workflowStep(second));
+    await house.say(handle, 'decline', { step: workflowStep(second), reason: 'they still need it' });
     await house.failed(handle, 'skipper', 1);
     expect(await house.decide(handle, 'skip', 'all', { by: 'eve' })).toMatchObject({ refusal: { rule: 'role' } });
     expect(await house.decide(handle, 'skip', 'all')).toMatchObject({ accepted: true });
     const state = await house.finish(handle, { cleanup: null });
     expect(stepsOf(state, 'skipped')).toEqual(
-      expect.arrayContaining([workflow(second), webhook(first), webhook(second), 'crm.hub-skipper', 'vapi.asst-skipper', 'vapi.asst-skipper.look', 'routes']),
+      expect.arrayContaining([
+        workflowStep(second),
+        webhookStep(first),
+        webhookStep(second),
+        'crm.hub-skipper',
+        'vapi.asst-skipper',
+        'vapi.asst-skipper.look',
+        'routes',
+      ]),
     );
-    expect(await requestOf('skipper')).toMatchObject({ status: 'FAILED' });
+    expect(await house.requestOf('skipper')).toMatchObject({ status: 'FAILED' });
     expect(state.remains.map((one) => one.artifact)).toEqual(
       expect.arrayContaining([`n8n workflow "${second.name}" (${second.id})`, 'CRM integration hub-skipper', 'VAPI assistant "Receptionist" (asst-skipper)']),
     );
     expect(await house.decide(handle, 'skip', 'all')).toMatchObject({ refusal: { rule: 'not-failed' } });
     // Cleaned up by hand after all.
     await house.deletedByHand(second);
-    await expectRolledBack('skipper', await house.finish(handle), paths);
+    await house.expectRolledBack('skipper', await house.finish(handle), paths);
     expect(await house.effectsOn(first, second)).toEqual(['unpublish 1', 'delete 1']);
   });
 
   it('[000 Rollback Failure] partial is allowed: closed half-way it is FAILED with what remains; the next start goes on and finishes', async () => {
     const { first, second, paths } = await two('halfway', crm);
     const handle = await house.begun('halfway');
-    await house.confirm(handle, workflow(first), { choice: 'delete' });
-    await house.passed(handle, workflow(first));
+    await house.confirm(handle, workflowStep(first), { choice: 'delete' });
+    await house.passed(handle, workflowStep(first));
     expect(await house.decide(handle, 'close')).toMatchObject({ refusal: { rule: 'not-stopped' } });
-    await house.asked(handle, workflow(second));
-    await house.say(handle, 'decline', { step: workflow(second), reason: 'they still need it' });
+    await house.asked(handle, workflowStep(second));
+    await house.say(handle, 'decline', { step: workflowStep(second), reason: 'they still need it' });
     await house.failed(handle, 'halfway', 1);
     expect(await house.decide(handle, 'close', undefined, { by: 'eve' })).toMatchObject({ refusal: { rule: 'role' } });
     await house.decide(handle, 'close', undefined, { reason: 'the rest next week' });
@@ -381,7 +370,7 @@ describe.concurrent('an artifact', () => {
       ]),
     );
     expect(remains).not.toContain(`n8n workflow "${first.name}" (${first.id})`);
-    expect(await requestOf('halfway')).toMatchObject({ status: 'FAILED', config: { status: 'active', rollback: null } });
+    expect(await house.requestOf('halfway')).toMatchObject({ status: 'FAILED', config: { status: 'active', rollback: null } });
     expect(await house.log('halfway')).toMatchObject([
       { event: 'rollback-failed' },
       {
@@ -393,8 +382,8 @@ describe.concurrent('an artifact', () => {
     expect(await house.answers(second.path)).toBe(200);
     const next = await house.start('halfway');
     const inventory = await house.asked(next, 'inventory');
-    expect(inventory.steps.some((one) => one.id === workflow(first))).toBe(false);
-    await expectRolledBack('halfway', await house.finish(next), paths);
+    expect(inventory.steps.some((one) => one.id === workflowStep(first))).toBe(false);
+    await house.expectRolledBack('halfway', await house.finish(next), paths);
     expect((await house.log('halfway')).at(-1)?.removed).toEqual(
       expect.arrayContaining([expect.stringContaining(first.id), expect.stringContaining(second.id)] as unknown[]),
     );
@@ -404,30 +393,30 @@ describe.concurrent('an artifact', () => {
   it('waits while it is stopped, however much was said', async () => {
     const { first, second, paths } = await two('stopper');
     const handle = await house.begun('stopper');
-    await house.asked(handle, workflow(second));
+    await house.asked(handle, workflowStep(second));
     await house.tell(handle, 'stop', { reason: 'one moment' });
     for (const one of [first, second])
-      expect(await house.tell(handle, 'confirm', { step: workflow(one), choice: 'delete' })).toMatchObject({ accepted: true, state: 'stopped' });
+      expect(await house.tell(handle, 'confirm', { step: workflowStep(one), choice: 'delete' })).toMatchObject({ accepted: true, state: 'stopped' });
     // Taken back before it was carried out.
-    expect(await house.tell(handle, 'decline', { step: workflow(first), reason: 'rather not' })).toMatchObject({ accepted: true });
-    expect(await house.tell(handle, 'confirm', { step: workflow(first), choice: 'deactivate', by: 'ben' })).toMatchObject({ accepted: true });
+    expect(await house.tell(handle, 'decline', { step: workflowStep(first), reason: 'rather not' })).toMatchObject({ accepted: true });
+    expect(await house.tell(handle, 'confirm', { step: workflowStep(first), choice: 'deactivate', by: 'ben' })).toMatchObject({ accepted: true });
     expect(await house.effectsOn(first, second)).toEqual([]);
-    expect(await requestOf('stopper')).toMatchObject({ status: 'ROLLBACK_IN_PROGRESS' });
+    expect(await house.requestOf('stopper')).toMatchObject({ status: 'ROLLBACK_IN_PROGRESS' });
     await house.tell(handle, 'resume', { reason: 'go on' });
-    await expectRolledBack('stopper', await house.finish(handle), paths);
+    await house.expectRolledBack('stopper', await house.finish(handle), paths);
     expect((await house.effectsOn(first, second)).toSorted()).toEqual(['delete 2', 'unpublish 1', 'unpublish 2']);
-    expect((await requestOf('stopper')).config.removed.find((one) => one.id === first.id)).toMatchObject({ by: 'ben', how: 'deactivate' });
-    expect(await eventsOf('stopper')).toEqual(['rolled-back']);
+    expect((await house.requestOf('stopper')).config.removed.find((one) => one.id === first.id)).toMatchObject({ by: 'ben', how: 'deactivate' });
+    expect(await house.events('stopper')).toEqual(['rolled-back']);
   });
 
   it('[000 Rollback Failure 3] that was taken back by hand after a failure is looked at, and is his who says so', async () => {
     const { first, second, paths } = await two('handy', crm);
     const handle = await house.begun('handy');
-    const declined = [workflow(first), 'crm.hub-handy', webhook(first)];
+    const declined = [workflowStep(first), 'crm.hub-handy', webhookStep(first)];
     for (const [index, step] of declined.entries()) {
-      await house.asked(handle, index === 2 ? workflow(second) : step);
+      await house.asked(handle, index === 2 ? workflowStep(second) : step);
       if (index === 2) {
-        await house.say(handle, 'confirm', { step: workflow(second), choice: 'delete' });
+        await house.say(handle, 'confirm', { step: workflowStep(second), choice: 'delete' });
         await house.asked(handle, step);
       }
       await house.say(handle, 'decline', { step, reason: 'I do it myself' });
@@ -438,9 +427,9 @@ describe.concurrent('an artifact', () => {
       await house.passed(handle, step);
     }
     const end = await house.finish(handle);
-    await expectRolledBack('handy', end, paths);
+    await house.expectRolledBack('handy', end, paths);
     expect(end.refusals.map((one) => one.rule)).toEqual(['role', 'role', 'role']);
-    const by = Object.fromEntries((await requestOf('handy')).config.removed.map((one) => [one.id, one.by]));
+    const by = Object.fromEntries((await house.requestOf('handy')).config.removed.map((one) => [one.id, one.by]));
     expect(by).toEqual({ [first.id]: 'ben', [second.id]: 'ana', [first.path]: 'ben', [second.path]: 'ana', 'hub-handy': 'ben' });
     expect((await house.effectsOn(first, second)).toSorted()).toEqual(['delete 2', 'unpublish 2']);
   });
@@ -448,12 +437,12 @@ describe.concurrent('an artifact', () => {
   it('that is at work again by the last word is found by another look, and asked about anew', async () => {
     const { first, second, paths } = await two('lazarus');
     const handle = await house.begun('lazarus');
-    await house.asked(handle, workflow(second));
+    await house.asked(handle, workflowStep(second));
     // A no that was taken back must not come back either.
     await house.tell(handle, 'stop', { reason: 'one moment' });
-    await house.tell(handle, 'confirm', { step: workflow(first), choice: 'delete' });
-    await house.tell(handle, 'decline', { step: workflow(first), reason: 'rather not' });
-    await house.tell(handle, 'confirm', { step: workflow(first), choice: 'deactivate' });
+    await house.tell(handle, 'confirm', { step: workflowStep(first), choice: 'delete' });
+    await house.tell(handle, 'decline', { step: workflowStep(first), reason: 'rather not' });
+    await house.tell(handle, 'confirm', { step: workflowStep(first), choice: 'deactivate' });
     await house.tell(handle, 'resume', { reason: 'go on' });
     const asked = await house.finish(handle, { completion: null });
     expect(asked.waiting.map((one) => one.step)).toEqual(['completion']);
@@ -461,47 +450,47 @@ describe.concurrent('an artifact', () => {
     await eventually('it answers again', async () => (await house.answers(first.path)) === 200);
     await house.say(handle, 'confirm', { step: 'completion' });
     const state = await house.failed(handle, 'lazarus', 1);
-    expect(stepsOf(state, 'failed')).toEqual([workflow(first), webhook(first)]);
-    expect(await requestOf('lazarus')).toMatchObject({ status: 'FAILED', config: { status: 'active' } });
+    expect(stepsOf(state, 'failed')).toEqual([workflowStep(first), webhookStep(first)]);
+    expect(await house.requestOf('lazarus')).toMatchObject({ status: 'FAILED', config: { status: 'active' } });
     await house.decide(handle, 'retry', 'all');
-    const again = await house.asked(handle, workflow(first));
+    const again = await house.asked(handle, workflowStep(first));
     expect(again.deprovision?.status).toBe('ROLLBACK_IN_PROGRESS');
-    await expectRolledBack('lazarus', await house.finish(handle), paths);
+    await house.expectRolledBack('lazarus', await house.finish(handle), paths);
     expect((await house.effectsOn(first, second)).filter((one) => one.endsWith('1'))).toEqual(['unpublish 1', 'unpublish 1', 'delete 1']);
-    expect(await eventsOf('lazarus')).toEqual(['rollback-failed', 'rolled-back']);
+    expect(await house.events('lazarus')).toEqual(['rollback-failed', 'rolled-back']);
   });
 
   it('is not taken back twice where the execution is terminated in the middle: approvals are kept, and the error_log says nothing twice', async () => {
     const { first, second, paths } = await two('phoenix', crm, vapi);
     const handle = await house.begun('phoenix');
-    await house.confirm(handle, workflow(first), { choice: 'delete' });
-    await house.passed(handle, workflow(first));
+    await house.confirm(handle, workflowStep(first), { choice: 'delete' });
+    await house.passed(handle, workflowStep(first));
     await house.asked(handle, 'crm.hub-phoenix');
     await house.say(handle, 'decline', { step: 'crm.hub-phoenix', reason: 'the client objects' });
     await house.failed(handle, 'phoenix', 1);
     await house.decide(handle, 'skip', 'vapi.asst-phoenix');
     await house.decide(handle, 'skip', 'vapi.asst-phoenix.look');
-    expect(await house.tell(handle, 'confirm', { step: workflow(second), choice: 'deactivate', by: 'ben' })).toMatchObject({ accepted: true });
+    expect(await house.tell(handle, 'confirm', { step: workflowStep(second), choice: 'deactivate', by: 'ben' })).toMatchObject({ accepted: true });
     await handle.terminate('by mistake');
     const ran = await house.world.cli(['resume', 'upaDeprovision/production/phoenix', '--by', 'ana', '--reason', 'terminated by mistake', '--json']);
     expect(ran, ran.stderr).toMatchObject({ code: 0 });
     const successor = house.world.client.workflow.getHandle('upaDeprovision/production/phoenix');
-    const state = await house.passed(successor, workflow(second));
-    expect(stepOf(state, workflow(second)).receipt).not.toBeNull();
+    const state = await house.passed(successor, workflowStep(second));
+    expect(stepOf(state, workflowStep(second)).receipt).not.toBeNull();
     expect(stepOf(state, 'vapi.asst-phoenix').state).toBe('skipped');
-    expect(await requestOf('phoenix')).toMatchObject({ status: 'ROLLBACK_IN_PROGRESS' });
+    expect(await house.requestOf('phoenix')).toMatchObject({ status: 'ROLLBACK_IN_PROGRESS' });
     const end = await house.finish(successor);
-    await expectRolledBack('phoenix', end, paths);
+    await house.expectRolledBack('phoenix', end, paths);
     expect(await house.effectsOn(first, second)).toEqual(['unpublish 1', 'delete 1', 'unpublish 2']);
     // Declined, then left out; the second is the cleanup's.
-    expect(await eventsOf('phoenix')).toEqual(['rollback-failed', 'rollback-failed', 'rolled-back']);
-    expect((await requestOf('phoenix')).config.removed.find((one) => one.id === second.id)).toMatchObject({ by: 'ben', how: 'deactivate' });
+    expect(await house.events('phoenix')).toEqual(['rollback-failed', 'rollback-failed', 'rolled-back']);
+    expect((await house.requestOf('phoenix')).config.removed.find((one) => one.id === second.id)).toMatchObject({ by: 'ben', how: 'deactivate' });
   });
 });
 
 describe('whatever was decided', () => {
   it('[000 Invariants 2, 4] templates, demo instances and other tenants are as they were', async () => {
     for (const path of standing) expect(await house.answers(path), path).toBe(200);
-    await expectUntouched('globex', []);
+    await house.expectUntouched('globex', []);
   });
 });

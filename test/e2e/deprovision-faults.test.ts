@@ -9,7 +9,7 @@ import type { MadeWorkflow } from '../../client/demo/house.ts';
 import type { Artifact } from '../../model/tenant.ts';
 import type { RollbackState } from '../../model/state.ts';
 import { eventually } from '../support/lying-world.ts';
-import { artifactsOf, stepOf, Tenants } from '../support/tenants.ts';
+import { artifactsOf, stepOf, Tenants, workflowStep } from '../support/tenants.ts';
 
 /** The way to a server that may be gone for a while: whoever comes then is refused the connection. */
 class Way {
@@ -112,22 +112,10 @@ async function two(tenant: string, more: readonly Artifact[] = [], environment =
   if (!first || !second) throw new Error('no workflows');
   return { requestId, first, second, paths: [first.path, second.path] as const };
 }
-const workflow = ({ id }: MadeWorkflow): string => `workflow.${id}`;
-const requestOf = async (tenant: string, environment?: string) => {
-  const [found] = await house.requests(tenant, environment);
-  if (!found) throw new Error(`no request of ${tenant}`);
-  return found;
-};
-const eventsOf = async (tenant: string, environment?: string): Promise<string[]> => (await house.log(tenant, environment)).map((one) => one.event);
-async function expectRolledBack(tenant: string, state: RollbackState, paths: readonly string[], environment = 'production'): Promise<void> {
-  expect(state, state.stopped ?? '').toMatchObject({ state: 'closed', outcome: 'rolled-back' });
-  expect(await requestOf(tenant, environment)).toMatchObject({ status: 'ROLLED_BACK', config: { status: 'deprovisioned' } });
-  for (const path of paths) expect(await house.answers(path)).toBe(404);
-}
 /** Both are said before either is carried out. */
 async function deleteTogether(handle: WorkflowHandle, ...workflows: readonly MadeWorkflow[]): Promise<void> {
   await house.tell(handle, 'stop', { reason: 'one moment' });
-  for (const one of workflows) await house.tell(handle, 'confirm', { step: workflow(one), choice: 'delete' });
+  for (const one of workflows) await house.tell(handle, 'confirm', { step: workflowStep(one), choice: 'delete' });
   await house.tell(handle, 'resume', { reason: 'go on' });
 }
 /** A trigger, a constraint or a missing grant has said no. */
@@ -140,18 +128,18 @@ describe.concurrent('a platform', () => {
   it('[000 Rollback is NOT triggered by] that is away for a while is waited for: nothing has failed, and it goes on by itself', async () => {
     const { first, second, paths } = await two('away', [], 'staging');
     const handle = await house.begun('away', { environment: 'staging' });
-    await house.asked(handle, workflow(first));
+    await house.asked(handle, workflowStep(first));
     ways().n8n.close();
     await deleteTogether(handle, first, second);
     await eventually('tried again', () => isTryingAgain(handle));
     expect((await house.world.state(handle)).state).toBe('running');
-    expect(await requestOf('away', 'staging')).toMatchObject({ status: 'ROLLBACK_IN_PROGRESS' });
+    expect(await house.requestOf('away', 'staging')).toMatchObject({ status: 'ROLLBACK_IN_PROGRESS' });
     // By now it is there, and busy.
     await house.n8n.control({ faults: [first, second].map(({ id }) => ({ path: `/workflows/${id}`, answer: { status: 503 } })) });
     await house.n8n.control({ faults: paths.map((path) => ({ path: `/webhook/${path}`, method: 'OPTIONS', times: 2, answer: { status: 502 } })) });
     await ways().n8n.open();
-    await expectRolledBack('away', await house.finish(handle), paths, 'staging');
-    expect(await eventsOf('away', 'staging')).toEqual(['rolled-back']);
+    await house.expectRolledBack('away', await house.finish(handle), paths, 'staging');
+    expect(await house.events('away', 'staging')).toEqual(['rolled-back']);
     expect((await house.effectsOn(first, second)).toSorted()).toEqual(['delete 1', 'delete 2', 'unpublish 1', 'unpublish 2']);
   });
 
@@ -173,28 +161,28 @@ describe.concurrent('a platform', () => {
     await house.decide(given, 'close');
     expect(await house.world.closed(given)).toMatchObject({ outcome: 'partial', deprovision: { status: null } });
     const handle = await refused();
-    expect(await requestOf('keyless', environment)).toMatchObject({ status: 'COMPLETED' });
+    expect(await house.requestOf('keyless', environment)).toMatchObject({ status: 'COMPLETED' });
     expect(await house.log('keyless', environment)).toEqual([]);
     await key('fake-key');
     expect(await house.decide(handle, 'retry', 'all')).toMatchObject({ accepted: true });
-    await house.asked(handle, workflow(first));
+    await house.asked(handle, workflowStep(first));
     await key('no-key');
     await deleteTogether(handle, first, second);
     const state = await house.failed(handle, 'keyless', 1, environment);
-    for (const one of [first, second]) expect(stepOf(state, workflow(one))).toMatchObject({ state: 'failed', failure: { type: 'Unauthorized' } });
+    for (const one of [first, second]) expect(stepOf(state, workflowStep(one))).toMatchObject({ state: 'failed', failure: { type: 'Unauthorized' } });
     expect(await house.log('keyless', environment)).toMatchObject([{ event: 'rollback-failed', detail: expect.stringMatching(/401.*401/s) as string }]);
-    expect(await requestOf('keyless', environment)).toMatchObject({ status: 'FAILED' });
+    expect(await house.requestOf('keyless', environment)).toMatchObject({ status: 'FAILED' });
     expect(await house.effectsOn(first, second)).toEqual([]);
     await key('fake-key');
     expect(await house.decide(handle, 'retry', 'all')).toMatchObject({ accepted: true });
-    await expectRolledBack('keyless', await house.finish(handle), paths, environment);
-    expect(await eventsOf('keyless', environment)).toEqual(['rollback-failed', 'rolled-back']);
+    await house.expectRolledBack('keyless', await house.finish(handle), paths, environment);
+    expect(await house.events('keyless', environment)).toEqual(['rollback-failed', 'rolled-back']);
   });
 
   it('that says 500 or nothing and has done it all the same has done it once', async () => {
     const { first, second, paths } = await two('half-said');
     const handle = await house.begun('half-said');
-    await house.asked(handle, workflow(first));
+    await house.asked(handle, workflowStep(first));
     await house.n8n.control({
       faults: [
         { method: 'DELETE', path: first.id, after: true, answer: { status: 500 } },
@@ -203,17 +191,17 @@ describe.concurrent('a platform', () => {
       ],
     });
     const end = await house.finish(handle);
-    await expectRolledBack('half-said', end, paths);
-    expect(stepOf(end, workflow(first)).state).toBe('done');
-    expect(stepOf(end, workflow(second)).state).toBe('done');
-    expect(await eventsOf('half-said')).toEqual(['rolled-back']);
+    await house.expectRolledBack('half-said', end, paths);
+    expect(stepOf(end, workflowStep(first)).state).toBe('done');
+    expect(stepOf(end, workflowStep(second)).state).toBe('done');
+    expect(await house.events('half-said')).toEqual(['rolled-back']);
     expect((await house.effectsOn(first, second)).toSorted()).toEqual(['delete 1', 'delete 2', 'unpublish 1', 'unpublish 2']);
   });
 
   it('that answers with something else is not believed: nothing is taken for gone', async () => {
     const { first, second, paths } = await two('babel');
     const handle = await house.begun('babel');
-    await house.asked(handle, workflow(first));
+    await house.asked(handle, workflowStep(first));
     await house.n8n.control({
       faults: [
         { path: `/workflows/${first.id}$`, answer: 'html' },
@@ -225,10 +213,10 @@ describe.concurrent('a platform', () => {
     });
     await deleteTogether(handle, first, second);
     const state = await house.failed(handle, 'babel', 1);
-    for (const one of [first, second]) expect(stepOf(state, workflow(one)).failure?.type).toBe('UnexpectedResponse');
+    for (const one of [first, second]) expect(stepOf(state, workflowStep(one)).failure?.type).toBe('UnexpectedResponse');
     expect(await house.effectsOn(first, second)).toEqual([]);
     await house.decide(handle, 'retry', 'all');
-    await expectRolledBack('babel', await house.finish(handle), paths);
+    await house.expectRolledBack('babel', await house.finish(handle), paths);
   });
 });
 
@@ -258,7 +246,7 @@ describe.concurrent('what is not the tenant’s', () => {
         outcome: 'refused',
         refusals: [{ rule: 'protected', source: '[000 Invariants]', explanation: expect.stringMatching(why) as string }],
       });
-      expect(await requestOf(tenant)).toMatchObject({ status: 'COMPLETED', rollbackId: null });
+      expect(await house.requestOf(tenant)).toMatchObject({ status: 'COMPLETED', rollbackId: null });
       expect(await house.answers(own.path)).toBe(200);
     }
     for (const path of [theirs.path, unlisted.path]) expect(await house.answers(path)).toBe(200);
@@ -267,18 +255,18 @@ describe.concurrent('what is not the tenant’s', () => {
   it('by now, though it was when it was confirmed, is left alone at the last moment', async () => {
     const { first, second, paths } = await two('turncoat');
     const handle = await house.begun('turncoat');
-    await house.asked(handle, workflow(first));
+    await house.asked(handle, workflowStep(first));
     await house.retagged(first, 'template', 'tenant:turncoat');
     await house.retagged(second, 'tenant:globex');
     await deleteTogether(handle, first, second);
     const state = await house.failed(handle, 'turncoat', 1);
-    for (const one of [first, second]) expect(stepOf(state, workflow(one)).failure?.type).toBe('Protected');
+    for (const one of [first, second]) expect(stepOf(state, workflowStep(one)).failure?.type).toBe('Protected');
     expect(await house.effectsOn(first, second)).toEqual([]);
     for (const path of paths) expect(await house.answers(path)).toBe(200);
     // A path of theirs is theirs too.
     for (const one of [first, second]) await house.retagged(one, 'tenant:turncoat');
     await house.decide(handle, 'retry', 'all');
-    await expectRolledBack('turncoat', await house.finish(handle), paths);
+    await house.expectRolledBack('turncoat', await house.finish(handle), paths);
   });
 });
 
@@ -286,21 +274,21 @@ describe.concurrent('a person', () => {
   it('who says it twice, or two who say it at once, have said it once', async () => {
     const { first, second, paths } = await two('stutter');
     const handle = await house.begun('stutter');
-    await house.asked(handle, workflow(first));
+    await house.asked(handle, workflowStep(first));
     const words = [
       ...Array.from({ length: 4 }, (_, index) => ({ choice: 'delete', by: index % 2 === 0 ? 'ana' : 'ben' })),
       { choice: 'deactivate', by: 'ben' },
     ];
-    const replies = await Promise.all(words.map((word) => house.tell(handle, 'confirm', { step: workflow(first), ...word })));
+    const replies = await Promise.all(words.map((word) => house.tell(handle, 'confirm', { step: workflowStep(first), ...word })));
     const [kept] = replies.flatMap((one, index) => (one.accepted ? [words[index]?.choice] : []));
     expect(replies.filter((one) => !one.accepted).map((one) => one.refusal?.rule)).toEqual(
       words.filter((one) => one.choice !== kept).map(() => 'already-answered'),
     );
-    await house.passed(handle, workflow(first));
+    await house.passed(handle, workflowStep(first));
     for (const choice of ['delete', 'deactivate'])
-      expect(await house.ruleOf(handle, 'confirm', { step: workflow(first), choice })).toBe(choice === kept ? undefined : 'already-answered');
-    expect(await house.ruleOf(handle, 'decline', { step: workflow(first), reason: 'too late' })).toBe('already-answered');
-    await expectRolledBack('stutter', await house.finish(handle), paths);
+      expect(await house.ruleOf(handle, 'confirm', { step: workflowStep(first), choice })).toBe(choice === kept ? undefined : 'already-answered');
+    expect(await house.ruleOf(handle, 'decline', { step: workflowStep(first), reason: 'too late' })).toBe('already-answered');
+    await house.expectRolledBack('stutter', await house.finish(handle), paths);
     expect((await house.effectsOn(first, second)).filter((one) => one.endsWith('1'))).toEqual(
       kept === 'delete' ? ['unpublish 1', 'delete 1'] : ['unpublish 1'],
     );
@@ -309,12 +297,12 @@ describe.concurrent('a person', () => {
   it('who confirms what is gone already is right: it is said to be so, and that is no failure', async () => {
     const { first, second, paths } = await two('early-bird');
     const handle = await house.begun('early-bird');
-    await house.asked(handle, workflow(first));
+    await house.asked(handle, workflowStep(first));
     await house.deletedByHand(first);
-    const end = await house.finish(handle, { [workflow(second)]: { choice: 'deactivate' } });
-    await expectRolledBack('early-bird', end, paths);
-    expect(stepOf(end, workflow(first)).state).toBe('already');
-    expect(await eventsOf('early-bird')).toEqual(['rolled-back']);
+    const end = await house.finish(handle, { [workflowStep(second)]: { choice: 'deactivate' } });
+    await house.expectRolledBack('early-bird', end, paths);
+    expect(stepOf(end, workflowStep(first)).state).toBe('already');
+    expect(await house.events('early-bird')).toEqual(['rolled-back']);
     expect(await house.effectsOn(first, second)).toEqual(['unpublish 2']);
   });
 
@@ -336,8 +324,8 @@ describe.concurrent('a person', () => {
     expect((await house.world.closed(odd)).refusals).toMatchObject([{ rule: 'workflow-id' }]);
     const [handle] = started;
     if (!handle) throw new Error('not started');
-    await expectRolledBack('popular', await house.finish(handle), paths);
-    expect(await eventsOf('popular')).toEqual(['rolled-back']);
+    await house.expectRolledBack('popular', await house.finish(handle), paths);
+    expect(await house.events('popular')).toEqual(['rolled-back']);
     expect((await house.effectsOn(first, second)).toSorted()).toEqual(['delete 1', 'delete 2', 'unpublish 1', 'unpublish 2']);
   });
 });
@@ -346,8 +334,8 @@ describe.concurrent('the provisioning store', () => {
   it('[000 Invariants 1, 3] takes neither a request nor a word of the error_log back, whoever asks in SQL', async () => {
     const { requestId, first, second, paths } = await two('tampered');
     const handle = await house.begun('tampered');
-    await house.asked(handle, workflow(first));
-    await house.say(handle, 'decline', { step: workflow(first), reason: 'one moment' });
+    await house.asked(handle, workflowStep(first));
+    await house.say(handle, 'decline', { step: workflowStep(first), reason: 'one moment' });
     await house.failed(handle, 'tampered', 1);
     const before = [await house.requests('tampered'), await house.log('tampered')];
     const request = `WHERE request_id = '${requestId}'`;
@@ -367,17 +355,17 @@ describe.concurrent('the provisioning store', () => {
     ])
       await expect(house.database.query(sql), sql).rejects.toMatchObject({ code: expect.stringMatching(REFUSED) as string });
     expect([await house.requests('tampered'), await house.log('tampered')]).toEqual(before);
-    await house.decide(handle, 'retry', workflow(first));
-    await house.asked(handle, workflow(first));
+    await house.decide(handle, 'retry', workflowStep(first));
+    await house.asked(handle, workflowStep(first));
     // What the policy lets anybody do is noticed: nothing is changed of a request that is not in its rollback.
     await house.database.query(`UPDATE upa.provisioning_requests SET status = 'FAILED' ${request}`);
-    await house.say(handle, 'confirm', { step: workflow(first), choice: 'delete' });
+    await house.say(handle, 'confirm', { step: workflowStep(first), choice: 'delete' });
     const state = await house.failed(handle, 'tampered', 2);
-    expect(stepOf(state, workflow(first)).failure?.message).toContain(`request ${requestId} is FAILED`);
+    expect(stepOf(state, workflowStep(first)).failure?.message).toContain(`request ${requestId} is FAILED`);
     expect(await house.effectsOn(first, second)).toEqual([]);
     await house.decide(handle, 'retry', 'all');
-    await expectRolledBack('tampered', await house.finish(handle), paths);
-    expect(await eventsOf('tampered')).toEqual(['rollback-failed', 'rollback-failed', 'rolled-back']);
+    await house.expectRolledBack('tampered', await house.finish(handle), paths);
+    expect(await house.events('tampered')).toEqual(['rollback-failed', 'rollback-failed', 'rolled-back']);
     for (const sql of [`UPDATE upa.provisioning_requests SET status = 'COMPLETED' ${request}`, `DELETE FROM upa.provisioning_requests ${request}`])
       await expect(house.database.query(sql), sql).rejects.toMatchObject({ code: expect.stringMatching(REFUSED) as string });
   });
@@ -387,7 +375,7 @@ describe.concurrent('the provisioning store', () => {
     const handle = await house.begun('storeless', { environment: 'staging' });
     await house.asked(handle, 'crm.hub-storeless');
     ways().store.close();
-    await house.say(handle, 'confirm', { step: workflow(first), choice: 'delete' });
+    await house.say(handle, 'confirm', { step: workflowStep(first), choice: 'delete' });
     await house.say(handle, 'confirm', { step: 'crm.hub-storeless' });
     await eventually('tried again', () => isTryingAgain(handle));
     expect(await house.effectsOn(first, second)).toEqual([]);
@@ -398,10 +386,10 @@ describe.concurrent('the provisioning store', () => {
     ways().store.close();
     await house.say(handle, 'confirm', { step: 'completion' });
     await eventually('tried again', () => isTryingAgain(handle));
-    expect(await requestOf('storeless', 'staging')).toMatchObject({ status: 'ROLLBACK_IN_PROGRESS' });
+    expect(await house.requestOf('storeless', 'staging')).toMatchObject({ status: 'ROLLBACK_IN_PROGRESS' });
     await ways().store.open();
-    await expectRolledBack('storeless', await house.world.closed(handle), paths, 'staging');
-    expect(await eventsOf('storeless', 'staging')).toEqual(['rolled-back']);
+    await house.expectRolledBack('storeless', await house.world.closed(handle), paths, 'staging');
+    expect(await house.events('storeless', 'staging')).toEqual(['rolled-back']);
     expect((await house.effectsOn(first, second)).toSorted()).toEqual(['delete 1', 'delete 2', 'unpublish 1', 'unpublish 2']);
   });
 });

@@ -1,11 +1,11 @@
 /** Many artifacts and many tenants: a history that has grown long goes on as a new run, answers come several at once, one overview says who is awaited. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { Tenants } from '../support/tenants.ts';
 
 let house: Tenants;
 beforeAll(async () => {
   // After 4,000 events by itself; here the server suggests it after a few, so that it happens in every list of answers.
-  house = await Tenants.create({ world: { dynamicConfig: { 'limit.historyCount.suggestContinueAsNew': 150 } } });
+  house = await Tenants.create({ env: { BACKOUT_ASKING_ATTEMPTS: '4' }, world: { dynamicConfig: { 'limit.historyCount.suggestContinueAsNew': 150 } } });
 });
 afterAll(() => house.close());
 
@@ -64,6 +64,32 @@ describe('before anything begins', () => {
     expect(await house.requests('piper')).toMatchObject([{ status: 'COMPLETED' }]);
   });
 });
+
+describe('[000 Rollback is NOT triggered by] a platform that is away', () => {
+  it('is asked again and again, people hear of it once, and nothing has failed', async () => {
+    const { workflows } = await house.tenant('vandelay', 1);
+    const [{ id, path } = { id: '', path: '' }] = workflows;
+    const handle = await house.start('vandelay');
+    await house.inventory(handle);
+    await house.asked(handle, `workflow.${id}`);
+    await house.n8n.control({ faults: [{ answer: { status: 503 }, times: 1_000 }] });
+    await house.say(handle, 'confirm', { step: `workflow.${id}`, choice: 'delete' });
+    await eventually(async () => (await house.world.incidents()).some((one) => one.notice === 'stuck' && one.text.includes('has tried one step')));
+    expect(await house.world.state(handle)).toMatchObject({ state: 'running', deprovision: { status: 'ROLLBACK_IN_PROGRESS' } });
+    await house.n8n.control({ calm: true });
+    await house.confirm(handle, `webhook.${path}`);
+    await house.confirm(handle, 'routes');
+    await house.confirm(handle, 'completion');
+    expect((await house.world.closed(handle)).outcome).toBe('rolled-back');
+    expect(await house.log('vandelay')).toMatchObject([{ event: 'rolled-back' }]);
+    expect((await house.world.incidents()).filter((one) => one.notice === 'stuck')).toHaveLength(1);
+    expect((await house.world.cli(['audit', handle.workflowId])).code).toBe(0);
+  });
+});
+
+async function eventually(isSo: () => Promise<boolean>): Promise<void> {
+  await vi.waitFor(async () => expect(await isSo()).toBe(true), { timeout: 40_000, interval: 100 });
+}
 
 describe('many tenants', () => {
   it('are started by one command, each its own workflow, and one overview says who is awaited where', async () => {

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import type { WorkflowHandle } from '@temporalio/client';
+import { expect } from 'vitest';
 import { callWebhook, makeWorkflow, type MadeWorkflow, type N8nHouse } from '../../client/demo/house.ts';
 import { TASK_QUEUE } from '../../model/task-queue.ts';
 import type { Artifact, LogEntry, ProvisioningRequest } from '../../model/tenant.ts';
@@ -110,6 +111,29 @@ export class Tenants {
   }
   log(tenant: string, environment = 'production'): Promise<LogEntry[]> {
     return logOf(this.database, environment, tenant);
+  }
+
+  /** The one request of this tenant, or the one that is named. */
+  async requestOf(tenant: string, environment?: string, requestId?: string): Promise<ProvisioningRequest> {
+    const found = (await this.requests(tenant, environment)).find((one) => one.requestId === (requestId ?? one.requestId));
+    if (!found) throw new Error(`no request of ${tenant}`);
+    return found;
+  }
+  async events(tenant: string, environment?: string): Promise<string[]> {
+    return (await this.log(tenant, environment)).map((one) => one.event);
+  }
+
+  /** Nothing was ever begun. */
+  async expectUntouched(tenant: string, paths: readonly string[]): Promise<void> {
+    expect(await this.requestOf(tenant)).toMatchObject({ status: 'COMPLETED', rollbackId: null, config: { status: 'active', removed: [], rollback: null } });
+    expect(await this.log(tenant)).toEqual([]);
+    for (const path of paths) expect(await this.answers(path), path).toBe(200);
+  }
+  async expectRolledBack(tenant: string, state: RollbackState, paths: readonly string[], environment?: string): Promise<void> {
+    expect(state, state.stopped ?? '').toMatchObject({ state: 'closed', outcome: 'rolled-back', deprovision: { status: 'ROLLED_BACK' } });
+    const config = { status: 'deprovisioned', rollback: { rollbackId: state.rollbackId } };
+    expect(await this.requestOf(tenant, environment)).toMatchObject({ status: 'ROLLED_BACK', config });
+    for (const path of paths) expect(await this.answers(path), path).toBe(404);
   }
 
   answers(path: string): Promise<number> {
@@ -251,6 +275,10 @@ export const artifactsOf = ({ id, name, path }: MadeWorkflow): Artifact[] => [
   { type: 'n8n-workflow', id, name },
   { type: 'webhook', id: path },
 ];
+
+/** The steps that are about them. */
+export const workflowStep = ({ id }: MadeWorkflow): string => `workflow.${id}`;
+export const webhookStep = ({ path }: MadeWorkflow): string => `webhook.${path}`;
 
 export const stepOf = (state: RollbackState, id: string): RollbackState['steps'][number] => {
   const found = state.steps.find((one) => one.id === id);
