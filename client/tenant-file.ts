@@ -1,6 +1,6 @@
 /** What provisioning says of a request, in a file: checked here, so that a mistake is named by its place before anything is written. */
 import { z } from 'zod';
-import { ARTIFACT_TYPES, keyOf } from '../model/tenant.ts';
+import { ARTIFACT_TYPES, keyOf, TENANT } from '../model/tenant.ts';
 import { EXIT, Problem } from './problem.ts';
 
 /** An id that a terminal shows as it is and a database keeps as it is. */
@@ -14,7 +14,8 @@ const artifact = z.strictObject({ type: z.enum(ARTIFACT_TYPES), id: name, name: 
 
 const schema = z.strictObject({
   requestId: name,
-  tenant: name,
+  // Another name could be recorded, and never be deprovisioned.
+  tenant: z.string().regex(TENANT, 'is a name of letters, digits, dots, hyphens and underscores, of at most 63 characters'),
   version: name.nullable().default(null),
   status: z.enum(['COMPLETED', 'FAILED'], { error: 'is COMPLETED or FAILED: what else becomes of a request is written by its rollback' }),
   artifacts: z.array(artifact).superRefine((artifacts, context) => {

@@ -1,8 +1,8 @@
 /** What only a deprovisioning shows: what the tenant has, and what becomes of each of it [000]. */
-import { isTaken, nameOf, type Inventoried } from '../model/deprovision.ts';
+import { isTaken, nameOf, routeProofs, type Inventoried } from '../model/deprovision.ts';
 import { BLOCKED, PASSED, type RollbackState, type StepView } from '../model/state.ts';
 import { paint } from './output.ts';
-import { columns, cut, plain } from './words.ts';
+import { columns, cut, plain, wrap } from './words.ts';
 
 interface Look {
   readonly width: number;
@@ -21,6 +21,7 @@ export function inventoryLines(state: RollbackState, look: Look): string[] {
   if (!deprovision || state.outcome === 'refused') return [];
   const { requests, status, artifacts } = deprovision;
   const head = `${requests.length === 0 ? 'no open request' : `request ${requests.map(plain).join(', ')}`}${status === null ? ', not begun' : `: ${status}`}`;
+  if (state.waiting.some((one) => one.step === 'routes')) return [paint('bold', cut(head, look.width)), ...proofLines(state, look)];
   if (!state.waiting.some((one) => one.step === 'inventory')) return [paint('bold', cut(head, look.width))];
   const rows = artifacts.map((one) => [plain(nameOf(one)), PRESENCE[one.presence], fate(one)] as const);
   const wide = Math.min(look.width, 120);
@@ -33,6 +34,16 @@ export function inventoryLines(state: RollbackState, look: Look): string[] {
     ...rows.map((row, index) => (artifacts[index] && isTaken(artifacts[index]) ? line(row) : paint('yellow', line(row)))),
     paint('dim', `plan ${state.planHash ?? ''}`),
   ];
+}
+
+/** What was seen of each path, in front of whoever has to say that no route answers. */
+function proofLines(state: RollbackState, { width }: Look): string[] {
+  const wide = Math.min(width, 120);
+  return routeProofs(state.steps).flatMap(({ path, seen, isGone }) =>
+    wrap(`${path}: ${plain(seen)}`, wide, '  ').map((line, index) =>
+      index === 0 ? `${paint(isGone ? 'green' : 'red', isGone ? '✔' : '✘')} ${line.trimStart()}` : line,
+    ),
+  );
 }
 
 function fate(one: Inventoried): string {

@@ -249,6 +249,13 @@ export function nextCommands(state: RollbackState, by: string | null): NextComma
     const canDecline = verb === 'confirm' && ['availability', 'declaration', 'target', 'unfreeze', 'inventory', 'routes', 'completion'].includes(one.step);
     const confirms = canDecline ? 'yes' : one.step === 'investigation' ? 'finding' : one.for;
     const said = command({ confirm: confirms, decide: 'again', resume: 'go on' }[verb] ?? verb, one.answer, one.for);
+    // What cannot be had of a tenant may be done by hand, or documented.
+    if (verb === 'decide' && state.deprovision && one.answer.includes(' --action retry'))
+      return [
+        command('leave it', one.answer.replace(' --action retry', ' --action skip'), one.for),
+        command('by hand', one.answer.replace(' --action retry', ' --action done'), one.for),
+        said,
+      ];
     return canDecline ? [command('no', `backout decline ${id} --step ${one.step} --by YOU --reason WHY`, one.for), said] : [said];
   });
   return state.state === 'stopped'

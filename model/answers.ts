@@ -95,12 +95,18 @@ export function judgeConfirm(desk: Desk, message: Confirm): No {
   if (step.state === 'declined') return no('already-answered', `${step.id} was declined; decide what to do about it first`);
   if (step.id === 'investigation' && message.note === null && message.data === null)
     return no('finding', 'the investigation closes with its finding; say it in "note"');
+  if (step.id === 'routes') {
+    const left = desk.steps.find((one) => one.id.startsWith('webhook.') && one.state === 'skipped');
+    if (left)
+      return no('inspection-disagrees', `${left.id} was left, and its route may answer: nobody can say that none does. Leave routes out too, by decide skip`);
+  }
   return judgeDemands(step, message) ?? judgeUnfreeze(desk, step, message) ?? judgeApproval(step, message);
 }
 
 /** What was said of an artifact is carried out: it is said once, or taken back first. */
 function judgeApproval({ id, approval, approved, state }: DeskStep, { choice }: Confirm): No {
   if (!approval) return null;
+  if (approved !== null && BLOCKED.has(state)) return no('already-answered', `${id} was confirmed and is ${state}; decide about it: retry, done or skip`);
   if (approved !== null && approved.choice === choice) return null;
   if (approved !== null)
     return no(
@@ -178,7 +184,7 @@ export function judgeDecide(desk: Desk, message: Decide): No {
 
 /** What waits for a person may be left out too, once it was begun: it is documented as what remains. */
 const mayBeLeft = (desk: Desk, step: DeskStep): boolean =>
-  step.removal === true &&
+  (step.removal === true || (step.wave !== undefined && desk.policy.subject === 'tenant')) &&
   (step.state === 'waiting' || step.state === 'pending') &&
   step.mandatory !== true &&
   desk.steps.some(({ id, state }) => (id === 'begin' || id === 'failure') && state !== 'pending');

@@ -1,5 +1,6 @@
 /** The plan of a deprovisioning [000 Rollback Procedure]: what is asked, done and looked at, per artifact. */
 import type { Demands, PlanStep } from './plan.ts';
+import type { StepView } from './state.ts';
 import { keyOf, type Artifact, type ArtifactType, type NotRemovable } from './tenant.ts';
 
 /** [000 Rollback is NOT triggered by], with what to do instead. */
@@ -276,3 +277,18 @@ const unlisted = (artifact: Inventoried, id: string): PlanStep => ({
 });
 
 const credentialReason = (artifact: Inventoried): string => notRemovable([artifact])[0]?.reason ?? 'not removable';
+
+/** What the probes of each webhook path have seen last. */
+export function routeProofs(
+  steps: readonly Pick<StepView, 'id' | 'state' | 'receipt'>[],
+): { readonly path: string; readonly seen: string; readonly isGone: boolean }[] {
+  const text = (value: unknown, name: string): string | null => {
+    const found: unknown = typeof value === 'object' && value !== null ? Object.getOwnPropertyDescriptor(value, name)?.value : undefined;
+    return typeof found === 'string' ? found : null;
+  };
+  return steps.flatMap(({ id, state, receipt }) => {
+    if (!id.startsWith('webhook.')) return [];
+    const seen = text(receipt?.after, 'detail') ?? (state === 'skipped' ? 'it was left, and nobody has looked' : 'nobody has looked');
+    return [{ path: id.slice('webhook.'.length), seen, isGone: text(receipt?.after, 'presence') === 'absent' && state !== 'skipped' }];
+  });
+}

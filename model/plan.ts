@@ -94,7 +94,7 @@ export interface PlannedStep {
   readonly beside?: true;
   /** An automatic step that runs only once a person has said so, and by what he chose [product.md 3]. */
   readonly approval?: true;
-  /** Within its wave it waits for every other step whose id begins with this. */
+  /** Within its wave it waits for the step of this id, or with a dot at its end for every one that begins so. */
   readonly after?: string;
   /** Walked only where something could not be taken back. */
   readonly afterFailure?: true;

@@ -15,6 +15,9 @@ export interface Artifact {
   readonly platform?: string;
 }
 
+/** The name of a tenant: the last part of a Workflow Id, and part of the platforms' marks. */
+export const TENANT = /^[A-Za-z0-9][\w.-]{0,62}$/;
+
 /** Two are the same artifact where these agree; slashes around a path make no other route of it. */
 export const keyOf = ({ type, id }: Pick<Artifact, 'type' | 'id'>): string => `${type} ${type === 'webhook' ? id.replaceAll(/^\/+|\/+$/g, '') : id}`;
 

@@ -1,5 +1,6 @@
 /** What the Temporal UI shows of a rollback: enough to run it from there. Costs no history event. */
 import { defineSearchAttributeKey, type SearchAttributeUpdatePair } from '@temporalio/common';
+import { routeProofs } from '../model/deprovision.ts';
 import { unfreezeConditions } from '../model/conditions.ts';
 import { PASSED, type StepState } from '../model/state.ts';
 import type { Progress } from './progress.ts';
@@ -92,10 +93,13 @@ export function currentDetails(progress: Progress): string {
   const waits = awaited.slice(0, SHOWN_MAX).map((one) => {
     const [name = '', ...json] = one.json.split(' ');
     const title = progress.steps.find((step) => step.planned.id === one.step && step.state === 'waiting')?.planned.title;
+    const proofs =
+      one.step === 'routes' ? routeProofs(progress.steps.map(({ planned, state, receipt }) => ({ id: planned.id, state, receipt }))).slice(0, SHOWN_MAX) : [];
     return [
       `- **${one.for}**, for \`${one.step}\`${title ? ` (${title})` : ''}. Send the signal or update \`${name}\` with\n`,
       `    \`\`\`json\n    ${json.join(' ')}\n    \`\`\`\n`,
       `    or run \`${one.answer}\`${name === 'confirm' && one.step !== 'investigation' ? '. If the answer is no: `decline`, with a `reason`' : ''}`,
+      ...proofs.map(({ path, seen, isGone }) => `    - ${isGone ? '✅' : '❌'} ${verbatim(path)}: ${verbatim(seen)}`),
     ].join('\n');
   });
   const more = awaited.length > SHOWN_MAX ? [`- and ${awaited.length - SHOWN_MAX} more: \`backout show ${progress.identity.workflowId}\``] : [];

@@ -173,7 +173,8 @@ const ALL = 'all';
 
 function decideAll(progress: Progress, message: Decide, now: number): No {
   const about = progress.steps.filter(
-    ({ planned, state }) => BLOCKED.has(state) || (message.action === 'skip' && planned.removal && (state === 'waiting' || state === 'pending')),
+    ({ planned, state }) =>
+      BLOCKED.has(state) || (message.action === 'skip' && (planned.removal || planned.wave !== undefined) && (state === 'waiting' || state === 'pending')),
   );
   const said = about
     .filter(({ planned }) => message.action !== 'skip' || !planned.mandatory)

@@ -92,7 +92,10 @@ function judged(progress: Progress): Pick<TenantWork, 'documented' | 'notOurs'> 
     progress.steps.flatMap((step) => (step.planned.subject !== undefined && isIt(step) ? [step.planned.subject] : []));
   // His last word counts: an earlier one may have been about an inventory that is void.
   const choices = new Map(progress.answers.flatMap((one) => (one.name === 'confirm' ? [[one.step, one['choice']] as const] : [])));
-  return { documented: subjects((step) => step.state === 'skipped'), notOurs: subjects((step) => choices.get(step.planned.id) === NOT_OURS) };
+  return {
+    documented: subjects((step) => step.state === 'skipped' && !step.planned.removal),
+    notOurs: subjects((step) => choices.get(step.planned.id) === NOT_OURS),
+  };
 }
 
 /** Templates and demo instances as they were identified. */
@@ -206,7 +209,7 @@ export function beginAgain(progress: Progress): void {
 
 /** After its execution was ended from outside: what the request says already. */
 export function rejoin(progress: Progress): void {
-  for (const { planned, state } of progress.steps.filter((step) => step.planned.removal)) {
+  for (const { planned, state } of progress.steps.filter((step) => step.planned.removal || step.planned.wave !== undefined)) {
     // What was left out before it was attempted has no entry but the word itself.
     const word = progress.answers.findLast((one) => one.step === planned.id);
     if (state === 'pending' && word?.name === 'decide' && word['action'] === 'skip')
@@ -214,11 +217,15 @@ export function rejoin(progress: Progress): void {
   }
   const said = progress.step('failure');
   if (!said || !progress.isFailed) return;
-  for (const step of unsaid(progress)) if ((step.endedAt ?? '') <= (said.endedAt ?? '')) step.failureSaid = step.endedAt;
+  for (const step of [...unsaid(progress), ...progress.steps.filter(isLeftUnsaid)])
+    if ((step.endedAt ?? '') <= (said.endedAt ?? '')) step.failureSaid = step.endedAt;
 }
 
 /** Before people clean up by hand what was left, the request says so. */
-export const owesCleanup = (progress: Progress, next: StepProgress): boolean => next.planned.id === 'cleanup' && next.state === 'pending' && !progress.isFailed;
+export const owesCleanup = (progress: Progress, next: StepProgress): boolean =>
+  next.planned.id === 'cleanup' && next.state === 'pending' && (!progress.isFailed || progress.steps.some(isLeftUnsaid));
+
+const isLeftUnsaid = (step: StepProgress): boolean => step.planned.removal === true && step.state === 'skipped' && step.failureSaid === null;
 
 /** Who ends it where it was begun and is not over leaves the request FAILED. */
 export function leavesRequest(progress: Progress): boolean {
@@ -232,6 +239,7 @@ export async function writeFailure(progress: Progress): Promise<boolean> {
   if (!say) return false;
   if (say.state !== 'pending') say.generation += 1;
   await execute(progress, say, 'run');
+  if (PASSED.has(say.state)) for (const step of progress.steps.filter(isLeftUnsaid)) step.failureSaid = step.endedAt;
   // What was cleaned up was about what had failed by then.
   const cleanup = progress.step('cleanup');
   if (cleanup?.state === 'confirmed') Object.assign(cleanup, { state: 'pending', startedAt: null, endedAt: null });

@@ -53,9 +53,11 @@ const AT_ONCE = 5;
 /** `after` of its plan says what a step waits for; there may be hundreds of either. */
 function waitsForNone(batch: readonly StepProgress[]): (step: StepProgress) => boolean {
   const awaited = new Map([...new Set(batch.map(({ planned }) => planned.after))].map((after) => [after, after === undefined ? 0 : count(batch, after)]));
-  return ({ planned: { id, after } }) => after === undefined || (awaited.get(after) ?? 0) <= (id.startsWith(after) ? 1 : 0);
+  return ({ planned: { after } }) => after === undefined || awaited.get(after) === 0;
 }
-const count = (batch: readonly StepProgress[], after: string): number => batch.filter(({ planned }) => planned.id.startsWith(after)).length;
+/** A name with a dot at its end stands for all that begin with it. */
+const count = (batch: readonly StepProgress[], after: string): number =>
+  batch.filter(({ planned: { id } }) => (after.endsWith('.') ? id.startsWith(after) : id === after)).length;
 
 const isAsked = ({ planned, approval }: StepProgress): boolean => planned.mode === 'manual' || (planned.approval === true && approval === null);
 
@@ -78,7 +80,7 @@ async function hold(progress: Progress): Promise<void> {
     show(progress);
     if (reason !== told) void tell(progress, 'stopped', reason);
     told = reason;
-    await condition(() => progress.stopReason() !== reason || progress.steps.some((step) => step.doneSaidBy !== null));
+    await condition(() => progress.stopReason() !== reason || owesFailure(progress) || progress.steps.some((step) => step.doneSaidBy !== null));
   }
   if (!progress.verified) progress.resumeMachine(Date.now());
 }

@@ -40,7 +40,8 @@ export async function diagnoseTenants(loaded: LoadedConfig, environment: string,
           await platform.marked(call);
           const standing = Object.keys(await platform.protected(call)).length;
           const does = Object.values(platform.actions).flatMap(({ choices }) => choices);
-          return `${platform.name} answers; ${does.length === 0 ? 'Backout only looks there' : `Backout may ${does.join(' or ')}`}${standing === 0 ? '' : `; ${standing} templates and demo instances are protected`}`;
+          if (does.length === 0) return `${platform.name} is configured; it is asked only about an artifact, and Backout only looks there`;
+          return `${platform.name} answers; Backout may ${does.join(' or ')}${standing === 0 ? '' : `; ${standing} templates and demo instances are protected`}`;
         },
         'mend it in backout.yaml, or renew its credential',
       ),

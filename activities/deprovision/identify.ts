@@ -5,6 +5,7 @@ import { deprovisionSteps } from '../../model/deprovision.ts';
 import type { StartInput } from '../../model/input.ts';
 import { forbiddenStep, type Plan } from '../../model/plan.ts';
 import { POLICIES, type Kind } from '../../model/policy.ts';
+import { TENANT } from '../../model/tenant.ts';
 import { canonical, sha256 } from '../../store/digest.ts';
 import { AdapterError } from '../adapters/adapter.ts';
 import { NotPossible } from '../components.ts';
@@ -17,8 +18,6 @@ import { claimOf, planOf, type Scene } from './scene.ts';
 
 /** How long a platform may be silent before the plan is refused. */
 const PLATFORM_PATIENCE_MS = 30_000;
-/** It is the last part of the Workflow Id, and part of the platforms' marks. */
-const TENANT = /^[A-Za-z0-9][\w.-]{0,62}$/;
 
 /** What can be said of a tenant's request without looking anywhere. */
 export function checkTenant({ tenant, components }: StartInput): string {

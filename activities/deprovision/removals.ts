@@ -1,5 +1,6 @@
 /** What is taken back of a tenant: inspect, act by a person's choice only, prove it, then take it out of the tenant's configuration [000 Rollback Scope]. */
 import { nameOf, type Inventoried } from '../../model/deprovision.ts';
+import { keyOf } from '../../model/tenant.ts';
 import type { Plan } from '../../model/plan.ts';
 import type { Receipt } from '../../model/state.ts';
 import { AdapterError } from '../adapters/adapter.ts';
@@ -7,11 +8,13 @@ import { pause } from '../dependencies.ts';
 import { failed, mayHaveActed, operationIdOf, type Found } from '../found.ts';
 import type { Sighting } from '../tenants/platform.ts';
 import { artifactCall, listedBy, platformOf, UNSEEN } from './place.ts';
-import { listedIn, mayNotChange, planOf, requestCall, subjectOf, type Scene } from './scene.ts';
+import { listedIn, mayNotChange, othersOf, planOf, requestCall, subjectOf, type Scene } from './scene.ts';
 
 /** How long a platform may take until what it has done shows: routes go after the answer [platforms.md 5]. */
 const SETTLE_MS = 30_000;
 const LOOK_EVERY_MS = 250;
+/** How long nobody may be able to tell whether a route answers, before a person hears of it. */
+const UNTOLD_MS = 600_000;
 
 interface Subject {
   readonly plan: Plan;
@@ -20,6 +23,8 @@ interface Subject {
   readonly look: () => Promise<Sighting>;
   /** Null: nobody but a person can act on it. */
   readonly act: ((choice: string) => Promise<Receipt>) | null;
+  /** Whose it is by now too; null: nobody's. */
+  readonly other: { readonly isOther: boolean; readonly why: string } | null;
 }
 
 async function subject(scene: Scene): Promise<Subject> {
@@ -40,6 +45,7 @@ async function subject(scene: Scene): Promise<Subject> {
             choice,
           )
       : null,
+    other: (await othersOf(scene, plan, [artifact])).get(keyOf(artifact)) ?? null,
   };
 }
 
@@ -62,7 +68,7 @@ async function until(scene: Scene, { look }: Subject, isRight: (seen: Sighting) 
 export async function remove(scene: Scene): Promise<Found> {
   const { work, tenant, attempt } = scene;
   const on = await subject(scene);
-  const { artifact, name, act } = on;
+  const { artifact, name, act, other } = on;
   const choice = tenant.choice ?? 'done';
   const isRight = ({ presence }: Sighting): boolean => presence === 'absent' || (choice !== 'delete' && presence === 'inactive');
   const before = work.mode === 'inspect' ? await until(scene, on, isRight) : await on.look();
@@ -75,6 +81,7 @@ export async function remove(scene: Scene): Promise<Found> {
   }
   if (work.mode === 'inspect' || choice === 'done' || !act)
     return { ...failed('NotRemoved', `${name} is still ${before.presence}: ${before.detail}`), receipt: { after: shown(before) } };
+  if (other) return guarded(name, other.why);
   const no = await mayNotChange(scene, on.plan);
   if (no) return no;
   const receipt = await act(choice).catch(async (error: unknown): Promise<Receipt> => {
@@ -96,12 +103,19 @@ export async function remove(scene: Scene): Promise<Found> {
 /** A webhook path, a CRM or a calendar: taken out of the tenant's configuration; of a path, until no route answers [000 Rollback Procedure 4 and 5]. */
 export async function release(scene: Scene): Promise<Found> {
   const on = await subject(scene);
-  const { artifact, name } = on;
+  const { artifact, name, other } = on;
   const isPath = artifact.type === 'webhook';
   const before = await on.look();
   if (before.guarded !== null) return guarded(name, before.guarded);
+  if (other?.isOther) return guarded(name, other.why);
   const no = await mayNotChange(scene, on.plan);
   if (no) return no;
+  // Another request of this tenant has come to use it: it stays, and is this one's no more.
+  if (other) {
+    await takeOut(scene, on, isPath ? 'remove' : 'disconnect');
+    const stays = `${name} stays: ${other.why}`;
+    return { state: 'done', receipt: { before: shown(before), after: { detail: stays } }, failure: null, remains: [], warnings: [stays] };
+  }
   // Said to be done: while a route answers it is not, and nothing is changed.
   if (isPath && scene.work.mode === 'inspect' && before.presence !== 'absent')
     return { ...failed('RouteAnswers', `${name} is not gone: ${before.detail}`), receipt: { after: shown(before) } };
@@ -109,6 +123,8 @@ export async function release(scene: Scene): Promise<Found> {
   const after = isPath ? await until(scene, on, (seen) => seen.presence === 'absent') : before;
   if (after.guarded !== null) return guarded(name, after.guarded);
   const receipt = receiptOf(before, after);
+  // A proxy that is away says nothing of the route: it is asked again, for a while.
+  if (isPath && after.presence === 'unknown' && Date.now() < scene.attempt.firstScheduledMs + UNTOLD_MS) throw new AdapterError('unavailable', after.detail);
   if (isPath && after.presence !== 'absent')
     return {
       ...failed(

@@ -1,7 +1,7 @@
 /** Where a step of a deprovisioning acts, and what its plan says. */
 import { isTaken, type Inventoried } from '../../model/deprovision.ts';
 import type { Plan } from '../../model/plan.ts';
-import { keyOf, type ProvisioningRequest } from '../../model/tenant.ts';
+import { keyOf, type Artifact, type ProvisioningRequest } from '../../model/tenant.ts';
 import type { Attempt, Dependencies } from '../dependencies.ts';
 import { failed, isHeld, operationIdOf, type Found } from '../found.ts';
 import type { RequestCall } from '../provisioning/provisioning.ts';
@@ -51,6 +51,24 @@ export const requestCall = ({ work, tenant, place }: Scene, requests: readonly s
 export async function requestsNow({ place }: Scene, plan: Plan): Promise<readonly ProvisioningRequest[]> {
   const ids = plan.requests ?? [];
   return (await place.store.requests(place.storeCall)).filter((one) => ids.includes(one.requestId));
+}
+
+/** Who else lists these by now, in words: over days another request, or another tenant, may have come to use one. */
+export async function othersOf(
+  { place }: Scene,
+  plan: Plan,
+  artifacts: readonly Artifact[],
+): Promise<ReadonlyMap<string, { readonly isOther: boolean; readonly why: string }>> {
+  const found = await place.store.alsoListed(place.storeCall, artifacts, plan.requests ?? []);
+  return new Map(
+    found.map(({ artifact, tenant, requestId }) => {
+      const isOther = tenant !== place.tenant;
+      return [
+        keyOf(artifact),
+        { isOther, why: `request ${requestId} of ${isOther ? 'another tenant, ' : ''}${tenant} lists it too by now, and is not rolled back` },
+      ];
+    }),
+  );
 }
 
 /** Nothing is changed by a run that has lost the tenant, or of a request that is not in its rollback: another may be at it. Null: go on. */

@@ -8,7 +8,7 @@ import { canonical } from '../../store/digest.ts';
 import { failed, type Found } from '../found.ts';
 import { protectedOf } from './inventory.ts';
 import { listedBy, sight, UNSEEN } from './place.ts';
-import { artifactsOf, listedIn, planOf, type Scene } from './scene.ts';
+import { artifactsOf, listedIn, othersOf, planOf, type Scene } from './scene.ts';
 
 /** `subject` null: no step of the plan is about it. */
 interface Left {
@@ -57,9 +57,12 @@ export async function leftOver(scene: Scene, plan: Plan): Promise<{ readonly pro
   const how = new Map(removed.map((one) => [keyOf(one), one.how]));
   const left: Left[] = [];
   const artifacts = [...mine.values()].filter((one) => one.type !== 'credential');
+  const others = await othersOf(scene, plan, artifacts);
   const sightings = await sight(place, artifacts, listed);
   for (const [index, artifact] of artifacts.entries()) {
     const seen = sightings[index] ?? UNSEEN;
+    // By now it is somebody else's too, and stays for him.
+    if (others.has(keyOf(artifact))) continue;
     const message = problemOf(artifact, seen.presence, seen.guarded, how.get(keyOf(artifact)), tenant.documented ?? []);
     if (message !== null) left.push({ subject: planned.has(keyOf(artifact)) ? keyOf(artifact) : null, message: `${message}: ${seen.detail}` });
   }

@@ -129,6 +129,10 @@ export const postgres: ProvisioningStore<PostgresOptions> = {
         `SELECT asked.place::int - 1 AS place, r.tenant, r.request_id AS "requestId", r.status
            FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS asked (type, id, place)
            JOIN upa.canonical_objects c ON c.tenant_config->'artifacts' @> jsonb_build_array(jsonb_build_object('type', asked.type, 'id', asked.id))
+             -- Slashes around a path make no other route of it.
+             OR asked.type = 'webhook' AND EXISTS (
+               SELECT FROM jsonb_array_elements(c.tenant_config->'artifacts') AS one
+               WHERE one->>'type' = 'webhook' AND btrim(one->>'id', '/') = btrim(asked.id, '/'))
            JOIN upa.provisioning_requests r USING (request_id)
           WHERE r.environment = $1 ORDER BY asked.place, r.tenant, r.request_id`,
         [call.environment, asked.map((one) => one.type), asked.map((one) => one.id)],

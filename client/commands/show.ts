@@ -61,7 +61,11 @@ function whyOf(state: RollbackState): string {
   const refused = state.refusals.at(-1);
   return [
     `${plain(trigger.by)} started it at ${trigger.at} (${trigger.type}, ${trigger.cause}): ${plain(trigger.reason)}.`,
-    where === '' ? `Nothing was planned for ${state.components.join(', ')}.` : `To: ${plain(where)}.`,
+    state.deprovision
+      ? `It takes back ${state.deprovision.artifacts.length} artifacts of ${plain(state.tenant ?? '')}: ${state.deprovision.requests.map(plain).join(', ') || 'no open request'}${state.deprovision.status === null ? ', not begun' : `, ${state.deprovision.status}`}.`
+      : where === ''
+        ? `Nothing was planned for ${state.components.join(', ') || plain(state.tenant ?? '')}.`
+        : `To: ${plain(where)}.`,
     ...(state.outcome === null ? [`It is ${stateWord(state)}.`] : [`It ended ${state.outcome}.`]),
     ...(state.outcome === 'refused' && refused ? [`Refused: ${plain(refused.explanation)} ${refused.source}.`] : []),
     ...(state.stopped === null ? [] : [`Stopped: ${plain(state.stopped)}.`]),

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import type { RollbackState } from '../../model/state.ts';
+import { claimFolder } from '../local/folder.ts';
 import { callWebhook, makeWorkflow, type MadeWorkflow, type N8nHouse } from './house.ts';
 import { backout, chapter, follow, onStage, run, say, type Stage } from './stage.ts';
 
@@ -19,6 +20,7 @@ interface N8n extends N8nHouse {
 /** Exit code 0 only where the tenant is deprovisioned, everybody else's webhooks answer, and the audit is clean. */
 export async function demoTenant(folder: string): Promise<number> {
   await mkdir(folder, { recursive: true });
+  await beginAnew(join(folder, '.backout'));
   const n8n = await startN8n(folder);
   try {
     chapter(
@@ -31,6 +33,14 @@ export async function demoTenant(folder: string): Promise<number> {
   } finally {
     await n8n.stop();
   }
+}
+
+/** n8n is another one in each play: what an earlier play has recorded would be about workflows that are nowhere. */
+async function beginAnew(state: string): Promise<void> {
+  // Refuses where a play is under way, and ends what a killed one has left running.
+  const claim = await claimFolder(state);
+  await claim.release();
+  await rm(state, { recursive: true, force: true });
 }
 
 const configuration = ({ url }: N8nHouse): string =>
@@ -84,7 +94,7 @@ interface Made {
   readonly others: readonly MadeWorkflow[];
 }
 
-async function provision(stage: Stage, n8n: N8n): Promise<Made> {
+async function provision(stage: Stage, n8n: N8n, requestId: string): Promise<Made> {
   const intake = await makeWorkflow(n8n, 'Acme – intake', 'acme/intake', ['tenant:acme']);
   const reminders = await makeWorkflow(n8n, 'Acme – reminders', 'acme/reminders', ['tenant:acme']);
   const others = [
@@ -95,7 +105,7 @@ async function provision(stage: Stage, n8n: N8n): Promise<Made> {
   ];
   for (const one of [intake, reminders, ...others]) say(`   ${one.name.padEnd(26)} POST /webhook/${one.path.padEnd(18)} ${await callWebhook(n8n, one.path)}`);
   const request = {
-    requestId: 'req-1042',
+    requestId,
     tenant: 'acme',
     version: '1.4.0',
     status: 'COMPLETED',
@@ -115,35 +125,38 @@ async function provision(stage: Stage, n8n: N8n): Promise<Made> {
   return { intake, reminders, others };
 }
 
-const isAsked =
-  (step: string) =>
-  (state: RollbackState): boolean =>
-    state.waiting.some((one) => one.step === step);
+/** Told until it asks for this; what stops it before is the end of the play. */
+async function asks(stage: Stage, step: string): Promise<RollbackState> {
+  const state = await follow(stage, ID, (one) => one.state === 'stopped' || one.state === 'closed' || one.waiting.some((waits) => waits.step === step));
+  if (state.state === 'stopped' || state.state === 'closed')
+    throw new Error(`${step} was expected, and it is ${state.stopped ?? state.outcome ?? state.state}`);
+  return state;
+}
 
 async function play(stage: Stage, n8n: N8n): Promise<number> {
   chapter(
     '1  Who is on this n8n',
     'Two tenants whose names look alike, a third one, a template and a demo instance. Provisioning has recorded what it made for acme.',
   );
-  const { intake, reminders, others } = await provision(stage, n8n);
+  const { intake, reminders, others } = await provision(stage, n8n, 'req-1042');
 
   chapter('2  An operator starts it', 'A bug is no reason [000]; a contract that ended is. Nothing is changed before the inventory is confirmed.');
   const start = ['start', 'upaDeprovision', '--environment', 'production', '--tenant', 'acme', '--by', 'ana'];
   const refused = await backout(stage, [...start, '--cause', 'bug-fix', '--reason', 'the intake form has a typo']);
   await backout(stage, [...start, '--cause', 'client-offboarded', '--reason', 'the contract ended']);
-  const asked = await follow(stage, ID, isAsked('inventory'));
+  const asked = await asks(stage, 'inventory');
   await backout(stage, ['show', ID]);
   await backout(stage, ['confirm', ID, '--step', 'inventory', '--plan', asked.planHash ?? '', '--by', 'ana']);
 
   chapter('3  One answer for each artifact', 'In any order, over days. Backout does what was chosen, and proves it.');
-  await follow(stage, ID, isAsked(`workflow.${intake.id}`));
+  await asks(stage, `workflow.${intake.id}`);
   const confirm = (...words: string[]): Promise<number> => backout(stage, ['confirm', ID, '--step', ...words, '--by', 'ana']);
   await confirm(`workflow.${intake.id}`, '--choice', 'delete');
   await confirm(`workflow.${reminders.id}`, '--choice', 'deactivate');
   await confirm('crm.hub-4711', `webhook.${intake.path}`, `webhook.${reminders.path}`);
-  await follow(stage, ID, isAsked('crm.hub-4711.credentials'));
+  await asks(stage, 'crm.hub-4711.credentials');
   await confirm('crm.hub-4711.credentials', '--note', 'the token was revoked in HubSpot');
-  await follow(stage, ID, isAsked('routes'));
+  await asks(stage, 'routes');
   await backout(stage, ['show', ID]);
   await confirm('routes');
 
@@ -151,12 +164,12 @@ async function play(stage: Stage, n8n: N8n): Promise<number> {
   await backout(stage, ['decline', ID, '--step', 'vapi.asst-77', '--by', 'ben', '--reason', 'the dashboard is down']);
   await follow(stage, ID, (state) => state.state === 'stopped' && state.deprovision?.status === 'FAILED');
   await backout(stage, ['decide', ID, '--step', 'vapi.asst-77', '--action', 'skip', '--by', 'ben', '--reason', 'VAPI is down; I will delete it tomorrow']);
-  await follow(stage, ID, isAsked('cleanup'));
+  await asks(stage, 'cleanup');
   await backout(stage, ['tenant', 'show', 'acme', '--environment', 'production']);
 
   chapter('5  The next day', 'What was left is cleaned up by hand. Everything is looked at once more before the end is written.');
   await backout(stage, ['confirm', ID, '--step', 'cleanup', '--by', 'ben', '--note', 'deleted the assistant in the dashboard; no route answers']);
-  await follow(stage, ID, isAsked('completion'));
+  await asks(stage, 'completion');
   await backout(stage, ['confirm', ID, '--step', 'completion', '--by', 'ana']);
   const end = await follow(stage, ID, (state) => state.state === 'closed');
 

@@ -58,7 +58,8 @@ interface Swept {
 
 export function artifactsOf(reading: Reading, artifacts: readonly Inventoried[]): ArtifactReport[] {
   const swept = sweptOf(reading);
-  return artifacts.map((one) => artifactOf(reading, one, swept));
+  // A path that only the mark of its workflow shows goes with that, and has no word of its own.
+  return artifacts.filter((one) => one.type !== 'webhook' || one.requests.length > 0).map((one) => artifactOf(reading, one, swept));
 }
 
 function sweptOf(reading: Reading): Swept {

@@ -259,9 +259,9 @@ BEGIN
     RAISE EXCEPTION 'request % lists %: an artifact is never dropped; a rollback moves it to removed, and before any rollback a row of upa.corrections in the same transaction says who takes it off the list', OLD.request_id, odd
       USING ERRCODE = 'restrict_violation';
   END IF;
-  IF (request.status = 'ROLLBACK_IN_PROGRESS' OR request.cleanup_confirmed_by IS NOT NULL)
+  IF request.rollback_id IS NOT NULL
     AND EXISTS (SELECT jsonb_array_elements(NEW.tenant_config->'artifacts') EXCEPT SELECT jsonb_array_elements(OLD.tenant_config->'artifacts')) THEN
-    RAISE EXCEPTION 'request % is being rolled back: nothing is added to its artifacts; record them when it is COMPLETED or FAILED, or under another request', OLD.request_id
+    RAISE EXCEPTION 'request % is being rolled back: nothing is added to its artifacts once a rollback has had it; record them under another request', OLD.request_id
       USING ERRCODE = 'object_not_in_prerequisite_state';
   END IF;
   RETURN NULL;

@@ -5,7 +5,7 @@ import { publish } from '../../client/demo/house.ts';
 import type { Artifact } from '../../model/tenant.ts';
 import type { RollbackState } from '../../model/state.ts';
 import { eventually } from '../support/lying-world.ts';
-import { artifactsOf, stepOf, Tenants, webhookStep, workflowStep } from '../support/tenants.ts';
+import { artifactsOf, expectRolledBack, expectUntouched, stepOf, Tenants, webhookStep, workflowStep } from '../support/tenants.ts';
 
 let house: Tenants;
 const standing = ['globex/intake-1', 'template/intake', 'demo/intake'];
@@ -45,7 +45,7 @@ describe.concurrent('a word that is not true', () => {
     expect(state.refusals).toMatchObject([{ rule: 'inspection-disagrees', by: 'ana', message: 'confirm' }]);
     expect(stepOf(state, workflowStep(second)).state).toBe('waiting');
     expect(await house.requestOf('bob')).toMatchObject({ status: 'ROLLBACK_IN_PROGRESS' });
-    await house.expectRolledBack('bob', await house.finish(handle), paths);
+    await expectRolledBack(house, 'bob', await house.finish(handle), paths);
     expect(await house.events('bob')).toEqual(['rolled-back']);
     expect(await house.effectsOn(first, second)).toEqual(['unpublish 2', 'delete 2']);
   });
@@ -89,8 +89,8 @@ describe.concurrent('a start', () => {
       const state = await house.world.closed(await house.start(tenant));
       expect(state.refusals).toMatchObject([{ rule: 'tenant', explanation: expect.stringContaining('no provisioning request') as string }]);
     }
-    await house.expectUntouched('starter', paths);
-    await house.expectUntouched('another', []);
+    await expectUntouched(house, 'starter', paths);
+    await expectUntouched(house, 'another', []);
   });
 
   it('is of this very tenant: acme is neither acme-corp nor Acme', async () => {
@@ -101,15 +101,15 @@ describe.concurrent('a start', () => {
     const handle = await house.start('acme');
     const { deprovision } = await house.inventory(handle);
     expect(deprovision?.artifacts.map((one) => one.id).toSorted()).toEqual([acme.first.id, acme.second.id, ...acme.paths, 'hub-acme'].toSorted());
-    await house.expectRolledBack('acme', await house.finish(handle), acme.paths);
+    await expectRolledBack(house, 'acme', await house.finish(handle), acme.paths);
     for (const path of ['acme-corp/intake-1', 'Acme/intake-1', unlisted.path]) expect(await house.answers(path)).toBe(200);
-    for (const tenant of ['acme-corp', 'Acme']) await house.expectUntouched(tenant, []);
+    for (const tenant of ['acme-corp', 'Acme']) await expectUntouched(house, tenant, []);
   });
 
   it('after ROLLED_BACK only looks, and says so', async () => {
     const { first, second, paths } = await two('again');
     const before = await house.finish(await house.start('again'), {});
-    await house.expectRolledBack('again', before, paths);
+    await expectRolledBack(house, 'again', before, paths);
     const state = await house.world.closed(await house.start('again'));
     expect(state).toMatchObject({
       outcome: 'rolled-back',
@@ -188,9 +188,9 @@ describe.concurrent('the inventory', () => {
       rule: 'inventory',
       explanation: expect.stringContaining('ana closed it before anything was changed') as string,
     });
-    await house.expectUntouched('decliner', paths);
+    await expectUntouched(house, 'decliner', paths);
     expect(await house.effectsOn(first, second)).toEqual([]);
-    await house.expectRolledBack('decliner', await house.finish(await house.start('decliner')), paths);
+    await expectRolledBack(house, 'decliner', await house.finish(await house.start('decliner')), paths);
   });
 
   it('is void where reality has moved since: asked again with another plan, and what was said of its artifacts is forgotten', async () => {
@@ -207,7 +207,7 @@ describe.concurrent('the inventory', () => {
     const again = await house.asked(handle, 'inventory');
     expect(again.planHash).not.toBe(planHash);
     expect(again.warnings.some((one) => one.startsWith('the confirmation of the inventory is void'))).toBe(true);
-    await house.expectUntouched('mover', paths);
+    await expectUntouched(house, 'mover', paths);
     expect(await house.ruleOf(handle, 'confirm', { step: 'inventory', plan: planHash })).toBe('stale-plan');
     // Confirmed, moved, and only then begun.
     await house.tell(handle, 'stop', { reason: 'one moment' });
@@ -215,7 +215,7 @@ describe.concurrent('the inventory', () => {
     const late = await house.workflow('mover', 'mover latecomer', 'mover/latecomer');
     await house.tell(handle, 'resume', { reason: 'go on' });
     const third = await house.world.until(handle, 'asked a third time', (one) => one.planHash !== again.planHash && one.waiting.length > 0);
-    await house.expectUntouched('mover', paths);
+    await expectUntouched(house, 'mover', paths);
     await house.confirm(handle, 'inventory', { plan: third.planHash });
     const asked = await house.asked(handle, workflowStep(first));
     // Backout touches only what is listed [000 Rollback Procedure 2].
@@ -235,7 +235,7 @@ describe.concurrent('the inventory', () => {
     await house.failed(handle, 'mover', 1);
     await house.deletedByHand(stray);
     await house.decide(handle, 'retry', 'sweep');
-    await house.expectRolledBack('mover', await house.finish(handle), [...paths, stray.path]);
+    await expectRolledBack(house, 'mover', await house.finish(handle), [...paths, stray.path]);
     for (const one of [other, late]) expect(await house.answers(one.path)).toBe(200);
     expect((await house.effectsOn(first, second, stray, other, late)).toSorted()).toEqual(['delete 1', 'delete 2', 'unpublish 1', 'unpublish 2']);
   });
@@ -262,7 +262,7 @@ describe.concurrent('an artifact', () => {
     expect(await house.ruleOf(handle, 'decide', { step: workflowStep(first), action: 'retry', reason: 'x', by: 'eve' })).toBe('role');
     await house.decide(handle, 'retry', workflowStep(first));
     const end = await house.finish(handle, { [workflowStep(first)]: { choice: 'deactivate' } });
-    await house.expectRolledBack('chooser', end, paths);
+    await expectRolledBack(house, 'chooser', end, paths);
     expect(stepOf(end, 'cleanup').state).toBe('pending');
     expect(await house.events('chooser')).toEqual(['rollback-failed', 'rolled-back']);
     expect((await house.effectsOn(first, second)).toSorted()).toEqual(['delete 2', 'unpublish 1', 'unpublish 2']);
@@ -301,7 +301,7 @@ describe.concurrent('an artifact', () => {
     expect(await house.decide(handle, 'retry', workflowStep(second))).toMatchObject({ accepted: true });
     expect(await house.decide(handle, 'skip', webhookStep(second))).toMatchObject({ accepted: true });
     const end = await house.finish(handle, { cleanup: { note: 'now I have' } });
-    await house.expectRolledBack('leaver', end, paths);
+    await expectRolledBack(house, 'leaver', end, paths);
     expect(await house.events('leaver')).toEqual(['rollback-failed', 'rollback-failed', 'rollback-failed', 'rolled-back']);
     expect(await house.requestOf('leaver')).toMatchObject({ cleanup: { by: 'ana' }, config: { artifacts: [] } });
     expect((await house.log('leaver')).at(-1)?.removed).toEqual(
@@ -319,22 +319,19 @@ describe.concurrent('an artifact', () => {
     const handle = await house.begun('skipper');
     await house.confirm(handle, workflowStep(first), { choice: 'delete' });
     await house.passed(handle, workflowStep(first));
-    await house.asked(handle, workflowStep(second));
-    await house.say(handle, 'decline', { step: workflowStep(second), reason: 'they still need it' });
+    await house.asked(handle, 'vapi.asst-skipper');
+    await house.tell(handle, 'stop', { reason: 'one moment' });
+    // Said to be gone, and not looked at: it is not removed.
+    await house.tell(handle, 'confirm', { step: 'vapi.asst-skipper', note: 'deleted in the dashboard' });
+    await house.tell(handle, 'decline', { step: workflowStep(second), reason: 'they still need it' });
+    await house.tell(handle, 'resume', { reason: 'go on' });
     await house.failed(handle, 'skipper', 1);
+    expect((await house.log('skipper'))[0]?.removed).toEqual([`n8n workflow "${first.name}" (${first.id})`]);
     expect(await house.decide(handle, 'skip', 'all', { by: 'eve' })).toMatchObject({ refusal: { rule: 'role' } });
     expect(await house.decide(handle, 'skip', 'all')).toMatchObject({ accepted: true });
     const state = await house.finish(handle, { cleanup: null });
     expect(stepsOf(state, 'skipped')).toEqual(
-      expect.arrayContaining([
-        workflowStep(second),
-        webhookStep(first),
-        webhookStep(second),
-        'crm.hub-skipper',
-        'vapi.asst-skipper',
-        'vapi.asst-skipper.look',
-        'routes',
-      ]),
+      expect.arrayContaining([workflowStep(second), webhookStep(first), webhookStep(second), 'crm.hub-skipper', 'vapi.asst-skipper.look', 'routes']),
     );
     expect(await house.requestOf('skipper')).toMatchObject({ status: 'FAILED' });
     expect(state.remains.map((one) => one.artifact)).toEqual(
@@ -343,7 +340,7 @@ describe.concurrent('an artifact', () => {
     expect(await house.decide(handle, 'skip', 'all')).toMatchObject({ refusal: { rule: 'not-failed' } });
     // Cleaned up by hand after all.
     await house.deletedByHand(second);
-    await house.expectRolledBack('skipper', await house.finish(handle), paths);
+    await expectRolledBack(house, 'skipper', await house.finish(handle), paths);
     expect(await house.effectsOn(first, second)).toEqual(['unpublish 1', 'delete 1']);
   });
 
@@ -383,7 +380,7 @@ describe.concurrent('an artifact', () => {
     const next = await house.start('halfway');
     const inventory = await house.asked(next, 'inventory');
     expect(inventory.steps.some((one) => one.id === workflowStep(first))).toBe(false);
-    await house.expectRolledBack('halfway', await house.finish(next), paths);
+    await expectRolledBack(house, 'halfway', await house.finish(next), paths);
     expect((await house.log('halfway')).at(-1)?.removed).toEqual(
       expect.arrayContaining([expect.stringContaining(first.id), expect.stringContaining(second.id)] as unknown[]),
     );
@@ -403,7 +400,7 @@ describe.concurrent('an artifact', () => {
     expect(await house.effectsOn(first, second)).toEqual([]);
     expect(await house.requestOf('stopper')).toMatchObject({ status: 'ROLLBACK_IN_PROGRESS' });
     await house.tell(handle, 'resume', { reason: 'go on' });
-    await house.expectRolledBack('stopper', await house.finish(handle), paths);
+    await expectRolledBack(house, 'stopper', await house.finish(handle), paths);
     expect((await house.effectsOn(first, second)).toSorted()).toEqual(['delete 2', 'unpublish 1', 'unpublish 2']);
     expect((await house.requestOf('stopper')).config.removed.find((one) => one.id === first.id)).toMatchObject({ by: 'ben', how: 'deactivate' });
     expect(await house.events('stopper')).toEqual(['rolled-back']);
@@ -427,7 +424,7 @@ describe.concurrent('an artifact', () => {
       await house.passed(handle, step);
     }
     const end = await house.finish(handle);
-    await house.expectRolledBack('handy', end, paths);
+    await expectRolledBack(house, 'handy', end, paths);
     expect(end.refusals.map((one) => one.rule)).toEqual(['role', 'role', 'role']);
     const by = Object.fromEntries((await house.requestOf('handy')).config.removed.map((one) => [one.id, one.by]));
     expect(by).toEqual({ [first.id]: 'ben', [second.id]: 'ana', [first.path]: 'ben', [second.path]: 'ana', 'hub-handy': 'ben' });
@@ -455,7 +452,7 @@ describe.concurrent('an artifact', () => {
     await house.decide(handle, 'retry', 'all');
     const again = await house.asked(handle, workflowStep(first));
     expect(again.deprovision?.status).toBe('ROLLBACK_IN_PROGRESS');
-    await house.expectRolledBack('lazarus', await house.finish(handle), paths);
+    await expectRolledBack(house, 'lazarus', await house.finish(handle), paths);
     expect((await house.effectsOn(first, second)).filter((one) => one.endsWith('1'))).toEqual(['unpublish 1', 'unpublish 1', 'delete 1']);
     expect(await house.events('lazarus')).toEqual(['rollback-failed', 'rolled-back']);
   });
@@ -480,7 +477,7 @@ describe.concurrent('an artifact', () => {
     expect(stepOf(state, 'vapi.asst-phoenix').state).toBe('skipped');
     expect(await house.requestOf('phoenix')).toMatchObject({ status: 'ROLLBACK_IN_PROGRESS' });
     const end = await house.finish(successor);
-    await house.expectRolledBack('phoenix', end, paths);
+    await expectRolledBack(house, 'phoenix', end, paths);
     expect(await house.effectsOn(first, second)).toEqual(['unpublish 1', 'delete 1', 'unpublish 2']);
     // Declined, then left out; the second is the cleanup's.
     expect(await house.events('phoenix')).toEqual(['rollback-failed', 'rollback-failed', 'rolled-back']);
@@ -491,6 +488,6 @@ describe.concurrent('an artifact', () => {
 describe('whatever was decided', () => {
   it('[000 Invariants 2, 4] templates, demo instances and other tenants are as they were', async () => {
     for (const path of standing) expect(await house.answers(path), path).toBe(200);
-    await house.expectUntouched('globex', []);
+    await expectUntouched(house, 'globex', []);
   });
 });

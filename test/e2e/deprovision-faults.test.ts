@@ -7,9 +7,8 @@ import type { WorkflowHandle } from '@temporalio/client';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { MadeWorkflow } from '../../client/demo/house.ts';
 import type { Artifact } from '../../model/tenant.ts';
-import type { RollbackState } from '../../model/state.ts';
 import { eventually } from '../support/lying-world.ts';
-import { artifactsOf, stepOf, Tenants, workflowStep } from '../support/tenants.ts';
+import { artifactsOf, expectRolledBack, stepOf, Tenants, workflowStep } from '../support/tenants.ts';
 
 /** The way to a server that may be gone for a while: whoever comes then is refused the connection. */
 class Way {
@@ -138,7 +137,7 @@ describe.concurrent('a platform', () => {
     await house.n8n.control({ faults: [first, second].map(({ id }) => ({ path: `/workflows/${id}`, answer: { status: 503 } })) });
     await house.n8n.control({ faults: paths.map((path) => ({ path: `/webhook/${path}`, method: 'OPTIONS', times: 2, answer: { status: 502 } })) });
     await ways().n8n.open();
-    await house.expectRolledBack('away', await house.finish(handle), paths, 'staging');
+    await expectRolledBack(house, 'away', await house.finish(handle), paths, 'staging');
     expect(await house.events('away', 'staging')).toEqual(['rolled-back']);
     expect((await house.effectsOn(first, second)).toSorted()).toEqual(['delete 1', 'delete 2', 'unpublish 1', 'unpublish 2']);
   });
@@ -175,7 +174,7 @@ describe.concurrent('a platform', () => {
     expect(await house.effectsOn(first, second)).toEqual([]);
     await key('fake-key');
     expect(await house.decide(handle, 'retry', 'all')).toMatchObject({ accepted: true });
-    await house.expectRolledBack('keyless', await house.finish(handle), paths, environment);
+    await expectRolledBack(house, 'keyless', await house.finish(handle), paths, environment);
     expect(await house.events('keyless', environment)).toEqual(['rollback-failed', 'rolled-back']);
   });
 
@@ -191,7 +190,7 @@ describe.concurrent('a platform', () => {
       ],
     });
     const end = await house.finish(handle);
-    await house.expectRolledBack('half-said', end, paths);
+    await expectRolledBack(house, 'half-said', end, paths);
     expect(stepOf(end, workflowStep(first)).state).toBe('done');
     expect(stepOf(end, workflowStep(second)).state).toBe('done');
     expect(await house.events('half-said')).toEqual(['rolled-back']);
@@ -216,7 +215,7 @@ describe.concurrent('a platform', () => {
     for (const one of [first, second]) expect(stepOf(state, workflowStep(one)).failure?.type).toBe('UnexpectedResponse');
     expect(await house.effectsOn(first, second)).toEqual([]);
     await house.decide(handle, 'retry', 'all');
-    await house.expectRolledBack('babel', await house.finish(handle), paths);
+    await expectRolledBack(house, 'babel', await house.finish(handle), paths);
   });
 });
 
@@ -266,7 +265,7 @@ describe.concurrent('what is not the tenant’s', () => {
     // A path of theirs is theirs too.
     for (const one of [first, second]) await house.retagged(one, 'tenant:turncoat');
     await house.decide(handle, 'retry', 'all');
-    await house.expectRolledBack('turncoat', await house.finish(handle), paths);
+    await expectRolledBack(house, 'turncoat', await house.finish(handle), paths);
   });
 });
 
@@ -288,7 +287,7 @@ describe.concurrent('a person', () => {
     for (const choice of ['delete', 'deactivate'])
       expect(await house.ruleOf(handle, 'confirm', { step: workflowStep(first), choice })).toBe(choice === kept ? undefined : 'already-answered');
     expect(await house.ruleOf(handle, 'decline', { step: workflowStep(first), reason: 'too late' })).toBe('already-answered');
-    await house.expectRolledBack('stutter', await house.finish(handle), paths);
+    await expectRolledBack(house, 'stutter', await house.finish(handle), paths);
     expect((await house.effectsOn(first, second)).filter((one) => one.endsWith('1'))).toEqual(
       kept === 'delete' ? ['unpublish 1', 'delete 1'] : ['unpublish 1'],
     );
@@ -300,7 +299,7 @@ describe.concurrent('a person', () => {
     await house.asked(handle, workflowStep(first));
     await house.deletedByHand(first);
     const end = await house.finish(handle, { [workflowStep(second)]: { choice: 'deactivate' } });
-    await house.expectRolledBack('early-bird', end, paths);
+    await expectRolledBack(house, 'early-bird', end, paths);
     expect(stepOf(end, workflowStep(first)).state).toBe('already');
     expect(await house.events('early-bird')).toEqual(['rolled-back']);
     expect(await house.effectsOn(first, second)).toEqual(['unpublish 2']);
@@ -324,7 +323,7 @@ describe.concurrent('a person', () => {
     expect((await house.world.closed(odd)).refusals).toMatchObject([{ rule: 'workflow-id' }]);
     const [handle] = started;
     if (!handle) throw new Error('not started');
-    await house.expectRolledBack('popular', await house.finish(handle), paths);
+    await expectRolledBack(house, 'popular', await house.finish(handle), paths);
     expect(await house.events('popular')).toEqual(['rolled-back']);
     expect((await house.effectsOn(first, second)).toSorted()).toEqual(['delete 1', 'delete 2', 'unpublish 1', 'unpublish 2']);
   });
@@ -364,7 +363,7 @@ describe.concurrent('the provisioning store', () => {
     expect(stepOf(state, workflowStep(first)).failure?.message).toContain(`request ${requestId} is FAILED`);
     expect(await house.effectsOn(first, second)).toEqual([]);
     await house.decide(handle, 'retry', 'all');
-    await house.expectRolledBack('tampered', await house.finish(handle), paths);
+    await expectRolledBack(house, 'tampered', await house.finish(handle), paths);
     expect(await house.events('tampered')).toEqual(['rollback-failed', 'rollback-failed', 'rolled-back']);
     for (const sql of [`UPDATE upa.provisioning_requests SET status = 'COMPLETED' ${request}`, `DELETE FROM upa.provisioning_requests ${request}`])
       await expect(house.database.query(sql), sql).rejects.toMatchObject({ code: expect.stringMatching(REFUSED) as string });
@@ -388,7 +387,7 @@ describe.concurrent('the provisioning store', () => {
     await eventually('tried again', () => isTryingAgain(handle));
     expect(await house.requestOf('storeless', 'staging')).toMatchObject({ status: 'ROLLBACK_IN_PROGRESS' });
     await ways().store.open();
-    await house.expectRolledBack('storeless', await house.world.closed(handle), paths, 'staging');
+    await expectRolledBack(house, 'storeless', await house.world.closed(handle), paths, 'staging');
     expect(await house.events('storeless', 'staging')).toEqual(['rolled-back']);
     expect((await house.effectsOn(first, second)).toSorted()).toEqual(['delete 1', 'delete 2', 'unpublish 1', 'unpublish 2']);
   });

@@ -130,7 +130,10 @@ const REFUSED: readonly (readonly [string, () => Promise<WorkflowHandle>, Rule, 
     'a deprovisioning is always started by an operator, never by automatic',
   ],
   [
-    ...(['a deprovisioning where no tenants are', kind('upaDeprovision', 'acme', { trigger: 'operator', cause: 'client-offboarded', tenant: 'acme' })] as const),
+    ...([
+      'a deprovisioning where no tenants are',
+      kind('upaDeprovision', 'acme', { trigger: 'operator', cause: 'client-offboarded', tenant: 'acme' }),
+    ] as const),
     ...(['tenant', /^production has no tenants in .*backout\.yaml; say under environments\.production\.tenants where they are provisioned$/] as const),
   ],
   ['[002 section 3] an unknown cause', web({ cause: 'friday' }), 'cause', `"friday" is no cause of a deployRevert; the causes are ${CAUSES}`],

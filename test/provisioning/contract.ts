@@ -203,7 +203,7 @@ export function provisioningContract<Options>({ name, setup }: Contract<Options>
       await fixture.provision({ ...foreign, requestId: randomUUID(), environment: `${environment}-2` });
       const near: Artifact[] = [
         { type: 'n8n-workflow', id: WEBHOOK.id },
-        { type: 'webhook', id: `${WEBHOOK.id}/` },
+        { type: 'webhook', id: `${WEBHOOK.id}-2` },
       ];
       await fixture.provision({ ...foreign, requestId: randomUUID(), artifacts: near });
       const theirs = { artifact: WEBHOOK, tenant: 'Acme', requestId: foreign.requestId };
@@ -213,6 +213,9 @@ export function provisioningContract<Options>({ name, setup }: Contract<Options>
         { artifact: WEBHOOK, tenant, requestId: one },
         { artifact: WORKFLOW, tenant, requestId: one },
       ]);
+      // Slashes around a path make no other route of it.
+      const slashed = { type: 'webhook', id: `/${WEBHOOK.id}/` } as const;
+      expect(await store.alsoListed(call(), [slashed], [one, two])).toEqual([{ ...theirs, artifact: slashed }]);
       expect(await store.alsoListed(call(), [], [])).toEqual([]);
       expect(await store.alsoListed(call(), [{ type: 'webhook', id: '\u0000' }], [])).toEqual([]);
       const both = call({ requests: [one] });

@@ -123,19 +123,6 @@ export class Tenants {
     return (await this.log(tenant, environment)).map((one) => one.event);
   }
 
-  /** Nothing was ever begun. */
-  async expectUntouched(tenant: string, paths: readonly string[]): Promise<void> {
-    expect(await this.requestOf(tenant)).toMatchObject({ status: 'COMPLETED', rollbackId: null, config: { status: 'active', removed: [], rollback: null } });
-    expect(await this.log(tenant)).toEqual([]);
-    for (const path of paths) expect(await this.answers(path), path).toBe(200);
-  }
-  async expectRolledBack(tenant: string, state: RollbackState, paths: readonly string[], environment?: string): Promise<void> {
-    expect(state, state.stopped ?? '').toMatchObject({ state: 'closed', outcome: 'rolled-back', deprovision: { status: 'ROLLED_BACK' } });
-    const config = { status: 'deprovisioned', rollback: { rollbackId: state.rollbackId } };
-    expect(await this.requestOf(tenant, environment)).toMatchObject({ status: 'ROLLED_BACK', config });
-    for (const path of paths) expect(await this.answers(path), path).toBe(404);
-  }
-
   answers(path: string): Promise<number> {
     return callWebhook(this.house, path);
   }
@@ -285,3 +272,17 @@ export const stepOf = (state: RollbackState, id: string): RollbackState['steps']
   if (!found) throw new Error(`there is no step ${id} among ${state.steps.map((one) => one.id).join(', ')}`);
   return found;
 };
+
+/** Nothing was ever begun. */
+export async function expectUntouched(house: Tenants, tenant: string, paths: readonly string[]): Promise<void> {
+  expect(await house.requestOf(tenant)).toMatchObject({ status: 'COMPLETED', rollbackId: null, config: { status: 'active', removed: [], rollback: null } });
+  expect(await house.log(tenant)).toEqual([]);
+  for (const path of paths) expect(await house.answers(path), path).toBe(200);
+}
+
+export async function expectRolledBack(house: Tenants, tenant: string, state: RollbackState, paths: readonly string[], environment?: string): Promise<void> {
+  expect(state, state.stopped ?? '').toMatchObject({ state: 'closed', outcome: 'rolled-back', deprovision: { status: 'ROLLED_BACK' } });
+  const config = { status: 'deprovisioned', rollback: { rollbackId: state.rollbackId } };
+  expect(await house.requestOf(tenant, environment)).toMatchObject({ status: 'ROLLED_BACK', config });
+  for (const path of paths) expect(await house.answers(path), path).toBe(404);
+}
