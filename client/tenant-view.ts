@@ -1,5 +1,6 @@
 /** What only a deprovisioning shows: what the tenant has, and what becomes of each of it [000]. */
-import { isTaken, nameOf, routeProofs, type Inventoried } from '../model/deprovision.ts';
+import { isTaken, nameOf, type Inventoried } from '../model/deprovision.ts';
+import { routeProofs } from '../model/route-proofs.ts';
 import { BLOCKED, PASSED, type RollbackState, type StepView } from '../model/state.ts';
 import { paint } from './output.ts';
 import { columns, cut, plain, wrap } from './words.ts';

@@ -1,6 +1,5 @@
 /** The plan of a deprovisioning [000 Rollback Procedure]: what is asked, done and looked at, per artifact. */
 import type { Demands, PlanStep } from './plan.ts';
-import type { StepView } from './state.ts';
 import { keyOf, type Artifact, type ArtifactType, type NotRemovable } from './tenant.ts';
 
 /** [000 Rollback is NOT triggered by], with what to do instead. */
@@ -87,7 +86,7 @@ export const NOT_OURS = 'not-ours';
 
 /** What is confirmed in any order is one wave; `after` says what waits for what in it. */
 export function deprovisionSteps(of: DeprovisionOf): PlanStep[] {
-  const { tenant, requests, artifacts, isOver, fourEyes } = of;
+  const { tenant, artifacts, isOver, fourEyes } = of;
   const identify: PlanStep = {
     id: 'identify',
     title: `Identify the artifacts of ${tenant}`,
@@ -97,104 +96,119 @@ export function deprovisionSteps(of: DeprovisionOf): PlanStep[] {
     operation: 'inventory',
     mandatory: true,
   };
-  const sweep: PlanStep = {
-    id: 'sweep',
-    title: `Look whether anything of ${tenant} is left`,
-    mode: 'gate',
-    effect: 'read',
-    owner: OWNER,
-    operation: 'sweep',
-    removal: true,
-    mandatory: true,
-  };
-  if (isOver) return [identify, sweep];
+  if (isOver) return [identify, remnantsOf(tenant)];
   const numbered = artifacts.map((artifact, index) => ({ artifact, id: stepIdOf(artifact, index) }));
-  const webhooks = numbered.filter(({ artifact }) => artifact.type === 'webhook' && isTaken(artifact));
   return [
     identify,
+    ...beginning(of),
+    ...numbered.flatMap(firstOf),
+    ...numbered.flatMap(secondOf),
+    ...numbered.flatMap((one) => lastOf(one, fourEyes)),
+    ...routesOf(numbered, of),
+    ...ending(of),
+  ];
+}
+
+/** Nothing is changed before the inventory is confirmed, and nothing before the request says so [000 Rollback Procedure 1 and 2]. */
+const beginning = ({ tenant, requests, fourEyes }: DeprovisionOf): PlanStep[] => [
+  {
+    id: 'inventory',
+    title: `Is this what ${tenant} has, and all of it?`,
+    mode: 'manual',
+    effect: 'read',
+    owner: OWNER,
+    attests: 'seen',
+    fourEyes: fourEyes('inventory'),
+    mandatory: true,
+    demands: { plan: true },
+  },
+  {
+    id: 'begin',
+    title: `Put ${listed(requests)} into ROLLBACK_IN_PROGRESS`,
+    mode: 'automatic',
+    effect: 'tenant',
+    owner: OWNER,
+    operation: 'begin',
+    mandatory: true,
+  },
+];
+
+/** [000 Rollback Procedure 4]: that no route is left is an operator's word, on what the probes have seen. */
+function routesOf(numbered: readonly Numbered[], { tenant, fourEyes }: DeprovisionOf): PlanStep[] {
+  const paths = numbered.flatMap(({ artifact }) => (artifact.type === 'webhook' && isTaken(artifact) ? [artifact.id] : []));
+  if (paths.length === 0) return [];
+  return [
     {
-      id: 'inventory',
-      title: `Is this what ${tenant} has, and all of it?`,
+      id: 'routes',
+      title: `No route of ${tenant} answers any more: ${listed(paths)}`,
       mode: 'manual',
       effect: 'read',
       owner: OWNER,
       attests: 'seen',
-      fourEyes: fourEyes('inventory'),
-      mandatory: true,
-      demands: { plan: true },
-    },
-    {
-      id: 'begin',
-      title: `Put ${listed(requests)} into ROLLBACK_IN_PROGRESS`,
-      mode: 'automatic',
-      effect: 'tenant',
-      owner: OWNER,
-      operation: 'begin',
-      mandatory: true,
-    },
-    ...numbered.flatMap((one) => firstOf(one)),
-    ...numbered.flatMap(secondOf),
-    ...numbered.flatMap((one) => lastOf(one, fourEyes)),
-    ...(webhooks.length === 0
-      ? []
-      : [
-          {
-            id: 'routes',
-            title: `No route of ${tenant} answers any more: ${listed(webhooks.map(({ artifact }) => artifact.id))}`,
-            mode: 'manual',
-            effect: 'read',
-            owner: OWNER,
-            attests: 'seen',
-            fourEyes: fourEyes('routes'),
-            wave: 1,
-            after: 'webhook.',
-            removal: true,
-          } as const satisfies PlanStep,
-        ]),
-    {
-      id: 'failure',
-      title: `Put ${listed(requests)} into FAILED`,
-      mode: 'automatic',
-      effect: 'tenant',
-      owner: OWNER,
-      operation: 'fail',
-      afterFailure: true,
-      mandatory: true,
-    },
-    {
-      id: 'cleanup',
-      title: 'What could not be removed was cleaned up by hand',
-      mode: 'manual',
-      effect: 'tenant',
-      owner: OWNER,
-      attests: 'seen',
-      fourEyes: fourEyes('cleanup'),
-      mandatory: true,
-      afterFailure: true,
-      demands: { note: true },
-    },
-    sweep,
-    {
-      id: 'completion',
-      title: `Mark ${tenant} deprovisioned and ${listed(requests)} ROLLED_BACK`,
-      mode: 'manual',
-      effect: 'tenant',
-      owner: OWNER,
-      attests: 'seen',
-      fourEyes: fourEyes('completion'),
-      mandatory: true,
-    },
-    {
-      id: 'complete',
-      title: `${tenant} is deprovisioned, ${listed(requests)} ROLLED_BACK, the error_log written`,
-      mode: 'automatic',
-      effect: 'tenant',
-      owner: OWNER,
-      operation: 'complete',
-      mandatory: true,
+      fourEyes: fourEyes('routes'),
+      wave: 1,
+      after: 'webhook.',
+      removal: true,
     },
   ];
 }
+
+const remnantsOf = (tenant: string): PlanStep => ({
+  id: 'remnants',
+  title: `Look whether anything of ${tenant} is left`,
+  mode: 'gate',
+  effect: 'read',
+  owner: OWNER,
+  operation: 'remnants',
+  removal: true,
+  mandatory: true,
+});
+
+/** [000 Rollback Failure], then [000 Rollback Procedure 7 to 9]. */
+const ending = ({ tenant, requests, fourEyes }: DeprovisionOf): PlanStep[] => [
+  {
+    id: 'failure',
+    title: `Put ${listed(requests)} into FAILED`,
+    mode: 'automatic',
+    effect: 'tenant',
+    owner: OWNER,
+    operation: 'fail',
+    afterFailure: true,
+    mandatory: true,
+  },
+  {
+    id: 'cleanup',
+    title: 'What could not be removed was cleaned up by hand',
+    mode: 'manual',
+    effect: 'tenant',
+    owner: OWNER,
+    attests: 'seen',
+    fourEyes: fourEyes('cleanup'),
+    mandatory: true,
+    afterFailure: true,
+    demands: { note: true },
+  },
+  remnantsOf(tenant),
+  {
+    id: 'completion',
+    title: `Mark ${tenant} deprovisioned and ${listed(requests)} ROLLED_BACK`,
+    mode: 'manual',
+    effect: 'tenant',
+    owner: OWNER,
+    attests: 'seen',
+    fourEyes: fourEyes('completion'),
+    mandatory: true,
+  },
+  {
+    id: 'complete',
+    title: `${tenant} is deprovisioned, ${listed(requests)} ROLLED_BACK, the error_log written`,
+    mode: 'automatic',
+    effect: 'tenant',
+    owner: OWNER,
+    operation: 'complete',
+    mandatory: true,
+  },
+];
 
 interface Numbered {
   readonly artifact: Inventoried;
@@ -277,18 +291,3 @@ const unlisted = (artifact: Inventoried, id: string): PlanStep => ({
 });
 
 const credentialReason = (artifact: Inventoried): string => notRemovable([artifact])[0]?.reason ?? 'not removable';
-
-/** What the probes of each webhook path have seen last. */
-export function routeProofs(
-  steps: readonly Pick<StepView, 'id' | 'state' | 'receipt'>[],
-): { readonly path: string; readonly seen: string; readonly isGone: boolean }[] {
-  const text = (value: unknown, name: string): string | null => {
-    const found: unknown = typeof value === 'object' && value !== null ? Object.getOwnPropertyDescriptor(value, name)?.value : undefined;
-    return typeof found === 'string' ? found : null;
-  };
-  return steps.flatMap(({ id, state, receipt }) => {
-    if (!id.startsWith('webhook.')) return [];
-    const seen = text(receipt?.after, 'detail') ?? (state === 'skipped' ? 'it was left, and nobody has looked' : 'nobody has looked');
-    return [{ path: id.slice('webhook.'.length), seen, isGone: text(receipt?.after, 'presence') === 'absent' && state !== 'skipped' }];
-  });
-}

@@ -49,7 +49,7 @@ export type Operation =
   | 'remove'
   | 'release'
   | 'look'
-  | 'sweep'
+  | 'remnants'
   | 'fail'
   | 'complete';
 

@@ -1,6 +1,6 @@
 /** What the Temporal UI shows of a rollback: enough to run it from there. Costs no history event. */
 import { defineSearchAttributeKey, type SearchAttributeUpdatePair } from '@temporalio/common';
-import { routeProofs } from '../model/deprovision.ts';
+import { routeProofs } from '../model/route-proofs.ts';
 import { unfreezeConditions } from '../model/conditions.ts';
 import { PASSED, type StepState } from '../model/state.ts';
 import type { Progress } from './progress.ts';

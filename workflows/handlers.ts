@@ -200,8 +200,11 @@ function decide(progress: Progress, message: Decide, now: number): No {
   else if (message.action === 'skip') {
     Object.assign(step, { state: 'skipped', held: false, endedAt: new Date(now).toISOString() });
     // What was left is not proven gone either.
-    const proof = progress.steps.find(({ planned }) => planned.removal && planned.after === step.planned.id);
-    if (proof?.state === 'pending') decide(progress, { ...message, step: proof.planned.id }, now);
+    const proves = ({ after = '' }: StepProgress['planned']): boolean => (after.endsWith('.') ? step.planned.id.startsWith(after) : step.planned.id === after);
+    const proofs = progress.steps.filter(
+      ({ planned, state }) => planned.removal && planned.operation !== 'release' && proves(planned) && (state === 'pending' || state === 'waiting'),
+    );
+    for (const proof of proofs) decide(progress, { ...message, step: proof.planned.id }, now);
   } else {
     // Who goes on with a changed configuration goes on with it for the whole component.
     const accepts = step.failure?.type === 'ConfigurationChanged';
@@ -222,7 +225,7 @@ function lookAgain(progress: Progress, { planned: { id, mode } }: StepProgress):
     if (id === 'unfreeze') return step.planned.operation === 'stability';
     if (id === 'inventory') return step.planned.operation === 'inventory';
     if (id === 'routes') return step.planned.id.startsWith('webhook.');
-    if (id === 'completion') return step.planned.operation === 'sweep';
+    if (id === 'completion') return step.planned.operation === 'remnants';
     return id === 'availability' && step.planned.mode === 'gate';
   };
   for (const step of progress.steps) if (seen(step)) progress.retry(step);

@@ -1,5 +1,5 @@
 /** Everything one run knows. Handlers write here, the walk reads here; nothing in this file waits or does I/O. */
-import type { Desk, DeskStep } from '../model/answers.ts';
+import type { Desk } from '../model/answers.ts';
 import { awaitPerson, humanMs, machineMs, resumeMachine, startClock, type Clock } from '../model/clock.ts';
 import type { Confirm, Decline, StartInput } from '../model/input.ts';
 import { investigationStep, whole, type Operation, type Plan } from '../model/plan.ts';
@@ -10,7 +10,7 @@ import { isIncidentRole } from '../model/roles.ts';
 import { BLOCKED, PASSED, type Answer, type Outcome, type RecordPosition, type RollbackStateName } from '../model/state.ts';
 import type { Carried, Settings } from '../model/carried.ts';
 import { IncidentProgress } from './incident-progress.ts';
-import { newStep, type StepProgress } from './step-progress.ts';
+import { deskStepOf, newStep, type StepProgress } from './step-progress.ts';
 
 /** The run id is shown, and never put into an activity's input: a reset run replays under another one. */
 export interface Identity {
@@ -28,30 +28,6 @@ const CARRY_BYTES = 256_000;
 /** What the time target of an incident is about [004 section 7.2]: from the freeze to the gates. */
 const TECHNICAL: ReadonlySet<Operation> = new Set(['freeze', 'identify', 'config', 'deploy', 'health', 'smoke', 'served', 'parity', 'gate']);
 const iso = (ms: number): string => new Date(ms).toISOString();
-
-/** One for each step, kept: a message is judged over all of them, and there may be hundreds of both. */
-const deskSteps = new WeakMap<StepProgress, DeskStep>();
-function deskStepOf(step: StepProgress): DeskStep {
-  const known = deskSteps.get(step);
-  if (known) return known;
-  const made: DeskStep = {
-    ...step.planned,
-    get state() {
-      return step.state;
-    },
-    get held() {
-      return step.held;
-    },
-    get handedTo() {
-      return step.handedTo;
-    },
-    get approved() {
-      return step.approval;
-    },
-  };
-  deskSteps.set(step, made);
-  return made;
-}
 
 const text = (value: unknown): string | null => (typeof value === 'string' ? value : null);
 const approvalOf = (answer: Answer): StepProgress['approval'] => ({ by: answer.by, choice: text(answer['choice']), note: text(answer['note']) });

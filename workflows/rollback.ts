@@ -26,7 +26,8 @@ import { keepInformed } from './communications.ts';
 import { watchClock } from './deadline.ts';
 import { declareAtOnce, reopen } from './incident.ts';
 import { recorded, show } from './telling.ts';
-import { continueRun, isNeverBegun, leavesRequest, rejoin, writeFailure } from './tenant.ts';
+import { writeFailure } from './request.ts';
+import { continueRun, isNeverBegun, leavesRequest, rejoin } from './tenant.ts';
 import { walk } from './walk.ts';
 
 /**

@@ -1,4 +1,5 @@
 /** A step on its way, as one run sees it. */
+import type { DeskStep } from '../model/answers.ts';
 import type { Confirm } from '../model/input.ts';
 import type { PlannedStep } from '../model/plan.ts';
 import type { Failure, Receipt, Remaining, StepState } from '../model/state.ts';
@@ -52,3 +53,27 @@ export const newStep = (planned: PlannedStep): StepProgress => ({
   approval: null,
   failureSaid: null,
 });
+
+/** One for each step, kept: a message is judged over all of them, and there may be hundreds of both. */
+const deskSteps = new WeakMap<StepProgress, DeskStep>();
+export function deskStepOf(step: StepProgress): DeskStep {
+  const known = deskSteps.get(step);
+  if (known) return known;
+  const made: DeskStep = {
+    ...step.planned,
+    get state() {
+      return step.state;
+    },
+    get held() {
+      return step.held;
+    },
+    get handedTo() {
+      return step.handedTo;
+    },
+    get approved() {
+      return step.approval;
+    },
+  };
+  deskSteps.set(step, made);
+  return made;
+}

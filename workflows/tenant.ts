@@ -6,7 +6,6 @@ import type { Decide } from '../model/input.ts';
 import { whole, type Plan } from '../model/plan.ts';
 import { BLOCKED, PASSED, type Remaining, type StepState, type TenantView } from '../model/state.ts';
 import { keyOf } from '../model/tenant.ts';
-import { execute } from './execute.ts';
 import type { Progress } from './progress.ts';
 import { newStep, type StepProgress } from './step-progress.ts';
 
@@ -18,7 +17,7 @@ export function tenantWorkOf(progress: Progress, step: StepProgress): { readonly
   const approval = step.approval ?? answerOf(progress, step);
   const base = { name: plan.tenant, cause: input.cause, by: approval?.by ?? input.by };
   if (operation === 'fail') return { tenant: { ...base, by: whoLeft(progress), ...endOf(progress, operation) } };
-  if (operation === 'sweep' || operation === 'complete')
+  if (operation === 'remnants' || operation === 'complete')
     return { tenant: { ...base, ...(operation === 'complete' ? endOf(progress, operation) : { standing: standingOf(progress) }), ...judged(progress) } };
   return {
     tenant: {
@@ -122,14 +121,14 @@ function statusOf(progress: Progress): TenantView['status'] {
 export function remainsOfTenant(progress: Progress): Remaining[] {
   const { plan } = progress;
   if (!plan?.artifacts || isNeverBegun(progress)) return [];
-  const isOver = PASSED.has(progress.step('sweep')?.state ?? 'pending');
+  const isOver = PASSED.has(progress.step('remnants')?.state ?? 'pending');
   const open = progress.steps.filter(({ planned, state }) => {
     if (planned.subject === undefined || planned.irreversible !== undefined || state === 'confirmed') return false;
     if (BLOCKED.has(state) || state === 'skipped') return !(isOver && planned.removal);
     return progress.closing !== null && !PASSED.has(state);
   });
   // What the last look has found and no step is about.
-  const found = progress.steps.filter(({ planned, state }) => (planned.operation === 'sweep' || planned.operation === 'complete') && BLOCKED.has(state));
+  const found = progress.steps.filter(({ planned, state }) => (planned.operation === 'remnants' || planned.operation === 'complete') && BLOCKED.has(state));
   return [
     ...found.map(({ planned, failure }) => ({ artifact: planned.title, reason: failure?.message ?? 'not known', owner: planned.owner })),
     ...open.map(({ planned, state, failure }) => ({
@@ -179,25 +178,18 @@ function reopen(progress: Progress, looked: StepProgress, { again, itself }: Non
   }
   for (const one of progress.steps) {
     const asksAgain =
-      one.planned.id === 'completion' || one.planned.operation === 'complete' || (one.planned.operation === 'sweep' && !(itself && one === looked));
+      one.planned.id === 'completion' || one.planned.operation === 'complete' || (one.planned.operation === 'remnants' && !(itself && one === looked));
     if (asksAgain) Object.assign(one, { state: 'pending', failure: null, startedAt: null, endedAt: null });
   }
 }
 
 /** Does a failed or declined removal not show in the request yet? */
-const unsaid = (progress: Progress): StepProgress[] =>
+export const unsaid = (progress: Progress): StepProgress[] =>
   progress.steps.filter((step) => step.planned.removal && BLOCKED.has(step.state) && step.failureSaid !== step.endedAt);
 
 export function owesFailure(progress: Progress): boolean {
   const state = progress.step('failure')?.state;
   return state !== undefined && !BLOCKED.has(state) && !progress.closing && unsaid(progress).length > 0;
-}
-
-/** The request is FAILED and the error_log says why [000 Rollback Failure 1 and 2]. */
-export async function sayFailure(progress: Progress): Promise<void> {
-  const failing = unsaid(progress);
-  if (!(await writeFailure(progress))) return;
-  for (const step of failing) step.failureSaid = step.endedAt;
 }
 
 /** Before anything further is taken back after a failure, the request is begun again. */
@@ -225,25 +217,12 @@ export function rejoin(progress: Progress): void {
 export const owesCleanup = (progress: Progress, next: StepProgress): boolean =>
   next.planned.id === 'cleanup' && next.state === 'pending' && (!progress.isFailed || progress.steps.some(isLeftUnsaid));
 
-const isLeftUnsaid = (step: StepProgress): boolean => step.planned.removal === true && step.state === 'skipped' && step.failureSaid === null;
+export const isLeftUnsaid = (step: StepProgress): boolean => step.planned.removal === true && step.state === 'skipped' && step.failureSaid === null;
 
 /** Who ends it where it was begun and is not over leaves the request FAILED. */
 export function leavesRequest(progress: Progress): boolean {
   const state = (id: string): StepState | undefined => progress.step(id)?.state;
   return progress.closing !== null && state('failure') !== undefined && !isNeverBegun(progress) && !PASSED.has(state('complete') ?? 'pending');
-}
-
-/** Each failure is an entry of its own. */
-export async function writeFailure(progress: Progress): Promise<boolean> {
-  const say = progress.step('failure');
-  if (!say) return false;
-  if (say.state !== 'pending') say.generation += 1;
-  await execute(progress, say, 'run');
-  if (PASSED.has(say.state)) for (const step of progress.steps.filter(isLeftUnsaid)) step.failureSaid = step.endedAt;
-  // What was cleaned up was about what had failed by then.
-  const cleanup = progress.step('cleanup');
-  if (cleanup?.state === 'confirmed') Object.assign(cleanup, { state: 'pending', startedAt: null, endedAt: null });
-  return PASSED.has(say.state);
 }
 
 /** Of the 50,000 events at which the engine ends a run, and of the 5,000 that an auditor still likes to replay. */

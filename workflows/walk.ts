@@ -7,7 +7,8 @@ import { execute } from './execute.ts';
 import type { Progress } from './progress.ts';
 import type { StepProgress } from './step-progress.ts';
 import { show, tell } from './telling.ts';
-import { beginAgain, mayContinue, owesCleanup, owesFailure, sayFailure, writeFailure } from './tenant.ts';
+import { sayFailure, writeFailure } from './request.ts';
+import { beginAgain, mayContinue, owesCleanup, owesFailure } from './tenant.ts';
 
 const iso = (ms: number): string => new Date(ms).toISOString();
 

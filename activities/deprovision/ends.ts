@@ -4,7 +4,7 @@ import { keyOf, type LogEntry, type ProvisioningRequest } from '../../model/tena
 import { failed, isHeld, type Found } from '../found.ts';
 import { staleness } from './identify.ts';
 import { artifactsOf, claimOf, planOf, requestCall, requestsNow, type Scene } from './scene.ts';
-import { leftOver, reopened } from './sweep.ts';
+import { leftOver, reopened } from './remnants.ts';
 
 const LEFT = 'cleanup';
 
@@ -17,7 +17,7 @@ export async function begin(scene: Scene): Promise<Found> {
   const ours = now.every((one) => one.status === 'ROLLBACK_IN_PROGRESS' && one.rollbackId === work.rollbackId);
   const receipt = { after: Object.fromEntries(ids.map((id) => [id, 'ROLLBACK_IN_PROGRESS'])) };
   if (ours) return { state: 'done', receipt, failure: null, remains: [] };
-  if (work.mode === 'inspect') return failed('NotRemoved', `${now.map((one) => `${one.requestId} is ${one.status}`).join(', ')}`);
+  if (work.mode === 'inspect') return failed('NotRemoved', now.map((one) => `${one.requestId} is ${one.status}`).join(', '));
   // After a failure it is taken up again: by then what was removed is no surprise.
   const first = now.every((one) => one.rollbackId !== work.rollbackId);
   const stale = first ? await staleness(scene, plan) : null;
@@ -49,7 +49,7 @@ export async function complete(scene: Scene): Promise<Found> {
   const now = await requestsNow(scene, plan);
   const receipt = { after: Object.fromEntries(ids.map((id) => [id, 'ROLLED_BACK'])) };
   if (now.every((one) => one.status === 'ROLLED_BACK')) return { state: 'done', receipt, failure: null, remains: [] };
-  if (work.mode === 'inspect') return failed('NotRemoved', `${now.map((one) => `${one.requestId} is ${one.status}`).join(', ')}`);
+  if (work.mode === 'inspect') return failed('NotRemoved', now.map((one) => `${one.requestId} is ${one.status}`).join(', '));
   const { problems } = await leftOver(scene, plan);
   if (problems.length > 0) return reopened(problems);
   if (tenant.cause === OFFBOARDED) {

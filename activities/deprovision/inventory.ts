@@ -103,7 +103,7 @@ function shownOf(artifacts: readonly Inventoried[]): string[] {
 export async function protectedOf(place: Place): Promise<Inventory['protected']> {
   const all = await Promise.all(
     place.platforms.map(async ({ name, platform, call }) => {
-      const found = Object.entries(await platform.protected(call)).toSorted();
+      const found = Object.entries(await platform.protected(call)).toSorted(([a], [b]) => (a < b ? -1 : 1));
       return found.length === 0 ? [] : [[name, { count: found.length, digest: sha256(canonical(found)) }] as const];
     }),
   );

@@ -9,7 +9,7 @@ import { identify } from './identify.ts';
 import { placeOf } from './place.ts';
 import { look, release, remove } from './removals.ts';
 import type { Scene } from './scene.ts';
-import { sweep } from './sweep.ts';
+import { remnants } from './remnants.ts';
 
 const OPERATIONS: Partial<Record<Operation, (scene: Scene) => Promise<Found>>> = {
   inventory: identify,
@@ -17,7 +17,7 @@ const OPERATIONS: Partial<Record<Operation, (scene: Scene) => Promise<Found>>> =
   remove,
   release,
   look,
-  sweep,
+  remnants,
   fail,
   complete,
 };

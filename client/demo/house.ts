@@ -57,9 +57,6 @@ export async function makeWorkflow(n8n: N8nHouse, name: string, path: string, ta
 }
 
 export const publish = (n8n: N8nHouse, id: string): Promise<unknown> => ask(n8n, 'POST', `/workflows/${id}/publish`);
-export const readWorkflow = (n8n: N8nHouse, id: string): Promise<{ active: boolean; versionId: string; activeVersionId: string | null }> =>
-  ask(n8n, 'GET', `/workflows/${id}`);
-
 /** What a client of the tenant does. */
 export async function callWebhook({ url }: N8nHouse, path: string): Promise<number> {
   const response = await fetch(`${url}/webhook/${path}`, { method: 'POST', body: '{}', headers: { 'content-type': 'application/json' } });

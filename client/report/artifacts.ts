@@ -63,7 +63,7 @@ export function artifactsOf(reading: Reading, artifacts: readonly Inventoried[])
 }
 
 function sweptOf(reading: Reading): Swept {
-  const looks = reading.steps.filter((step) => step.operation === 'sweep' || step.operation === 'complete');
+  const looks = reading.steps.filter((step) => step.operation === 'remnants' || step.operation === 'complete');
   const at =
     looks
       .filter(isDone)
@@ -199,7 +199,7 @@ function credentialsOf(reading: Reading, steps: readonly StepView[]): Credential
 /** It failed or was left out; then people cleaned up, and the last look saw nothing of it, as far as it can be seen. */
 function cleanedUp(reading: Reading, base: ArtifactReport, steps: readonly StepView[], { at, cleanup }: Swept): ArtifactReport | null {
   if (at === null || !cleanup || cleanup.at > at) return null;
-  const unseen = field(field(reading.steps.find((step) => step.operation === 'sweep')?.receipt, 'after'), 'unseen');
+  const unseen = field(field(reading.steps.find((step) => step.operation === 'remnants')?.receipt, 'after'), 'unseen');
   const couldLook = base.type === 'vapi-assistant' && Array.isArray(unseen) && !unseen.includes(`${base.type} ${base.id}`);
   const isSeen = base.type === 'n8n-workflow' || base.type === 'webhook' || couldLook;
   const action: Action = base.type === 'crm' || base.type === 'calendar' ? 'disconnected' : base.type === 'webhook' ? 'removed' : 'deleted-or-deactivated';

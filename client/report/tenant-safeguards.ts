@@ -25,7 +25,7 @@ export const tenantSafeguards = ({ reading, tenant }: Pick<Findings, 'reading' |
             gap: `${count(more.length + 1, 'VAPI assistant is', 'VAPI assistants are')} removed by a person's word alone: nobody could look`,
             change: `add a platform vapi with a read key under environments.${reading.state.environment}.tenants.platforms`,
             where: 'backout.yaml' as const,
-            seenIn: said.step ?? 'sweep',
+            seenIn: said.step ?? 'remnants',
           },
         ]),
   ];

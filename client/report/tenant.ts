@@ -61,7 +61,7 @@ export function tenantReportOf(reading: Reading, earlier: readonly Material[] = 
   const keys = new Set(plan.artifacts.map(({ type, id }) => `${type} ${id}`));
   // The last rollback that had an artifact knows what became of it.
   const past = new Map(before.flatMap((one) => artifactsOf(one, planOf(one).artifacts)).map((one) => [`${one.type} ${one.id}`, one]));
-  const sweep = reading.steps.find((step) => step.operation === 'sweep');
+  const remnants = reading.steps.find((step) => step.operation === 'remnants');
   return {
     tenant: state.tenant ?? state.id.split('/')[2] ?? '',
     cause: state.trigger.cause,
@@ -74,7 +74,7 @@ export function tenantReportOf(reading: Reading, earlier: readonly Material[] = 
     routes: wordOf(reading, 'routes'),
     cleanup: wordOf(reading, 'cleanup'),
     completion: wordOf(reading, 'completion'),
-    sweptAt: sweep && isDone(sweep) ? (runsOf(reading, sweep.id).at(-1)?.at ?? sweep.endedAt) : null,
+    sweptAt: remnants && isDone(remnants) ? (runsOf(reading, remnants.id).at(-1)?.at ?? remnants.endedAt) : null,
     isOver: plan.known && plan.requests.length === 0,
   };
 }
@@ -159,7 +159,7 @@ const isFailure = ({ state }: Run): boolean => BLOCKED.has(state) && state !== '
 function troubles(reading: Reading, after: string, until: string): string[] {
   const within = (at: string): boolean => at > after && at <= until;
   const failed = reading.steps
-    .filter((step) => step.removal || step.operation === 'sweep')
+    .filter((step) => step.removal || step.operation === 'remnants')
     .flatMap((step) =>
       runsOf(reading, step.id).flatMap((run) =>
         isFailure(run) && within(run.at) ? [{ at: run.at, text: `${step.id}: ${run.failure?.message ?? run.state}` }] : [],
@@ -200,7 +200,7 @@ export interface Try {
 
 export function triesOf(reading: Reading): Try[] {
   const failed = reading.steps
-    .filter((step) => step.removal || step.operation === 'sweep' || step.effect === 'tenant')
+    .filter((step) => step.removal || step.operation === 'remnants' || step.effect === 'tenant')
     .flatMap((step) => {
       const runs = runsOf(reading, step.id);
       if (!runs.some(isFailure)) return [];

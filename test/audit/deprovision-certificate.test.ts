@@ -192,7 +192,7 @@ describe('what is no certificate says so', () => {
       begun(telling);
       artifacts(telling);
       const again = [{ subject: 'n8n-workflow x7Kq2', failure: { type: 'NotRemoved', message: 'n8n workflow "Acme intake" was deleted, and is there' } }];
-      telling.ran('sweep', '04 15:00:00', 'failed', null, ['SomethingLeft', 'it is there'], { change: { left: { again, itself: false } } });
+      telling.ran('remnants', '04 15:00:00', 'failed', null, ['SomethingLeft', 'it is there'], { change: { left: { again, itself: false } } });
     };
     const one = certified(given(story, { ...open, status: 'FAILED' }), from);
     check(one);
@@ -388,7 +388,7 @@ test('what an earlier rollback of the same request took back is on the certifica
 test('everything had been rolled back before: it was only looked at', () => {
   const story = ({ ran }: Telling): void => {
     ran('identify', '02 09:00:01', 'done', { after: {} });
-    ran('sweep', '04 15:00:00', 'done', { after: { left: 0 } });
+    ran('remnants', '04 15:00:00', 'done', { after: { left: 0 } });
   };
   const one = certified(given(story, { artifacts: [], requests: [], status: null }));
   expect(one).toMatchObject({ isCertificate: true, removed: [], requests: [] });

@@ -262,7 +262,7 @@ export function artifacts({ say, ran }: Telling, except: readonly string[] = [])
   unless('routes', () => say('03 12:30:00', 'confirm', 'ana', 'routes'));
 }
 export function completed({ say, ran }: Telling): void {
-  ran('sweep', '04 15:00:00', 'done', { after: { left: 0, protected: {} } });
+  ran('remnants', '04 15:00:00', 'done', { after: { left: 0, protected: {} } });
   say('04 15:59:00', 'confirm', 'dina', 'completion');
   ran('complete', '04 15:59:02', 'done', { after: { 'req-2041': 'ROLLED_BACK' } });
 }

@@ -26,7 +26,7 @@ const boundaries = (deleted: string, deactivated: string): readonly (readonly st
     `${deactivated}:after-apply`,
     'crm.hub-7:after-release',
     'webhook.acme/intake-2:after-release',
-    'sweep:before-append',
+    'remnants:before-append',
     'complete:after-confirm',
     'complete:before-append',
   ],

@@ -115,7 +115,7 @@ describe.concurrent('a start', () => {
       outcome: 'rolled-back',
       steps: [
         { id: 'identify', state: 'done' },
-        { id: 'sweep', state: 'done' },
+        { id: 'remnants', state: 'done' },
       ],
     });
     expect(state.warnings).toContain('nothing of again is left to take back: it is only looked at once more');
@@ -234,7 +234,7 @@ describe.concurrent('the inventory', () => {
     expect(end.stopped).not.toContain(other.id);
     await house.failed(handle, 'mover', 1);
     await house.deletedByHand(stray);
-    await house.decide(handle, 'retry', 'sweep');
+    await house.decide(handle, 'retry', 'remnants');
     await expectRolledBack(house, 'mover', await house.finish(handle), [...paths, stray.path]);
     for (const one of [other, late]) expect(await house.answers(one.path)).toBe(200);
     expect((await house.effectsOn(first, second, stray, other, late)).toSorted()).toEqual(['delete 1', 'delete 2', 'unpublish 1', 'unpublish 2']);
@@ -282,7 +282,7 @@ describe.concurrent('an artifact', () => {
     await house.asked(handle, workflowStep(second));
     // Before it was attempted, also before it is asked: a path waits for its workflow.
     for (const step of [workflowStep(second), webhookStep(second)]) expect(await house.decide(handle, 'skip', step)).toMatchObject({ accepted: true });
-    expect(await house.decide(handle, 'skip', 'sweep')).toMatchObject({ accepted: false });
+    expect(await house.decide(handle, 'skip', 'remnants')).toMatchObject({ accepted: false });
     const asked = await house.finish(handle, { cleanup: null });
     expect(asked.waiting.map((one) => one.step)).toEqual(['cleanup']);
     expect(await house.requestOf('leaver')).toMatchObject({ status: 'FAILED' });

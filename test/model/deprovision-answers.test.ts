@@ -138,7 +138,7 @@ describe('who may say yes', () => {
     }
   });
   it('never to what Backout itself decides', () => {
-    for (const id of ['identify', 'begin', 'failure', 'sweep', 'complete', 'vapi.asst-1.look', 'credential.acme-hubspot'])
+    for (const id of ['identify', 'begin', 'failure', 'remnants', 'complete', 'vapi.asst-1.look', 'credential.acme-hubspot'])
       expect([id, judgeConfirm(begun(), confirm(id))?.rule]).toEqual([id, 'not-asked']);
     expect(judgeConfirm(begun({}, { closed: true }), confirm('workflow.wf1', { choice: 'delete' }))?.rule).toBe('closed');
   });
@@ -169,7 +169,7 @@ describe('who may say no', () => {
     for (const state of ['running', 'done', 'already', 'skipped'] as const)
       expect(judgeDecline(begun({ 'workflow.wf1': state }), decline('workflow.wf1'))?.rule).toBe('already-answered');
     expect(judgeDecline(begun({ 'vapi.asst-1': 'confirmed' }), decline('vapi.asst-1'))?.rule).toBe('already-answered');
-    expect(judgeDecline(begun(), decline('sweep'))?.rule).toBe('not-asked');
+    expect(judgeDecline(begun(), decline('remnants'))?.rule).toBe('not-asked');
   });
 });
 
@@ -187,7 +187,7 @@ describe('who decides', () => {
     expect(judgeDecide(begun({ 'workflow.wf1': 'failed' }), decide('workflow.wf1', 'retry'))).toBeNull();
   });
   it('nothing mandatory is left out', () => {
-    for (const id of ['identify', 'inventory', 'begin', 'failure', 'cleanup', 'sweep', 'completion', 'complete'])
+    for (const id of ['identify', 'inventory', 'begin', 'failure', 'cleanup', 'remnants', 'completion', 'complete'])
       expect([id, judgeDecide(begun({ [id]: 'failed' }), decide(id, 'skip'))?.rule]).toEqual([id, 'not-optional']);
     const strays = desk({ ...BEGUN, 'unlisted.workflow.stray': 'declined' }, {}, planOf([one('n8n-workflow', 'stray', { requests: [] })]));
     expect(judgeDecide(strays, decide('unlisted.workflow.stray', 'skip'))?.rule).toBe('not-optional');

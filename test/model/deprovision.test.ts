@@ -147,8 +147,8 @@ describe('[000 What CAN Be Rolled Back]', () => {
   });
   it('Tenant configuration object: deprovisioned at the very end, when everything was looked at', () => {
     const ids = idsOf(planOf());
-    expect(ids.slice(-3)).toEqual(['sweep', 'completion', 'complete']);
-    expect(step('sweep')).toMatchObject({ mode: 'gate', operation: 'sweep', mandatory: true, removal: true });
+    expect(ids.slice(-3)).toEqual(['remnants', 'completion', 'complete']);
+    expect(step('remnants')).toMatchObject({ mode: 'gate', operation: 'remnants', mandatory: true, removal: true });
     expect(step('complete').title).toContain('acme is deprovisioned');
   });
   it('Error log entries: preserved, whatever there is', () => {
@@ -197,7 +197,7 @@ describe('[000 What CANNOT Be Rolled Back]', () => {
   });
   it('Provisioning request object: no step deletes it', () => {
     const all = new Set(planOf().flatMap(({ operation }) => operation ?? []));
-    expect([...all].toSorted()).toEqual(['begin', 'complete', 'fail', 'inventory', 'look', 'release', 'remove', 'sweep']);
+    expect([...all].toSorted()).toEqual(['begin', 'complete', 'fail', 'inventory', 'look', 'release', 'remnants', 'remove']);
   });
 
   const sighting = (guarded: string | null): Sighting => ({ presence: 'present', guarded, detail: 'it is there', facts: {} });
@@ -326,7 +326,7 @@ describe('[000 Rollback Procedure]', () => {
     const over = planOf([], { isOver: true });
     expect(over.map(({ id, mode, effect }) => [id, mode, effect])).toEqual([
       ['identify', 'automatic', 'read'],
-      ['sweep', 'gate', 'read'],
+      ['remnants', 'gate', 'read'],
     ]);
   });
 });
@@ -337,17 +337,17 @@ describe('[000 Rollback Failure]', () => {
   });
   it('1: a removal that fails is one; credentials, inventory, cleanup and completion are none', () => {
     const removals = idsOf(planOf().filter(({ removal }) => removal === true));
-    expect(removals).toEqual(['workflow.wf1', 'crm.hub-7', 'calendar.cal-7', 'vapi.asst-1', 'webhook.acme/intake', 'vapi.asst-1.look', 'routes', 'sweep']);
+    expect(removals).toEqual(['workflow.wf1', 'crm.hub-7', 'calendar.cal-7', 'vapi.asst-1', 'webhook.acme/intake', 'vapi.asst-1.look', 'routes', 'remnants']);
   });
   it('3, 4: the manual cleanup is confirmed by the operator, in his words, before everything is looked at', () => {
     const ids = idsOf(planOf());
     expect(step('cleanup')).toMatchObject({ ...PERSON, mode: 'manual', attests: 'seen', afterFailure: true, mandatory: true, demands: { note: true } });
-    expect(ids.indexOf('cleanup')).toBeLessThan(ids.indexOf('sweep'));
+    expect(ids.indexOf('cleanup')).toBeLessThan(ids.indexOf('remnants'));
   });
   it('partial is explicitly allowed: every artifact may be left, and nothing else', () => {
     expect(POLICIES.upaDeprovision.partialEnd).toBe(true);
     const mandatory = idsOf(planOf().filter((one_) => one_.mandatory === true));
-    expect(mandatory).toEqual(['identify', 'inventory', 'begin', 'failure', 'cleanup', 'sweep', 'completion', 'complete']);
+    expect(mandatory).toEqual(['identify', 'inventory', 'begin', 'failure', 'cleanup', 'remnants', 'completion', 'complete']);
   });
 });
 

@@ -19,7 +19,7 @@ interface Left {
 /** A receipt is no place for a list of hundreds. */
 const UNSEEN_MAX = 50;
 
-export async function sweep(scene: Scene): Promise<Found> {
+export async function remnants(scene: Scene): Promise<Found> {
   const plan = await planOf(scene);
   const { problems, unseen } = await leftOver(scene, plan);
   if (problems.length > 0) return reopened(problems);
