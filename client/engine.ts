@@ -30,6 +30,8 @@ export interface Run {
   readonly closedAt: string | null;
   readonly historyLength: number;
   readonly attributes: Readonly<Record<string, unknown>>;
+  /** A step that is being tried again and again, and why; null: none is. Known of what is described, not of what is listed. */
+  readonly trying: string | null;
 }
 
 /** The request an execution was started with. */
@@ -236,7 +238,17 @@ const runOf = (info: Described & { readonly raw: unknown }): Run => ({
   closedAt: info.closeTime?.toISOString() ?? null,
   historyLength: info.historyLength,
   attributes: Object.fromEntries(Object.entries(attributesOf(info.raw)).map(([name, value]) => [name, jsonOf(value)])),
+  trying: tryingOf(info.raw),
 });
+
+/** Once may be chance. */
+const TRIED_OFTEN = 3;
+
+function tryingOf(raw: unknown): string | null {
+  const { pendingActivities } = raw as Partial<WorkflowExecutionDescription['raw']>;
+  const often = (pendingActivities ?? []).find((one) => (one.attempt ?? 0) >= TRIED_OFTEN && one.lastFailure);
+  return often ? `one step has been tried ${often.attempt ?? 0} times, and goes on by itself once it is answered: ${often.lastFailure?.message ?? ''}` : null;
+}
 
 /** A description wraps what a list gives as it is; both are the API's own message. */
 function attributesOf(raw: unknown): Record<string, Payload> {

@@ -84,7 +84,7 @@ async function askRun(engine: Engine, id: string, runId?: string): Promise<Asked
 async function settle(session: Session, { run, heard }: Asked): Promise<Silent | { readonly value: Reading }> {
   if ('silence' in heard) return run.status === 'RUNNING' ? heard : { ...heard, ended: run.status };
   const state = heard.value;
-  const plain = { value: { state, source: 'worker', silence: null, remark: null } } as const;
+  const plain = { value: { state, source: 'worker', silence: null, remark: run.status === 'RUNNING' ? run.trying : null } } as const;
   if (run.status === 'RUNNING' || (state.outcome !== null && state.outcome !== 'refused')) return plain;
   // A successor that was refused closes nothing: the claims tell whether the rollback is still open.
   const store = await session.store();

@@ -92,6 +92,8 @@ export function judgeConfirm(desk: Desk, message: Confirm): No {
   if (!isStep(step)) return step;
   if (message.plan !== null && message.plan !== desk.planHash)
     return no('stale-plan', `the answer is for plan ${message.plan}, the plan is now ${desk.planHash ?? 'not made'}; look at it again`);
+  const said = step.state === 'confirmed' && step.demands?.choices ? desk.answers.findLast((one) => one.name === 'confirm' && one.step === step.id) : undefined;
+  if (said && said['choice'] !== message.choice) return no('already-answered', `${said.by} has confirmed ${step.id} with ${String(said['choice'])} already`);
   if (step.state === 'declined') return no('already-answered', `${step.id} was declined; decide what to do about it first`);
   if (step.id === 'investigation' && message.note === null && message.data === null)
     return no('finding', 'the investigation closes with its finding; say it in "note"');
@@ -195,7 +197,12 @@ const DATE = /^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(T\S+)?$/;
 function judgeSkip({ policy }: Desk, step: DeskStep, { due, evidence }: Decide): No {
   // A tenant may keep what cannot be had: it is documented, and the request stays FAILED until it is cleaned up [000 Rollback Failure].
   if (policy.subject === 'tenant')
-    return step.mandatory ? no('not-optional', `${step.id} cannot be left out; retry it, or close the rollback, which leaves the request FAILED`) : null;
+    return step.mandatory
+      ? no(
+          'not-optional',
+          `${step.id} cannot be left out; retry it, or close the rollback, which leaves the request ${step.id === 'identify' || step.id === 'inventory' ? 'as it was' : 'FAILED'}`,
+        )
+      : null;
   if (step.mandatory)
     return step.id.startsWith('cleanup.')
       ? no('mandatory-row', `${step.id} is a mandatory row of the cleanup checklist; it cannot be accepted as risk`)

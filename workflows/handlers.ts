@@ -172,10 +172,12 @@ function decline(progress: Progress, message: Decline, now: number): No {
 const ALL = 'all';
 
 function decideAll(progress: Progress, message: Decide, now: number): No {
-  const about = progress.steps.filter(
-    ({ planned, state }) =>
-      BLOCKED.has(state) || (message.action === 'skip' && (planned.removal || planned.wave !== undefined) && (state === 'waiting' || state === 'pending')),
-  );
+  // What a person has confirmed is carried out, and looked at.
+  const isSaid = ({ planned, approval }: StepProgress): boolean =>
+    approval !== null || (planned.operation === 'look' && progress.step(planned.after ?? '')?.state === 'confirmed');
+  const isOpen = (step: StepProgress): boolean =>
+    (step.planned.removal === true || step.planned.wave !== undefined) && (step.state === 'waiting' || step.state === 'pending') && !isSaid(step);
+  const about = progress.steps.filter((step) => BLOCKED.has(step.state) || (message.action === 'skip' && isOpen(step)));
   const said = about
     .filter(({ planned }) => message.action !== 'skip' || !planned.mandatory)
     .map(({ planned }) => decide(progress, { ...message, step: planned.id }, now));

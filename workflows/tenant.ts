@@ -132,7 +132,7 @@ export function remainsOfTenant(progress: Progress): Remaining[] {
   return [
     ...found.map(({ planned, failure }) => ({ artifact: planned.title, reason: failure?.message ?? 'not known', owner: planned.owner })),
     ...open.map(({ planned, state, failure }) => ({
-      artifact: planned.id.endsWith('.credentials') ? planned.title : (namesOf(plan, planned.subject)[0] ?? planned.id),
+      artifact: `${planned.id.endsWith('.credentials') ? 'credentials of ' : ''}${namesOf(plan, planned.subject)[0] ?? planned.id}`,
       reason: [failure?.message ?? 'not attempted', ...whySkipped(progress, planned.id, state)].join('; '),
       owner: planned.owner,
     })),
@@ -164,8 +164,13 @@ export function followTenant(progress: Progress, step: StepProgress, { change }:
   const isAsked = progress.step('inventory')?.state !== 'pending';
   progress.plan = plan;
   progress.planHash = hash;
-  // Nothing was changed yet: every step but the look itself is a new one.
-  progress.steps = plan.steps.map((planned) => (planned.id === 'identify' ? (progress.step('identify') ?? newStep(whole(planned))) : newStep(whole(planned))));
+  // Nothing was changed yet: every step but the look itself is a new one. How often one was tried is kept, since each try has an entry of its own.
+  const before = new Map(progress.steps.map((one) => [one.planned.id, one]));
+  progress.steps = plan.steps.map((planned) => {
+    const known = before.get(planned.id);
+    if (known && planned.id === 'identify') return known;
+    return { ...newStep(whole(planned)), tries: known?.tries ?? 0, generation: known?.generation ?? 0 };
+  });
   if (isAsked) progress.warn('reality has moved since the inventory was shown: the plan is another one, and is asked about again');
 }
 

@@ -14,6 +14,8 @@ import { artifactsOf, listedIn, othersOf, planOf, type Scene } from './scene.ts'
 interface Left {
   readonly subject: string | null;
   readonly message: string;
+  /** It carries the mark, and no Canonical Object lists it. */
+  readonly isStray?: true;
 }
 
 /** A receipt is no place for a list of hundreds. */
@@ -42,7 +44,8 @@ export function reopened(problems: readonly Left[]): Found {
   const back = problems.flatMap(({ subject, message }): { subject: string; failure: Failure }[] =>
     subject === null ? [] : [{ subject, failure: failure('NotRemoved', message) }],
   );
-  return { ...found, change: { left: { again: back, itself: back.length < problems.length } } };
+  // A word about what is listed nowhere was wrong: that fails the look too, since nothing of it was Backout's to take back.
+  return { ...found, change: { left: { again: back, itself: problems.some(({ subject, isStray }) => subject === null || isStray) } } };
 }
 
 /** `unseen`: nobody can look there, and only a person says that it is gone. */
@@ -67,7 +70,7 @@ export async function leftOver(scene: Scene, plan: Plan): Promise<{ readonly pro
     if (message !== null) left.push({ subject: planned.has(keyOf(artifact)) ? keyOf(artifact) : null, message: `${message}: ${seen.detail}` });
   }
   const unseen = artifacts.flatMap((artifact, index) => (sightings[index]?.presence === 'unknown' ? [keyOf(artifact)] : []));
-  return { problems: [...left, ...(await strays(scene, listed))], unseen };
+  return { problems: [...left, ...(await strays(scene, plan, listed))], unseen };
 }
 
 /** Null: it is gone, or a person answers for it where nobody can look. */
@@ -90,7 +93,9 @@ function problemOf(
 }
 
 /** What carries the mark and is listed nowhere. */
-async function strays({ place, tenant }: Scene, listed: readonly Artifact[]): Promise<Left[]> {
+async function strays({ place, tenant }: Scene, plan: Plan, listed: readonly Artifact[]): Promise<Left[]> {
+  // One that was there from the start has a step, and is asked about again.
+  const asked = new Set(plan.steps.flatMap(({ id, subject }) => (id.startsWith('unlisted.') && subject !== undefined ? [subject] : [])));
   const known = new Set([...listed.map(keyOf), ...(tenant.notOurs ?? [])]);
   // A path goes with the workflow that serves it, and is asked about with it.
   const marked = (await Promise.all(place.platforms.map(({ platform, call }) => platform.marked(call))))
@@ -101,7 +106,13 @@ async function strays({ place, tenant }: Scene, listed: readonly Artifact[]): Pr
   return strange.flatMap((artifact, index) => {
     const { presence, guarded } = sightings[index] ?? UNSEEN;
     return guarded === null && presence === 'present'
-      ? [{ subject: null, message: `${nameOf(artifact)} carries the tenant's mark, and no Canonical Object lists it` }]
+      ? [
+          {
+            isStray: true,
+            subject: asked.has(keyOf(artifact)) ? keyOf(artifact) : null,
+            message: `${nameOf(artifact)} carries the tenant's mark, and no Canonical Object lists it`,
+          },
+        ]
       : [];
   });
 }

@@ -141,7 +141,12 @@ const answer = (asked: MessageCommand, text: string, given: Given, command: Comm
     for (const step of steps) ({ state } = await send(session, meant, name, { ...message, step }));
     if (steps.length === 0) ({ state } = await send(session, meant, name, message));
     const what = steps.map((step) => ` ${step}`).join('');
-    print(session.flags.json, { accepted: true, id: meant.id, state }, () => `${done}${what} of ${meant.id} as ${by}\n  ${commandName()} watch ${meant.id}`);
+    print(
+      session.flags.json,
+      { accepted: true, id: meant.id, state },
+      () =>
+        `${done}${what === '' ? '' : `${what} of`}${given.action === 'close' ? ' to close' : ''} ${meant.id} as ${by}\n  ${commandName()} watch ${meant.id}`,
+    );
   });
 
 function json(text: string): unknown {

@@ -1,7 +1,9 @@
 /** `backout start`: starts a rollback, or attaches to the same one. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Command } from 'commander';
 import { workflowIdOf } from '../../model/plan.ts';
 import { follow } from '../follow.ts';
+import { readRollback } from '../read.ts';
 import { EXIT, Problem } from '../problem.ts';
 import { commandName, note, print } from '../output.ts';
 import { said } from '../problem.ts';
@@ -15,6 +17,8 @@ interface StartFlags extends RequestFlags {
 }
 
 const DEFAULT_WAIT = '10m';
+const PLANNED_WITHIN_MS = 10_000;
+const LOOK_EVERY_MS = 150;
 const UNIT_SECONDS = { s: 1, m: 60, h: 3600 } as const;
 
 export function register(program: Command): void {
@@ -56,20 +60,29 @@ async function startAll(session: Session, requests: ReturnType<typeof requestsOf
   for (const { kind, input } of requests) {
     const started = await startRollback(session, kind, input).catch((error: unknown) => said(error));
     const id = workflowIdOf({ kind, ...input });
-    if ('attached' in started) rollbacks.push({ ...started, error: null });
-    else {
-      note(`${id}: ${started.message}`);
-      rollbacks.push({ id, runId: null, attached: false, error: started.message });
-    }
+    const error = 'attached' in started ? await refusalOf(session, id) : started.message;
+    if (error !== null) note(`${id}: ${error}`);
+    rollbacks.push({ id, runId: 'attached' in started ? started.runId : null, attached: 'attached' in started && started.attached, error });
   }
   print(session.flags.json, { rollbacks }, () =>
-    [
-      ...rollbacks.map((one) => `${one.error === null ? (one.attached ? 'runs already' : 'started') : 'not started'}  ${one.id}`),
-      '',
-      `  ${commandName()} waiting --overview`,
-    ].join('\n'),
+    [...rollbacks.map((one) => `${wordOf(one)}  ${one.id}`), '', `  ${commandName()} waiting --overview`].join('\n'),
   );
   if (rollbacks.some((one) => one.error !== null)) process.exitCode = EXIT.refused;
+}
+
+const wordOf = ({ error, runId, attached }: { error: string | null; runId: string | null; attached: boolean }): string => {
+  if (error !== null) return runId === null ? 'not started' : 'refused';
+  return attached ? 'runs already' : 'started';
+};
+
+/** What policy refuses ends at once: it is waited for, so that nobody takes a start for a rollback. */
+async function refusalOf(session: Session, id: string): Promise<string | null> {
+  for (const until = Date.now() + PLANNED_WITHIN_MS; Date.now() < until; await sleep(LOOK_EVERY_MS)) {
+    const reading = await readRollback(session, { id }).catch(() => null);
+    if (reading?.state.outcome === 'refused') return reading.state.refusals.at(-1)?.explanation ?? 'refused';
+    if (reading && reading.state.state !== 'planning') return null;
+  }
+  return null;
 }
 
 function secondsOf(text: string): number {

@@ -68,7 +68,8 @@ function sweptOf(reading: Reading): Swept {
     looks
       .filter(isDone)
       .flatMap((step) => runsOf(reading, step.id).findLast((run) => PASSED.has(run.state))?.at ?? [])
-      .at(0) ?? null;
+      .toSorted()
+      .at(-1) ?? null;
   const ids = new Set(looks.map((step) => step.id));
   const sentBack = entriesOf(reading, 'step').filter((entry) => ids.has(textIn(entry, 'step') ?? '') && (at === null || entry.at > at));
   const again = sentBack.flatMap((entry) => {

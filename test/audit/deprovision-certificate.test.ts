@@ -208,7 +208,8 @@ describe('how it is known', () => {
     const one = certified(given(cleanedUp), from);
     expect(one.isCertificate).toBe(true);
     expect(lines(one)[0]).toBe('Acme intake: deactivated or deleted, fred, cleaned up by hand, seen gone');
-    expect(one.removed[0]?.at).toBe(at('04 15:00:00'));
+    // The last look of all, just before the end was written.
+    expect(one.removed[0]?.at).toBe(at('04 15:59:02'));
   });
 
   test('cleaned up, and decided so: the inspection agreed', () => {

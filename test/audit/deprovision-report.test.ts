@@ -57,7 +57,7 @@ describe.each(SOURCES)('the report, %s', (from) => {
   test('has a row for each artifact, and what failed', () => {
     expect(text).toContain('| n8n workflow "Acme follow-up" (b9Lm4) | deactivate | deactivated | ben | 2026-11-02 09:31:02 | seen inactive on the platform |');
     expect(text).toContain(
-      '| n8n workflow "Acme intake" (x7Kq2) | delete | deleted or deactivated | fred | 2026-11-04 15:00:00 | cleaned up by hand, seen gone |',
+      '| n8n workflow "Acme intake" (x7Kq2) | delete | deleted or deactivated | fred | 2026-11-04 15:59:02 | cleaned up by hand, seen gone |',
     );
     expect(text).toContain('## Failures and retries');
     expect(text).toContain('| 2026-11-02 09:30:10 | `workflow.x7Kq2` | failed |');

@@ -1,6 +1,6 @@
 /** Many artifacts and many tenants: a history that has grown long goes on as a new run, answers come several at once, one overview says who is awaited. */
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
-import { Tenants } from '../support/tenants.ts';
+import { stepOf, Tenants, workflowStep } from '../support/tenants.ts';
 
 let house: Tenants;
 beforeAll(async () => {
@@ -91,6 +91,42 @@ async function eventually(isSo: () => Promise<boolean>): Promise<void> {
   await vi.waitFor(async () => expect(await isSo()).toBe(true), { timeout: 40_000, interval: 100 });
 }
 
+describe('an artifact', () => {
+  it('[000 Invariant 4] that another has come to use since is not touched: another tenant, or a live request of this one', async () => {
+    const { workflows } = await house.tenant('oscar', 2);
+    const [first, second] = workflows;
+    if (!first || !second) throw new Error('two workflows are needed');
+    const handle = await house.begun('oscar');
+    await house.asked(handle, workflowStep(first));
+    await house.tell(handle, 'decline', { step: workflowStep(first), reason: 'one moment' });
+    await house.failed(handle, 'oscar', 1);
+    // Recorded while it waits for a decision: provisioning goes on.
+    await house.provisioned('oscar', [
+      { type: 'n8n-workflow', id: first.id },
+      { type: 'webhook', id: `/${first.path}/` },
+    ]);
+    await house.provisioned('papa', [{ type: 'n8n-workflow', id: second.id }]);
+    await house.decide(handle, 'retry', workflowStep(first));
+    await house.confirm(handle, workflowStep(first), { choice: 'delete' });
+    const one = await house.failed(handle, 'oscar', 2);
+    expect(stepOf(one, workflowStep(first)).failure).toMatchObject({ type: 'Protected', message: expect.stringContaining('of oscar lists it too') as string });
+    await house.decide(handle, 'skip', workflowStep(first));
+    await house.confirm(handle, workflowStep(second), { choice: 'delete' });
+    const other = await house.failed(handle, 'oscar', 3);
+    expect(stepOf(other, workflowStep(second)).failure?.message).toContain('of another tenant, papa lists it too');
+    await house.decide(handle, 'skip', workflowStep(second));
+    // What others use stays for them; the path of the first is taken out of this request alone.
+    const end = await house.finish(handle, { cleanup: { note: 'others use them by now' }, [`webhook.${second.path}`]: null });
+    expect(end.waiting.map((waits) => waits.step)).toContain(`webhook.${second.path}`);
+    await house.decide(handle, 'skip', `webhook.${second.path}`);
+    expect(await house.effectsOn(first, second)).toEqual([]);
+    for (const { path } of workflows) expect(await house.answers(path)).toBe(200);
+    await house.tell(handle, 'stop', { reason: 'the second is still at work for papa' });
+    await house.decide(handle, 'close');
+    expect((await house.world.closed(handle)).outcome).toBe('partial');
+  });
+});
+
 describe('many tenants', () => {
   it('are started by one command, each its own workflow, and one overview says who is awaited where', async () => {
     await house.tenant('hooli', 1);
@@ -98,8 +134,9 @@ describe('many tenants', () => {
     const command = ['start', 'upaDeprovision', '--environment', 'production', '--cause', 'client-offboarded', '--reason', 'the house closes', '--by', 'ana'];
     const started = await house.world.cli([...command, '--tenant', 'hooli', 'initech', 'nobody']);
     expect(started.stdout).toContain(
-      'started  upaDeprovision/production/hooli\nstarted  upaDeprovision/production/initech\nstarted  upaDeprovision/production/nobody\n',
+      'started  upaDeprovision/production/hooli\nstarted  upaDeprovision/production/initech\nrefused  upaDeprovision/production/nobody\n',
     );
+    expect([started.code, started.stderr]).toEqual([3, expect.stringContaining('no provisioning request of "nobody" is known')]);
     const handles = ['hooli', 'initech'].map((name) => house.world.client.workflow.getHandle(`upaDeprovision/production/${name}`));
     for (const handle of handles) await house.inventory(handle);
     for (const handle of handles) await house.world.until(handle, 'asked', (state) => state.waiting.some((one) => one.step.startsWith('workflow.')));
