@@ -2,7 +2,7 @@
 import { PASSED } from '../model/state.ts';
 import { execute } from './execute.ts';
 import type { Progress } from './progress.ts';
-import { isLeftUnsaid, unsaid } from './tenant.ts';
+import { leftUnsaid, unsaid } from './tenant.ts';
 
 /** The request is FAILED and the error_log says why [000 Rollback Failure 1 and 2]. */
 export async function sayFailure(progress: Progress): Promise<void> {
@@ -17,7 +17,7 @@ export async function writeFailure(progress: Progress): Promise<boolean> {
   if (!say) return false;
   if (say.state !== 'pending') say.generation += 1;
   await execute(progress, say, 'run');
-  if (PASSED.has(say.state)) for (const step of progress.steps.filter(isLeftUnsaid)) step.failureSaid = step.endedAt;
+  if (PASSED.has(say.state)) for (const step of leftUnsaid(progress)) step.failureSaid = step.endedAt;
   // What was cleaned up was about what had failed by then.
   const cleanup = progress.step('cleanup');
   if (cleanup?.state === 'confirmed') Object.assign(cleanup, { state: 'pending', startedAt: null, endedAt: null });

@@ -50,7 +50,7 @@ function endOf(progress: Progress, operation: 'fail' | 'complete'): Pick<TenantW
   const about = progress.steps.filter(({ planned }) => planned.removal && planned.subject !== undefined);
   // Of an assistant the word and the look: one of them alone removes nothing.
   const open = new Set(about.flatMap(({ planned, state }) => (PASSED.has(state) && state !== 'skipped' ? [] : [planned.subject])));
-  const removed = about.filter(({ planned }) => !open.has(planned.subject));
+  const removed = about.filter(({ planned, receipt }) => !open.has(planned.subject) && !isKept(receipt));
   const cleanup = progress.answers.findLast((one) => one.name === 'confirm' && one.step === 'cleanup');
   return {
     reason: progress.input?.reason ?? '',
@@ -60,6 +60,10 @@ function endOf(progress: Progress, operation: 'fail' | 'complete'): Pick<TenantW
     ...(operation === 'complete' && cleanup ? { cleanup: { by: cleanup.by, at: cleanup.at } } : {}),
   };
 }
+
+/** Another request has come to use it: it has only left this one. */
+const isKept = (receipt: StepProgress['receipt']): boolean =>
+  typeof receipt?.after === 'object' && receipt.after !== null && Object.getOwnPropertyDescriptor(receipt.after, 'presence')?.value === 'kept';
 
 /** What was left and is seen gone now, or said to be: at the end only. */
 const cleanedUp = (progress: Progress, operation: 'fail' | 'complete'): string[] =>
@@ -214,15 +218,18 @@ export function rejoin(progress: Progress): void {
   }
   const said = progress.step('failure');
   if (!said || !progress.isFailed) return;
-  for (const step of [...unsaid(progress), ...progress.steps.filter(isLeftUnsaid)])
-    if ((step.endedAt ?? '') <= (said.endedAt ?? '')) step.failureSaid = step.endedAt;
+  for (const step of [...unsaid(progress), ...leftUnsaid(progress)]) if ((step.endedAt ?? '') <= (said.endedAt ?? '')) step.failureSaid = step.endedAt;
 }
 
 /** Before people clean up by hand what was left, the request says so. */
 export const owesCleanup = (progress: Progress, next: StepProgress): boolean =>
-  next.planned.id === 'cleanup' && next.state === 'pending' && (!progress.isFailed || progress.steps.some(isLeftUnsaid));
+  next.planned.id === 'cleanup' && next.state === 'pending' && (!progress.isFailed || leftUnsaid(progress).length > 0);
 
-export const isLeftUnsaid = (step: StepProgress): boolean => step.planned.removal === true && step.state === 'skipped' && step.failureSaid === null;
+/** Left out, and no failure of the same artifact was said. */
+export function leftUnsaid({ steps }: Progress): StepProgress[] {
+  const said = new Set(steps.flatMap(({ planned, failureSaid }) => (failureSaid === null ? [] : [planned.subject ?? planned.id])));
+  return steps.filter(({ planned, state }) => planned.removal && state === 'skipped' && !said.has(planned.subject ?? planned.id));
+}
 
 /** Who ends it where it was begun and is not over leaves the request FAILED. */
 export function leavesRequest(progress: Progress): boolean {

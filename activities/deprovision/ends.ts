@@ -3,7 +3,7 @@ import { nameOf, OFFBOARDED } from '../../model/deprovision.ts';
 import { keyOf, type LogEntry, type ProvisioningRequest } from '../../model/tenant.ts';
 import { failed, isHeld, type Found } from '../found.ts';
 import { staleness } from './identify.ts';
-import { artifactsOf, claimOf, planOf, requestCall, requestsNow, type Scene } from './scene.ts';
+import { artifactsOf, claimOf, KEPT, othersOf, planOf, requestCall, requestsNow, type Scene } from './scene.ts';
 import { leftOver, reopened } from './remnants.ts';
 
 const LEFT = 'cleanup';
@@ -61,11 +61,23 @@ export async function complete(scene: Scene): Promise<Found> {
     await place.store.confirmCleanup({ ...requestCall(scene, ids), by: tenant.cleanup.by, at: tenant.cleanup.at });
   // What a person has cleaned up, and is seen gone where that can be seen, is no longer the tenant's.
   const staying = new Set((plan.artifacts ?? []).filter((one) => one.type === 'credential' || one.kept !== undefined).map(keyOf));
-  for (const artifact of artifactsOf(plan)) if (!staying.has(keyOf(artifact))) await place.store.release(requestCall(scene, ids), artifact, LEFT);
+  const others = await othersOf(scene, plan, artifactsOf(plan));
+  for (const artifact of artifactsOf(plan))
+    if (!staying.has(keyOf(artifact))) await place.store.release(requestCall(scene, ids), artifact, others.has(keyOf(artifact)) ? KEPT : LEFT);
   const entry = entryOf(scene, 'rolled-back');
   await place.store.complete(
     requestCall(scene, ids),
-    { ...entry, removed: removedOf(await requestsNow(scene, plan)) },
+    {
+      ...entry,
+      removed: removedOf(await requestsNow(scene, plan)),
+      notRemovable: [
+        ...entry.notRemovable,
+        ...artifactsOf(plan).flatMap((one) => {
+          const other = others.get(keyOf(one));
+          return other ? [{ artifact: nameOf(one), reason: `it stays: ${other.why}`, owner: 'operator' }] : [];
+        }),
+      ],
+    },
     (plan.artifacts ?? []).filter((one) => staying.has(keyOf(one))),
   );
   return { state: 'done', receipt, failure: null, remains: [] };
@@ -75,7 +87,7 @@ export async function complete(scene: Scene): Promise<Found> {
 const removedOf = (requests: readonly ProvisioningRequest[]): string[] => [
   ...new Set(
     requests.flatMap(({ config }) =>
-      config.removed.flatMap((one) => (one.how === 'absent' ? [] : [`${nameOf(one)}${one.how === LEFT ? ', cleaned up by hand' : ''}`])),
+      config.removed.flatMap((one) => (one.how === 'absent' || one.how === KEPT ? [] : [`${nameOf(one)}${one.how === LEFT ? ', cleaned up by hand' : ''}`])),
     ),
   ),
 ];

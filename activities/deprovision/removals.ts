@@ -8,7 +8,7 @@ import { pause } from '../dependencies.ts';
 import { failed, mayHaveActed, operationIdOf, type Found } from '../found.ts';
 import type { Sighting } from '../tenants/platform.ts';
 import { artifactCall, listedBy, platformOf, UNSEEN } from './place.ts';
-import { listedIn, mayNotChange, othersOf, planOf, requestCall, subjectOf, type Scene } from './scene.ts';
+import { KEPT, listedIn, mayNotChange, othersOf, planOf, requestCall, subjectOf, type Scene } from './scene.ts';
 
 /** How long a platform may take until what it has done shows: routes go after the answer [platforms.md 5]. */
 const SETTLE_MS = 30_000;
@@ -112,9 +112,9 @@ export async function release(scene: Scene): Promise<Found> {
   if (no) return no;
   // Another request of this tenant has come to use it: it stays, and is this one's no more.
   if (other) {
-    await takeOut(scene, on, isPath ? 'remove' : 'disconnect');
+    await takeOut(scene, on, KEPT);
     const stays = `${name} stays: ${other.why}`;
-    return { state: 'done', receipt: { before: shown(before), after: { detail: stays } }, failure: null, remains: [], warnings: [stays] };
+    return { state: 'done', receipt: { before: shown(before), after: { presence: KEPT, detail: stays } }, failure: null, remains: [], warnings: [stays] };
   }
   // Said to be done: while a route answers it is not, and nothing is changed.
   if (isPath && scene.work.mode === 'inspect' && before.presence !== 'absent')

@@ -53,6 +53,9 @@ export async function requestsNow({ place }: Scene, plan: Plan): Promise<readonl
   return (await place.store.requests(place.storeCall)).filter((one) => ids.includes(one.requestId));
 }
 
+/** How an artifact has left a request that another has come to use: it was not removed. */
+export const KEPT = 'kept';
+
 /** Who else lists these by now, in words: over days another request, or another tenant, may have come to use one. */
 export async function othersOf(
   { place }: Scene,

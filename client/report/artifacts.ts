@@ -151,6 +151,8 @@ function removedOf(scene: Scene, base: ArtifactReport): ArtifactReport | null {
   const isFirst = !runsOf(reading, main.id).some((one) => BLOCKED.has(one.state));
   if (main.operation === 'look') return { ...base, ...word, at, fate: 'removed', action: 'gone', known: isUnseen(run) ? 'said' : 'gone-before' };
   if (main.operation === 'release') {
+    // Another request of the tenant has come to use it.
+    if (presence === 'kept') return { ...base, ...word, at, fate: 'kept', why: textIn(run?.receipt?.after, 'detail') };
     const isPath = artifact.type === 'webhook';
     const known: Known = isPath ? (run?.state === 'already' && isFirst ? 'gone-before' : 'seen') : presence === 'absent' ? 'seen' : 'configuration';
     const credentials = isPath ? null : credentialsOf(reading, steps);

@@ -23,7 +23,8 @@ const boundaries = (deleted: string, deactivated: string): readonly (readonly st
     'identify:before-append',
     'begin:after-begin',
     `${deleted}:after-apply`,
-    `${deactivated}:after-apply`,
+    // Carried out beside the other, it may have taken effect when that one was killed: only what is always called again is sure to come.
+    `${deactivated}:after-release`,
     'crm.hub-7:after-release',
     'webhook.acme/intake-2:after-release',
     'remnants:before-append',

@@ -132,7 +132,7 @@ const REFUSED: readonly (readonly [string, () => Promise<WorkflowHandle>, Rule, 
   [
     ...([
       'a deprovisioning where no tenants are',
-      kind('upaDeprovision', 'acme', { trigger: 'operator', cause: 'client-offboarded', tenant: 'acme' }),
+      kind('upaDeprovision', 'acme', { trigger: 'operator', cause: 'client-offboarded', tenant: 'acme', by: 'ana', components: [], targets: {} }),
     ] as const),
     ...(['tenant', /^production has no tenants in .*backout\.yaml; say under environments\.production\.tenants where they are provisioned$/] as const),
   ],
