@@ -2,10 +2,9 @@
 import { targetSecondsOf } from '../model/clock.ts';
 import type { LoadedConfig } from '../model/config-file.ts';
 import { fourEyesOn } from '../model/config.ts';
-import { NO_REASON } from '../model/deprovision.ts';
 import type { StartInput } from '../model/input.ts';
 import { deployRevertSteps, forbiddenStep, workflowIdOf, type Plan } from '../model/plan.ts';
-import { POLICIES, type Kind } from '../model/policy.ts';
+import { NO_REASON, POLICIES, type Kind } from '../model/policy.ts';
 import { canonical, sha256 } from '../store/digest.ts';
 import type { Observation } from './adapters/adapter.ts';
 import { findComponent, NotPossible, type Component } from './components.ts';

@@ -2,12 +2,6 @@
 import type { Demands, PlanStep } from './plan.ts';
 import { keyOf, type Artifact, type ArtifactType, type NotRemovable } from './tenant.ts';
 
-/** [000 Rollback is NOT triggered by], with what to do instead. */
-export const NO_REASON: Readonly<Record<string, string>> = {
-  'transient-error': 'transient errors (network timeouts, temporary API failures) are retried, not rolled back',
-  'non-critical-configuration': 'a configuration that is not critical is fixed in place',
-  'bug-fix': 'a bug fix that needs no reprovisioning is applied as it is',
-};
 /** The only reason that concerns all of a tenant; the others concern one provisioning request. */
 export const OFFBOARDED = 'client-offboarded';
 
@@ -16,6 +10,8 @@ export interface Inventoried extends Artifact {
   /** The requests of this rollback that list it; none: it carries the tenant's mark, and no Canonical Object knows it. */
   readonly requests: readonly string[];
   readonly presence: 'present' | 'inactive' | 'absent' | 'unknown';
+  /** Where a person acts on it, who alone can. */
+  readonly link?: string;
   /** Why it stays, though it is listed: another live request of this tenant lists it too. */
   readonly kept?: string;
 }
@@ -232,7 +228,16 @@ function firstOf({ artifact, id }: Numbered): PlanStep[] {
   if (artifact.type === 'credential')
     return [{ id, title: name, mode: 'manual', effect: 'tenant', owner: OWNER, subject: keyOf(artifact), wave: 1, irreversible: credentialReason(artifact) }];
   if (artifact.type === 'vapi-assistant')
-    return [{ ...base, id, title: `Deactivate or delete ${name} in the VAPI dashboard`, mode: 'manual', attests: 'done', demands: { note: true } }];
+    return [
+      {
+        ...base,
+        id,
+        title: `Deactivate or delete ${name} in the VAPI dashboard${artifact.link === undefined ? '' : `: ${artifact.link}`}`,
+        mode: 'manual',
+        attests: 'done',
+        demands: { note: true },
+      },
+    ];
   if (artifact.type === 'n8n-workflow')
     return [asked({ ...base, id, title: `Take ${name} out of work`, operation: 'remove' }, { choices: ['deactivate', 'delete', BY_HAND] })];
   return [asked({ ...base, id, title: `Disconnect ${name} in the tenant's configuration`, operation: 'release' })];

@@ -28,6 +28,13 @@ const INCIDENT_CAUSES = [CI_FAILED, 'reliability-regression', 'security-or-tenan
 /** [000 When Rollback Triggers] */
 const UPA_CAUSES = ['provisioning-failed', 'post-deployment-issue', 'upgrade-regression', 'client-offboarded'] as const;
 
+/** [000 Rollback is NOT triggered by], with what to do instead. */
+export const NO_REASON: Readonly<Record<string, string>> = {
+  'transient-error': 'transient errors (network timeouts, temporary API failures) are retried, not rolled back',
+  'non-critical-configuration': 'a configuration that is not critical is fixed in place',
+  'bug-fix': 'a bug fix that needs no reprovisioning is applied as it is',
+};
+
 export interface Policy {
   /** Who may start it; a trigger outside this list is refused. */
   readonly starters: readonly Trigger[];

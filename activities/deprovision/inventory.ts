@@ -72,6 +72,7 @@ export async function inventoryOf(place: Place, all: readonly ProvisioningReques
       ...artifact,
       requests,
       presence,
+      ...linkOf(place, artifact),
       ...(kept ? { kept: `request ${kept.requestId} of ${place.tenant} lists it too, and is not rolled back` } : {}),
     });
   }
@@ -81,6 +82,14 @@ export async function inventoryOf(place: Place, all: readonly ProvisioningReques
       `the Canonical Object of ${place.tenant} lists what is not this tenant's to take back; nothing was changed. Correct it first: ${problems.join('; ')}`,
     );
   return { artifacts, warnings: [...warnings, ...shownOf(artifacts)], protected: await protectedOf(place) };
+}
+
+/** Where nobody but a person can act, the way there. */
+function linkOf(place: Place, artifact: Artifact): Pick<Inventoried, 'link'> {
+  const at = artifact.type === 'vapi-assistant' ? platformOf(place, artifact) : null;
+  const lines = at ? at.platform.manual({ ...at.call, artifact }, null).join('\n') : '';
+  const link = /https?:\/\/\S+/.exec(lines)?.[0];
+  return link === undefined ? {} : { link };
 }
 
 /** What Backout has to act on needs a platform that lets it. */

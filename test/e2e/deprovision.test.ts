@@ -4,7 +4,7 @@ import { stepOf, Tenants } from '../support/tenants.ts';
 
 let house: Tenants;
 beforeAll(async () => {
-  house = await Tenants.create();
+  house = await Tenants.create({ platforms: ['        vapi: { platform: vapi, options: {} }'] });
 });
 afterAll(() => house.close());
 
@@ -22,6 +22,8 @@ describe('an offboarding', () => {
     const handle = await house.start('acme');
     const before = await house.inventory(handle);
     expect(before.deprovision).toMatchObject({ requests: [acme.requestId], status: null });
+    // Where only a person can act, the way there.
+    expect(stepOf(before, 'vapi.asst-1').title).toContain('https://dashboard.vapi.ai/assistants/asst-1');
     await house.confirm(handle, `workflow.${first.id}`, { choice: 'delete' });
     await house.confirm(handle, `workflow.${second.id}`, { choice: 'deactivate' });
     await house.say(handle, 'confirm', { step: 'webhook.acme/intake-1' });

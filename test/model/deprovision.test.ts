@@ -1,10 +1,10 @@
 /** The frozen policy line by line, as far as a plan or a judge decides it: every rule of [000] has its test, which fails when the rule is deleted. */
 import { assert, constantFrom, oneof, property, record, string, uniqueArray } from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { deprovisionSteps, isTaken, nameOf, notRemovable, NO_REASON, OFFBOARDED, type DeprovisionOf, type Inventoried } from '../../model/deprovision.ts';
+import { deprovisionSteps, isTaken, nameOf, notRemovable, OFFBOARDED, type DeprovisionOf, type Inventoried } from '../../model/deprovision.ts';
 import type { StartInput } from '../../model/input.ts';
 import { forbiddenStep, type PlanStep } from '../../model/plan.ts';
-import { EFFECTS, POLICIES } from '../../model/policy.ts';
+import { NO_REASON, EFFECTS, POLICIES } from '../../model/policy.ts';
 import { ARTIFACT_TYPES, keyOf, type Artifact, type ArtifactType, type ProvisioningRequest } from '../../model/tenant.ts';
 import { NotPossible } from '../../activities/components.ts';
 import { inventoryOf, requestsOf } from '../../activities/deprovision/inventory.ts';
@@ -167,6 +167,7 @@ describe('[000 What CANNOT Be Rolled Back]', () => {
     ]);
     expect(step('vapi.asst-1')).toMatchObject({ ...PERSON, attests: 'done', removal: true, demands: { note: true } });
     expect(step('vapi.asst-1').title).toContain('VAPI dashboard');
+    expect(step('vapi.asst-1', [one('vapi-assistant', 'asst-1', { link: 'https://dash/asst-1' })]).title).toContain('VAPI dashboard: https://dash/asst-1');
     expect(step('vapi.asst-1.look')).toMatchObject({ after: 'vapi.asst-1', removal: true });
   });
   it('External CRM records: named as the client’s, and no type of artifact', () => {
