@@ -96,14 +96,14 @@ const untouched: StepCarried = {
   mayHaveActed: true,
 };
 
-/** What such a step has done stays done, and is not said or written twice, unless it was undone since. Everything else looks again: it finds what is there. */
-const LASTING: ReadonlySet<Operation | null> = new Set(['communicate', 'freeze', 'lift', 'review', 'inventory', 'begin', 'remove', 'release', 'look', 'fail']);
 /** Of a tenant: what passed stays so, and the last look looks at all of it before the end. */
 const OF_TENANT: ReadonlySet<Operation | null> = new Set(['inventory', 'begin', 'remove', 'release', 'look', 'fail']);
+/** What such a step has done stays done, and is not said or written twice, unless it was undone since. Everything else looks again: it finds what is there. */
+const LASTING: ReadonlySet<Operation | null> = new Set(['communicate', 'freeze', 'lift', 'review', ...OF_TENANT]);
 
 /** What the walk answered by itself, by asking again or looking again: it is no failure for a person to decide about. */
 const isAnswered = ({ change }: StepEntry): boolean =>
-  change?.held !== undefined || change?.stale !== undefined || (change?.drifted ?? change?.unfrozen) !== undefined;
+  change?.held !== undefined || change?.stale !== undefined || (change?.drifted ?? change?.unfrozen) !== undefined || change?.left?.itself === false;
 
 const isStep = (one: RecordEntry, id: string): one is StepEntry => one.type === 'step' && one['step'] === id;
 

@@ -1,4 +1,5 @@
 /** The gates [002 section 8]: smoke tests, health, and the version that is really served. They read; they change nothing. */
+import { fieldOf } from '../model/field.ts';
 import { Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { failure } from '../model/failure.ts';
@@ -66,12 +67,7 @@ export async function readServed(served: Served, signal: AbortSignal): Promise<{
   if (served.header !== undefined) return { version: answer.header(served.header), problem: null };
   if (served.json === undefined) return { version: answer.body.trim(), problem: null };
   try {
-    const value = served.json
-      .split('.')
-      .reduce<unknown>(
-        (at, key) => (typeof at === 'object' && at !== null ? Object.getOwnPropertyDescriptor(at, key)?.value : undefined),
-        JSON.parse(answer.body),
-      );
+    const value = served.json.split('.').reduce<unknown>((at, key) => fieldOf(at, key), JSON.parse(answer.body));
     return typeof value === 'string' || typeof value === 'number'
       ? { version: String(value), problem: null }
       : { version: null, problem: `the answer has no ${served.json}` };

@@ -1,8 +1,9 @@
 /** From a name in a request to the platform that serves it. Callers send names; the worker's `backout.yaml` is the truth. */
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import type { z } from 'zod';
 import { ConfigError, type LoadedConfig } from '../model/config-file.ts';
-import type { ComponentConfig } from '../model/config.ts';
+import type { ComponentConfig, EnvironmentConfig } from '../model/config.ts';
 import type { Rule } from '../model/refusal.ts';
 import { canonical, sha256 } from '../store/digest.ts';
 import { AdapterError, type Adapter, type AdapterCall } from './adapters/adapter.ts';
@@ -31,13 +32,17 @@ export class NotPossible extends Error {
 const own = <T>(from: Readonly<Record<string, T>>, key: string): T | undefined => (Object.hasOwn(from, key) ? from[key] : undefined);
 const listed = (names: readonly string[]): string => (names.length === 0 ? 'there are none' : names.join(', '));
 
+export function environmentOf(loaded: LoadedConfig, name: string): EnvironmentConfig {
+  const found = own(loaded.config.environments, name);
+  if (found) return found;
+  throw new NotPossible(
+    'unknown-environment',
+    `there is no environment ${JSON.stringify(name)} in ${loaded.file}; there is ${listed(Object.keys(loaded.config.environments))}`,
+  );
+}
+
 export function findComponent(loaded: LoadedConfig, adapters: Readonly<Record<string, Adapter>>, environment: string, name: string): Component {
-  const place = own(loaded.config.environments, environment);
-  if (!place)
-    throw new NotPossible(
-      'unknown-environment',
-      `there is no environment ${JSON.stringify(environment)} in ${loaded.file}; there is ${listed(Object.keys(loaded.config.environments))}`,
-    );
+  const place = environmentOf(loaded, environment);
   const config = own(place.components, name);
   if (!config)
     throw new NotPossible(
@@ -58,15 +63,16 @@ export function findComponent(loaded: LoadedConfig, adapters: Readonly<Record<st
     environment,
     config,
     adapter,
-    options: checkedOptions(loaded, adapter, environment, name, config),
+    options: checkedOptions(loaded, adapter.options, config.options, ['environments', environment, 'components', name, 'options']),
     folder: loaded.folder,
     hash: sha256(canonical(config)),
   };
 }
 
-function checkedOptions(loaded: LoadedConfig, adapter: Adapter, environment: string, name: string, config: ComponentConfig): unknown {
+/** Options belong to what is named beside them, which checks them itself; a mistake is told with its place in the file. */
+export function checkedOptions<Options>(loaded: LoadedConfig, options: z.ZodType<Options>, given: unknown, path: (string | number)[]): Options {
   try {
-    return loaded.check(adapter.options, config.options, ['environments', environment, 'components', name, 'options']);
+    return loaded.check(options, given, path);
   } catch (error) {
     if (error instanceof ConfigError) throw new NotPossible('configuration', error.message);
     throw error;

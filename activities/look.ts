@@ -75,16 +75,19 @@ export async function inspectOnce(component: Component, to: string, attempt: Att
 }
 
 /** A platform that is away for a moment is asked again, by the engine; one that stays away is a refusal with the reason. */
-export async function inspectPatiently(component: Component, to: string, attempt: Attempt): Promise<Observation> {
+export async function patiently<T>(attempt: Attempt, refused: string, ask: () => Promise<T>): Promise<T> {
   try {
-    return await component.adapter.inspect(callFor(component, to, attempt));
+    return await ask();
   } catch (error) {
     if (!(error instanceof AdapterError) || attempt.signal.aborted) throw error;
     const transient = error.kind === 'unavailable' || error.kind === 'rate-limited' || error.kind === 'unknown';
     if (transient && Date.now() < attempt.firstScheduledMs + PLATFORM_PATIENCE_MS) throw again(error.message, error, error.retryAfterMs);
-    throw new NotPossible('platform-unavailable', `${component.name} cannot be inspected: ${error.message}`);
+    throw new NotPossible('platform-unavailable', `${refused}: ${error.message}`);
   }
 }
+
+export const inspectPatiently = (component: Component, to: string, attempt: Attempt): Promise<Observation> =>
+  patiently(attempt, `${component.name} cannot be inspected`, () => component.adapter.inspect(callFor(component, to, attempt)));
 
 /** Explicit, released, known healthy: a rollback to anything else is forbidden [002 section 5]. */
 async function resolveTarget(component: Component, input: Request, asked: string | undefined, current: string | null, deps: Dependencies): Promise<string> {

@@ -2,6 +2,7 @@
  * OpenAPI 3 documents: what one says of an operation, with its local references resolved, and where two of them first differ. A part says the
  * same whether it is written out or referred to, so everything is compared by digest: written out in full, a real document can be endless.
  */
+import { fieldOf } from '../model/field.ts';
 import { parse } from 'yaml';
 import { canonical, sha256 } from '../store/digest.ts';
 import { read } from './checks.ts';
@@ -21,8 +22,6 @@ const READ_SECONDS = 5;
 const HOPS_MAX = 100;
 
 const isNode = (value: unknown): value is Node => typeof value === 'object' && value !== null && !Array.isArray(value);
-const own = (value: unknown, key: string): unknown =>
-  typeof value === 'object' && value !== null ? Object.getOwnPropertyDescriptor(value, key)?.value : undefined;
 
 /** The document that is served at `url`, JSON or YAML; never throws for what the other side does. */
 export async function askDocument(url: string, signal: AbortSignal, seconds = READ_SECONDS): Promise<ReadDocument> {
@@ -41,7 +40,7 @@ export function documentFrom(text: string): ReadDocument {
   if (text.length > DOCUMENT_MAX) return { document: null, problem: `the document is larger than ${DOCUMENT_MAX} bytes` };
   const value = valueOf(text);
   if (!isNode(value)) return { document: null, problem: 'it is neither JSON nor YAML' };
-  if (!/^3(\.|$)/.test(String(own(value, 'openapi'))) || !isNode(own(value, 'paths')))
+  if (!/^3(\.|$)/.test(String(fieldOf(value, 'openapi'))) || !isNode(fieldOf(value, 'paths')))
     return { document: null, problem: 'it is no OpenAPI 3 document with paths' };
   return { document: value, problem: null };
 }
@@ -64,7 +63,7 @@ function target(document: OpenApiDocument, pointer: string): unknown {
   if (!/^#(\/|$)/.test(pointer)) return undefined;
   try {
     const keys = decodeURIComponent(pointer.slice(1)).split('/').slice(1);
-    return keys.reduce<unknown>((at, key) => own(at, key.replaceAll('~1', '/').replaceAll('~0', '~')), document);
+    return keys.reduce<unknown>((at, key) => fieldOf(at, key.replaceAll('~1', '/').replaceAll('~0', '~')), document);
   } catch {
     return undefined;
   }
@@ -74,7 +73,7 @@ function target(document: OpenApiDocument, pointer: string): unknown {
 export function resolved(document: OpenApiDocument, value: unknown): unknown {
   let at = value;
   for (let hop = 0; hop < HOPS_MAX; hop++) {
-    const pointer = own(at, '$ref');
+    const pointer = fieldOf(at, '$ref');
     const next = typeof pointer === 'string' ? target(document, pointer) : undefined;
     if (next === undefined) return at;
     at = next;
@@ -90,22 +89,22 @@ export interface OpenApiOperation extends Node {
 /** `GET /products/{id}`: all that holds for it, also what its path and the document say; null where the document does not have it. */
 export function operationOf(document: OpenApiDocument, critical: string): OpenApiOperation | null {
   const [method = '', path = ''] = critical.trim().split(/\s+/);
-  const item = resolved(document, own(own(document, 'paths'), path));
-  const operation = resolved(document, own(item, method.toLowerCase()));
+  const item = resolved(document, fieldOf(fieldOf(document, 'paths'), path));
+  const operation = resolved(document, fieldOf(item, method.toLowerCase()));
   if (!isNode(operation)) return null;
   const parameters = new Map<string, Node>();
   for (const from of [item, operation]) {
-    const list = own(from, 'parameters');
+    const list = fieldOf(from, 'parameters');
     for (const one of Array.isArray(list) ? list : []) {
       const parameter = resolved(document, one);
-      if (isNode(parameter)) parameters.set(`${String(own(parameter, 'in'))} ${String(own(parameter, 'name'))}`, parameter);
+      if (isNode(parameter)) parameters.set(`${String(fieldOf(parameter, 'in'))} ${String(fieldOf(parameter, 'name'))}`, parameter);
     }
   }
   const sorted = [...parameters].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, parameter]) => parameter);
-  const security = own(operation, 'security') ?? own(document, 'security');
-  const schemes = own(own(document, 'components'), 'securitySchemes');
+  const security = fieldOf(operation, 'security') ?? fieldOf(document, 'security');
+  const schemes = fieldOf(fieldOf(document, 'components'), 'securitySchemes');
   const names = Array.isArray(security) ? security.flatMap((one) => (isNode(one) ? Object.keys(one) : [])) : [];
-  const securitySchemes = Object.fromEntries(names.map((name) => [name, own(schemes, name) ?? null]));
+  const securitySchemes = Object.fromEntries(names.map((name) => [name, fieldOf(schemes, name) ?? null]));
   return { ...operation, parameters: sorted, ...(security === undefined ? {} : { security, securitySchemes }) };
 }
 
@@ -126,7 +125,7 @@ function digestsOf(document: OpenApiDocument): Digests {
     const before = direct.get(value);
     if (before) return before;
     const found = new Set(Object.values(value).flatMap((inner) => [...references(inner)]));
-    const pointer = own(value, '$ref');
+    const pointer = fieldOf(value, '$ref');
     if (typeof pointer === 'string' && target(document, pointer) !== undefined) found.add(pointer);
     direct.set(value, found);
     return found;
@@ -146,7 +145,7 @@ function digestsOf(document: OpenApiDocument): Digests {
     if (typeof value !== 'object' || value === null) return canonical(value);
     const before = known.get(value);
     if (before !== undefined) return before;
-    const pointer = own(value, '$ref');
+    const pointer = fieldOf(value, '$ref');
     const next = typeof pointer === 'string' && !isRecursive(pointer) ? target(document, pointer) : undefined;
     const parts = Array.isArray(value) ? value.map(of) : Object.fromEntries(Object.entries(value).map(([key, inner]) => [key, of(inner)]));
     // What stands beside a reference holds as well.
@@ -195,8 +194,8 @@ function first(left: Side, right: Side, path: readonly string[]): string {
     if (!Object.hasOwn(found, key)) return `${at([key])} is only in the target's document`;
     if (!Object.hasOwn(expected, key)) return `${at([key])} is only in the document served`;
     const [a, b]: [Side, Side] = [
-      [own(expected, key), left[1], left[2]],
-      [own(found, key), right[1], right[2]],
+      [fieldOf(expected, key), left[1], left[2]],
+      [fieldOf(found, key), right[1], right[2]],
     ];
     if (!isSame(a, b)) return first(a, b, [...path, key]);
   }

@@ -1,8 +1,9 @@
 /** Appending to the record from an activity: with Postgres away the rollback goes on, and says that the record is behind. */
 import type { RecordEntry } from '../model/record.ts';
 import type { RecordPosition } from '../model/state.ts';
-import { StoreUnavailable } from '../store/store.ts';
+import { StoreUnavailable, type Replanned } from '../store/store.ts';
 import type { Attempt, Dependencies } from './dependencies.ts';
+import type { StepWork } from './step.ts';
 
 /** An event is unique in the chain: the run, then what the workflow calls it. */
 export const named = (runId: string, entries: readonly RecordEntry[]): RecordEntry[] =>
@@ -24,6 +25,29 @@ export async function appendOrKeep(
     if (error instanceof StoreUnavailable) return { record: { entries: 0, head: null, behind: true }, stored: [] };
     throw error;
   }
+}
+
+/** Another plan for an open rollback, with the entry that tells of it: written once by each try of the step that has made it. */
+export async function replan(
+  { rollbackId, step, generation, ordinal }: Pick<StepWork, 'rollbackId' | 'step' | 'generation' | 'ordinal'>,
+  { store, checkpoint }: Pick<Dependencies, 'store' | 'checkpoint'>,
+  { runId }: Pick<Attempt, 'runId'>,
+  { plan, planHash, planHashBefore, deploymentIds }: Replanned & { readonly planHashBefore: string },
+): Promise<void> {
+  const { position } = await store.replan(
+    rollbackId,
+    { plan, planHash, deploymentIds },
+    {
+      event: `${runId}/step/${step.id}/${generation}/${ordinal}/plan`,
+      rollbackId,
+      at: new Date().toISOString(),
+      type: 'replanned',
+      plan,
+      planHash,
+      planHashBefore,
+    },
+  );
+  await checkpoint(position);
 }
 
 export const shown = (position: { readonly entries: number; readonly head: string }): RecordPosition => ({

@@ -1,4 +1,5 @@
 /** May this person say this, now? Pure rules over what the rollback shows; null means yes [product.md 6]. */
+import { fieldOf } from './field.ts';
 import { unfreezeConditions } from './conditions.ts';
 import { itemsOf } from './evidence.ts';
 import { FREEZE_SCOPES, isFreezeScope } from './freeze.ts';
@@ -97,11 +98,7 @@ export function judgeConfirm(desk: Desk, message: Confirm): No {
   if (step.state === 'declined') return no('already-answered', `${step.id} was declined; decide what to do about it first`);
   if (step.id === 'investigation' && message.note === null && message.data === null)
     return no('finding', 'the investigation closes with its finding; say it in "note"');
-  if (step.id === 'routes') {
-    const left = desk.steps.find((one) => one.id.startsWith('webhook.') && one.state === 'skipped');
-    if (left)
-      return no('inspection-disagrees', `${left.id} was left, and its route may answer: nobody can say that none does. Leave routes out too, by decide skip`);
-  }
+  if (step.mode === 'manual' && step.state === 'skipped') return no('already-answered', `${step.id} was left out by a decision; there is nothing to confirm`);
   return judgeDemands(step, message) ?? judgeUnfreeze(desk, step, message) ?? judgeApproval(step, message);
 }
 
@@ -120,9 +117,6 @@ function judgeApproval({ id, approval, approved, state }: DeskStep, { choice }: 
 
 /** Said at all, and not the sign that stands for it in the printed command. */
 const isText = (value: unknown): value is string => typeof value === 'string' && value.trim() !== '' && value.trim() !== '…';
-/** Of the free JSON that an answer brings. */
-const fieldOf = (data: unknown, name: string): unknown =>
-  typeof data === 'object' && data !== null ? own(data as Readonly<Record<string, unknown>>, name) : undefined;
 
 /** What the plan asks of this confirmation. */
 function judgeDemands({ id, demands }: DeskStep, message: Confirm): No {

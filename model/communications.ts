@@ -2,6 +2,7 @@
  * What people outside the rollback are told [001 Communication Templates, 004 section 6]: which texts there are, and the facts they
  * are made of, read from the state. The texts themselves are in `templates.ts`.
  */
+import { fieldOf, textOf } from './field.ts';
 import type { Channel } from './config.ts';
 import { isFreezeScope } from './freeze.ts';
 import type { Target } from './plan.ts';
@@ -130,7 +131,7 @@ export function factsOf(state: RollbackState, more: MoreFacts): Facts {
     verification: verificationOf(steps, state),
     remaining: bounded([...risks, ...held.map((scope) => `still frozen: ${scope}`)]),
     unfreezeScopes: unfrozen,
-    reviewOwner: textIn(answerTo(state, 'confirm', 'ownership')?.['data'], 'reviewOwner'),
+    reviewOwner: textOf(answerTo(state, 'confirm', 'ownership')?.['data'], 'reviewOwner'),
     completedAt: completedAt(steps),
     status: statusOf(state),
     notes: lineOrNull(more.notes),
@@ -140,22 +141,15 @@ export function factsOf(state: RollbackState, more: MoreFacts): Facts {
 const answerTo = (state: RollbackState, name: string, step: string): Answer | undefined =>
   state.answers.findLast((one) => one.name === name && one.step === step);
 
-const valueIn = (from: unknown, name: string): unknown =>
-  typeof from === 'object' && from !== null ? Object.getOwnPropertyDescriptor(from, name)?.value : undefined;
-function textIn(from: unknown, name: string): string | null {
-  const value = valueIn(from, name);
-  return typeof value === 'string' ? value : null;
-}
-
 /** What the Incident Commander chose to unfreeze; null: nothing was chosen. */
 function chosenScopes(state: RollbackState): string[] | null {
-  const scopes = valueIn(answerTo(state, 'confirm', 'unfreeze')?.['data'], 'scopes');
+  const scopes = fieldOf(answerTo(state, 'confirm', 'unfreeze')?.['data'], 'scopes');
   return Array.isArray(scopes) ? scopes.filter(isFreezeScope) : null;
 }
 
 /** What the freeze took in when it was set, as its receipt says. */
 function frozenBy(steps: readonly StepView[]): string[] {
-  const scopes = valueIn(steps.find((step) => step.id === 'freeze')?.receipt?.after, 'scopes');
+  const scopes = fieldOf(steps.find((step) => step.id === 'freeze')?.receipt?.after, 'scopes');
   return Array.isArray(scopes) ? scopes.filter(isFreezeScope) : [];
 }
 
@@ -189,7 +183,7 @@ function doneOf(step: StepView, state: RollbackState): string[] {
   if (step.state === 'already') return step.beside ? [] : [`${step.title} (it was so already)`];
   if (step.state !== 'confirmed') return [];
   const said = answerTo(state, 'confirm', step.id);
-  const choice = textIn(said, 'choice');
+  const choice = textOf(said, 'choice');
   return [`${step.title} (${choice === null ? 'confirmed' : choice}${said ? ` by ${said.by}` : ''})`];
 }
 
@@ -211,9 +205,9 @@ function skippedAs({ id }: StepView, state: RollbackState): string {
   const said = answerTo(state, 'decide', id);
   if (!said) return 'left out';
   const evidence = Array.isArray(said['evidence']) ? said['evidence'].filter((one) => typeof one === 'string') : [];
-  const due = textIn(said, 'due');
+  const due = textOf(said, 'due');
   const signed = `risk accepted by ${said.by}${due === null ? '' : `, due ${due}`}`;
-  return [signed, ...(evidence.length === 0 ? [] : [evidence.join(', ')]), textIn(said, 'reason') ?? 'no reason given'].join('; ');
+  return [signed, ...(evidence.length === 0 ? [] : [evidence.join(', ')]), textOf(said, 'reason') ?? 'no reason given'].join('; ');
 }
 
 function wholeRisks({ steps, remains, clock, stopped, warnings }: RollbackState): string[] {

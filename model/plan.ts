@@ -107,6 +107,9 @@ export interface PlannedStep {
 /** A step as a plan holds it: what says nothing may be left out, since every history carries it. */
 export type PlanStep = Pick<PlannedStep, 'id' | 'title' | 'mode' | 'effect' | 'owner'> & Partial<PlannedStep>;
 
+/** Does a step with this `after` wait for that one? */
+export const waitsFor = (after: string, id: string): boolean => (after.endsWith('.') ? id.startsWith(after) : id === after);
+
 /** The same with everything said. */
 export const whole = (step: PlanStep): PlannedStep => ({ component: null, operation: null, attests: null, fourEyes: false, ...step });
 

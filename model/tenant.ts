@@ -31,7 +31,7 @@ export interface Removed extends Artifact {
   readonly at: string;
   readonly by: string;
   readonly rollbackId: string;
-  /** What was done: `deactivate`, `delete`, `remove`, `disconnect`, or `done` by hand. */
+  /** What was done: `deactivate`, `delete`, `remove`, `disconnect`, `done` by hand, `cleanup` after a failure; `absent`: it was never seen; `kept`: another request has it now. */
   readonly how: string;
 }
 

@@ -1,4 +1,5 @@
 /** What stakeholders are told is made of the state. Part of an activity's input: after a release its fields change under a patch only. */
+import { fieldOf } from '../model/field.ts';
 import { factsOf, type Facts } from '../model/communications.ts';
 import type { Progress } from './progress.ts';
 import { viewOf } from './view.ts';
@@ -10,7 +11,7 @@ export function factsNow(progress: Progress, template: string, nowMs: number): F
   const { incident } = progress;
   const [update] = incident?.updates ?? [];
   const data: unknown = update?.data;
-  const risks: unknown = typeof data === 'object' && data !== null ? Object.getOwnPropertyDescriptor(data, 'risks')?.value : undefined;
+  const risks = fieldOf(data, 'risks');
   const facts = factsOf(viewOf(progress, nowMs), {
     at: iso(nowMs),
     nextUpdateAt: incident?.nextUpdateMs ? iso(incident.nextUpdateMs) : null,

@@ -5,6 +5,7 @@
 import { ApplicationFailure, setDefaultSignalHandler, setHandler } from '@temporalio/workflow';
 import { judgeAssign, judgeConfirm, judgeDecide, judgeDecline, judgeEscalate, judgeResume, type No } from '../model/answers.ts';
 import { declinedBy } from '../model/failure.ts';
+import { waitsFor } from '../model/plan.ts';
 import { parseMessage, type Confirm, type Decide, type Decline, type MessageName, type Messages } from '../model/input.ts';
 import type { Refusal } from '../model/refusal.ts';
 import { BLOCKED } from '../model/state.ts';
@@ -202,9 +203,13 @@ function decide(progress: Progress, message: Decide, now: number): No {
   else if (message.action === 'skip') {
     Object.assign(step, { state: 'skipped', held: false, endedAt: new Date(now).toISOString() });
     // What was left is not proven gone either.
-    const proves = ({ after = '' }: StepProgress['planned']): boolean => (after.endsWith('.') ? step.planned.id.startsWith(after) : step.planned.id === after);
     const proofs = progress.steps.filter(
-      ({ planned, state }) => planned.removal && planned.operation !== 'release' && proves(planned) && (state === 'pending' || state === 'waiting'),
+      ({ planned, state }) =>
+        planned.removal &&
+        planned.operation !== 'release' &&
+        planned.after !== undefined &&
+        waitsFor(planned.after, step.planned.id) &&
+        (state === 'pending' || state === 'waiting'),
     );
     for (const proof of proofs) decide(progress, { ...message, step: proof.planned.id }, now);
   } else {

@@ -1,4 +1,5 @@
 /** What an incident rollback knows beside its steps [001]. Handlers write here, the walk and the communications read here. */
+import { fieldOf, textOf } from '../model/field.ts';
 import type { Confirm } from '../model/input.ts';
 import type { Answer } from '../model/state.ts';
 
@@ -8,11 +9,6 @@ export interface Declared {
   readonly criticalArea: string | null;
   readonly missedWindow: string | null;
 }
-
-const text = (value: unknown, name: string): string | null => {
-  const found: unknown = typeof value === 'object' && value !== null ? Object.getOwnPropertyDescriptor(value, name)?.value : undefined;
-  return typeof found === 'string' ? found : null;
-};
 
 export class IncidentProgress {
   readonly level: 1 | 2 | 3;
@@ -42,7 +38,7 @@ export class IncidentProgress {
   /** What a confirmation means beyond its step. */
   confirmed(step: string, message: Pick<Confirm, 'by' | 'choice' | 'data'>, at: string): void {
     if (step === 'declaration')
-      this.declared = { by: message.by, at, criticalArea: text(message.data, 'criticalArea'), missedWindow: text(message.data, 'missedWindow') };
+      this.declared = { by: message.by, at, criticalArea: textOf(message.data, 'criticalArea'), missedWindow: textOf(message.data, 'missedWindow') };
     if (step === 'takeover') this.takeover = message.choice === 'take-over' ? 'take-over' : 'wait';
     if (step === 'unfreeze') this.lifting = scopesOf(message.data);
   }
@@ -69,6 +65,6 @@ export class IncidentProgress {
 }
 
 function scopesOf(data: unknown): string[] | null {
-  const scopes: unknown = typeof data === 'object' && data !== null ? Object.getOwnPropertyDescriptor(data, 'scopes')?.value : undefined;
+  const scopes = fieldOf(data, 'scopes');
   return Array.isArray(scopes) ? scopes.filter((one) => typeof one === 'string') : null;
 }

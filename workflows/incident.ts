@@ -1,4 +1,5 @@
 /** What an incident rollback does beside walking its plan [001]: what its steps are given, and what their outcomes mean. */
+import { fieldOf } from '../model/field.ts';
 import { failure } from '../model/failure.ts';
 import { newStep, type StepProgress } from './step-progress.ts';
 import type { Change, IncidentWork, StepOutcome } from '../activities/step.ts';
@@ -30,10 +31,7 @@ export function declareAtOnce(progress: Progress, nowMs: number): void {
 
 /** As the receipts of the register said last. */
 function frozenBefore(progress: Progress): string[] {
-  const said = (step: string, name: string): unknown => {
-    const after = progress.step(step)?.receipt?.after;
-    return typeof after === 'object' && after !== null ? Object.getOwnPropertyDescriptor(after, name)?.value : undefined;
-  };
+  const said = (step: string, name: string): unknown => fieldOf(progress.step(step)?.receipt?.after, name);
   const scopes = said('lift', 'frozen') ?? said('freeze', 'scopes');
   return Array.isArray(scopes) ? scopes.filter((one) => typeof one === 'string') : [];
 }

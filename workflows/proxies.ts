@@ -28,7 +28,8 @@ export const { runStep } = proxyActivities<Pick<Activities, 'runStep'>>({
 export const { runStep: runTenantStep } = proxyActivities<Pick<Activities, 'runStep'>>({
   ...base,
   startToCloseTimeout: '2h',
-  retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '30s' },
+  // More than eight hours: a bug of ours must not be asked again for ever either.
+  retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '30s', maximumAttempts: 1_000 },
 });
 
 /** Best effort: a channel that is down must not hold up a rollback. */

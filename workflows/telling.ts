@@ -50,7 +50,6 @@ export async function tell(progress: Progress, notice: Notice, text: string): Pr
   }
 }
 
-/** Shows what people and searches see; costs one event, and only where something moved. */
 const drawn = new WeakSet<Progress>();
 
 /** The details once, however many messages this task has brought: with hundreds of steps they are long. */
@@ -63,6 +62,7 @@ export function draw(progress: Progress): void {
   });
 }
 
+/** Shows what people and searches see; costs one event, and only where something moved. */
 export function show(progress: Progress): void {
   const attributes = movingAttributes(progress);
   const key = JSON.stringify(attributes.map((one) => one.value));

@@ -1,4 +1,5 @@
 /** What a deprovisioning does beside walking its plan [000]: what its steps are given, what their outcomes mean, and what a failure does to the request. */
+import { fieldOf, textOf } from '../model/field.ts';
 import { makeContinueAsNewFunc, workflowInfo } from '@temporalio/workflow';
 import type { StepOutcome, TenantWork } from '../activities/step.ts';
 import { nameOf, notRemovable, NOT_OURS, type Inventoried } from '../model/deprovision.ts';
@@ -62,8 +63,7 @@ function endOf(progress: Progress, operation: 'fail' | 'complete'): Pick<TenantW
 }
 
 /** Another request has come to use it: it has only left this one. */
-const isKept = (receipt: StepProgress['receipt']): boolean =>
-  typeof receipt?.after === 'object' && receipt.after !== null && Object.getOwnPropertyDescriptor(receipt.after, 'presence')?.value === 'kept';
+const isKept = (receipt: StepProgress['receipt']): boolean => textOf(receipt?.after, 'presence') === 'kept';
 
 /** What was left and is seen gone now, or said to be: at the end only. */
 const cleanedUp = (progress: Progress, operation: 'fail' | 'complete'): string[] =>
@@ -102,10 +102,7 @@ function judged(progress: Progress): Pick<TenantWork, 'documented' | 'notOurs'> 
 }
 
 /** Templates and demo instances as they were identified. */
-function standingOf(progress: Progress): unknown {
-  const after = progress.step('identify')?.receipt?.after;
-  return typeof after === 'object' && after !== null ? Object.getOwnPropertyDescriptor(after, 'protected')?.value : undefined;
-}
+const standingOf = (progress: Progress): unknown => fieldOf(progress.step('identify')?.receipt?.after, 'protected');
 
 export const tenantViewOf = (progress: Progress, artifacts: readonly Inventoried[]): TenantView => ({
   requests: progress.plan?.requests ?? [],

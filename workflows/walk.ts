@@ -1,6 +1,7 @@
 /** One walk over the plan: hold where it is stopped, ask where people are needed, run what is left. Reads as a list. */
 import { allHandlersFinished, condition } from '@temporalio/workflow';
 import { declinedBy } from '../model/failure.ts';
+import { waitsFor } from '../model/plan.ts';
 import { changes } from '../model/policy.ts';
 import { checkClock } from './deadline.ts';
 import { execute } from './execute.ts';
@@ -56,9 +57,7 @@ function waitsForNone(batch: readonly StepProgress[]): (step: StepProgress) => b
   const awaited = new Map([...new Set(batch.map(({ planned }) => planned.after))].map((after) => [after, after === undefined ? 0 : count(batch, after)]));
   return ({ planned: { after } }) => after === undefined || awaited.get(after) === 0;
 }
-/** A name with a dot at its end stands for all that begin with it. */
-const count = (batch: readonly StepProgress[], after: string): number =>
-  batch.filter(({ planned: { id } }) => (after.endsWith('.') ? id.startsWith(after) : id === after)).length;
+const count = (batch: readonly StepProgress[], after: string): number => batch.filter(({ planned: { id } }) => waitsFor(after, id)).length;
 
 const isAsked = ({ planned, approval }: StepProgress): boolean => planned.mode === 'manual' || (planned.approval === true && approval === null);
 

@@ -62,8 +62,10 @@ export async function complete(scene: Scene): Promise<Found> {
   // What a person has cleaned up, and is seen gone where that can be seen, is no longer the tenant's.
   const staying = new Set((plan.artifacts ?? []).filter((one) => one.type === 'credential' || one.kept !== undefined).map(keyOf));
   const others = await othersOf(scene, plan, artifactsOf(plan));
+  const listed = new Set(now.flatMap(({ config }) => config.artifacts.map(keyOf)));
   for (const artifact of artifactsOf(plan))
-    if (!staying.has(keyOf(artifact))) await place.store.release(requestCall(scene, ids), artifact, others.has(keyOf(artifact)) ? KEPT : LEFT);
+    if (listed.has(keyOf(artifact)) && !staying.has(keyOf(artifact)))
+      await place.store.release(requestCall(scene, ids), artifact, others.has(keyOf(artifact)) ? KEPT : LEFT);
   const entry = entryOf(scene, 'rolled-back');
   await place.store.complete(
     requestCall(scene, ids),

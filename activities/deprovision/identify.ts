@@ -1,23 +1,21 @@
 /** The plan of a deprovisioning, and the look that makes it anew where reality has moved before anything was changed [000 Rollback Procedure 1 and 2]. */
 import type { LoadedConfig } from '../../model/config-file.ts';
 import { fourEyesOn } from '../../model/config.ts';
-import { deprovisionSteps } from '../../model/deprovision.ts';
+import { deprovisionSteps, OFFBOARDED } from '../../model/deprovision.ts';
 import type { StartInput } from '../../model/input.ts';
 import { forbiddenStep, type Plan } from '../../model/plan.ts';
 import { POLICIES, type Kind } from '../../model/policy.ts';
 import { TENANT } from '../../model/tenant.ts';
 import { canonical, sha256 } from '../../store/digest.ts';
-import { AdapterError } from '../adapters/adapter.ts';
 import { NotPossible } from '../components.ts';
-import { again, type Attempt, type Dependencies } from '../dependencies.ts';
+import type { Attempt, Dependencies } from '../dependencies.ts';
+import { patiently } from '../look.ts';
+import { replan } from '../recording.ts';
 import type { Draft } from '../draft.ts';
 import { failed, mayHaveActed, type Found } from '../found.ts';
 import { inventoryOf, requestsOf } from './inventory.ts';
 import { placeOf } from './place.ts';
-import { claimOf, planOf, type Scene } from './scene.ts';
-
-/** How long a platform may be silent before the plan is refused. */
-const PLATFORM_PATIENCE_MS = 30_000;
+import { planOf, type Scene } from './scene.ts';
 
 /** What can be said of a tenant's request without looking anywhere. */
 export function checkTenant({ tenant, components }: StartInput): string {
@@ -78,15 +76,8 @@ export async function tenantDraft(kind: Kind, input: StartInput, deps: Dependenc
   const tenant = checkTenant(input);
   const loaded = await deps.config();
   checkOperator(loaded, input);
-  try {
-    const { plan, planHash, warnings } = await make(kind, { ...input, tenant }, loaded, attempt);
-    return { plan, planHash, warnings, atTarget: false, deploymentIds: {}, snapshots: {}, observations: {} };
-  } catch (error) {
-    if (!(error instanceof AdapterError) || attempt.signal.aborted) throw error;
-    const transient = error.kind === 'unavailable' || error.kind === 'rate-limited' || error.kind === 'unknown';
-    if (transient && Date.now() < attempt.firstScheduledMs + PLATFORM_PATIENCE_MS) throw again(error.message, error, error.retryAfterMs);
-    throw new NotPossible('platform-unavailable', `${tenant} cannot be looked at: ${error.message}`);
-  }
+  const { plan, planHash, warnings } = await patiently(attempt, `${tenant} cannot be looked at`, () => make(kind, { ...input, tenant }, loaded, attempt));
+  return { plan, planHash, warnings, atTarget: false, deploymentIds: {}, snapshots: {}, observations: {} };
 }
 
 /** Looks again at what was planned; where something else is there, that is the plan, and nothing else of it was carried out. */
@@ -104,27 +95,14 @@ export async function identify(scene: Scene): Promise<Found> {
     warnings: made.warnings,
   };
   if (made.planHash === hashBefore) return mayHaveActed(work, attempt) ? { ...found, change: { inventory: { plan: before, hash: hashBefore } } } : found;
-  const { position } = await deps.store.replan(
-    work.rollbackId,
-    { plan: made.plan, planHash: made.planHash, deploymentIds: {} },
-    {
-      event: `${attempt.runId}/step/${work.step.id}/${work.generation}/${work.ordinal}/plan`,
-      rollbackId: work.rollbackId,
-      at: new Date().toISOString(),
-      type: 'replanned',
-      plan: made.plan,
-      planHash: made.planHash,
-      planHashBefore: hashBefore,
-    },
-  );
-  await deps.checkpoint(position);
+  await replan(work, deps, attempt, { plan: made.plan, planHash: made.planHash, planHashBefore: hashBefore, deploymentIds: {} });
   return { ...found, change: { inventory: { plan: made.plan, hash: made.planHash } } };
 }
 
 async function now({ work, tenant, deps, attempt }: Scene, before: Plan): Promise<Made | Found> {
   try {
     const [only] = before.requests ?? [];
-    const named = tenant.cause === 'client-offboarded' || only === undefined ? {} : { request: only };
+    const named = tenant.cause === OFFBOARDED || only === undefined ? {} : { request: only };
     return await make(before.kind, { environment: work.environment, tenant: tenant.name, cause: tenant.cause, ...named }, await deps.config(), attempt);
   } catch (error) {
     if (error instanceof NotPossible) return failed(error.rule === 'protected' ? 'Protected' : 'Configuration', error.message);
@@ -136,5 +114,5 @@ async function now({ work, tenant, deps, attempt }: Scene, before: Plan): Promis
 export async function staleness(scene: Scene, plan: Plan): Promise<string | Found | null> {
   const made = await now(scene, plan);
   if ('failure' in made) return made;
-  return made.planHash === sha256(canonical(plan)) ? null : `${claimOf(scene.tenant.name).slice(1)} is not as it was confirmed: look at the inventory again`;
+  return made.planHash === sha256(canonical(plan)) ? null : `${scene.tenant.name} is not as it was confirmed: look at the inventory again`;
 }

@@ -1,13 +1,12 @@
 /** Where a tenant is deprovisioned: its provisioning store and its platforms, as `backout.yaml` names them [000]. */
-import { ConfigError, type LoadedConfig } from '../../model/config-file.ts';
+import type { LoadedConfig } from '../../model/config-file.ts';
 import type { TenantsConfig } from '../../model/config.ts';
 import { nameOf } from '../../model/deprovision.ts';
 import { keyOf, type Artifact, type ProvisioningRequest } from '../../model/tenant.ts';
 import type { Fence } from '../adapters/adapter.ts';
-import { NotPossible, secretOf } from '../components.ts';
+import { checkedOptions, environmentOf, NotPossible, secretOf } from '../components.ts';
 import type { Attempt } from '../dependencies.ts';
-import { environmentOf } from '../incident/scene.ts';
-import type { ProvisioningStore, RequestCall } from '../provisioning/provisioning.ts';
+import type { ProvisioningCall, ProvisioningStore } from '../provisioning/provisioning.ts';
 import * as stores from '../provisioning/registry.ts';
 import type { ArtifactCall, PlatformCall, Sighting, TenantPlatform } from '../tenants/platform.ts';
 import * as platforms from '../tenants/registry.ts';
@@ -28,7 +27,7 @@ export interface Place {
   readonly environment: string;
   readonly tenant: string;
   readonly store: ProvisioningStore;
-  readonly storeCall: Omit<RequestCall<unknown>, 'requests' | 'rollbackId' | 'operationId' | 'by' | 'at'>;
+  readonly storeCall: ProvisioningCall<unknown>;
   readonly platforms: readonly Connected[];
 }
 
@@ -46,7 +45,10 @@ export function placeOf(loaded: LoadedConfig, environment: string, tenant: strin
     environment,
     tenant,
     store,
-    storeCall: { ...call, options: checked(loaded, store, config.provisioning.options, ['environments', environment, 'tenants', 'provisioning', 'options']) },
+    storeCall: {
+      ...call,
+      options: checkedOptions(loaded, store.options, config.provisioning.options, ['environments', environment, 'tenants', 'provisioning', 'options']),
+    },
     platforms: Object.entries(config.platforms).map(([name, one]) => connected(loaded, environment, name, one, { ...call, heartbeat: attempt.heartbeat })),
   };
 }
@@ -59,21 +61,12 @@ function connected(
   call: Omit<PlatformCall<unknown>, 'options'>,
 ): Connected {
   const platform = PLATFORMS.find((one) => one.name === config.platform) ?? unknown('platform of tenants', config.platform, PLATFORMS);
-  const options = checked(loaded, platform, config.options, ['environments', environment, 'tenants', 'platforms', name, 'options']);
+  const options = checkedOptions(loaded, platform.options, config.options, ['environments', environment, 'tenants', 'platforms', name, 'options']);
   return { name, platform, call: { ...call, options } };
 }
 
 function unknown(what: string, name: string, known: readonly { readonly name: string }[]): never {
   throw new NotPossible('unknown-platform', `there is no ${what} ${JSON.stringify(name)}; there is ${known.map((one) => one.name).join(', ')}`);
-}
-
-function checked(loaded: LoadedConfig, { options }: Pick<TenantPlatform, 'options'>, given: unknown, path: string[]): unknown {
-  try {
-    return loaded.check(options, given, path);
-  } catch (error) {
-    if (error instanceof ConfigError) throw new NotPossible('configuration', error.message);
-    throw error;
-  }
 }
 
 /** The platform that has this artifact; null where none that is configured could. */

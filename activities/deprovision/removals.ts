@@ -1,5 +1,5 @@
 /** What is taken back of a tenant: inspect, act by a person's choice only, prove it, then take it out of the tenant's configuration [000 Rollback Scope]. */
-import { nameOf, type Inventoried } from '../../model/deprovision.ts';
+import { BY_HAND, nameOf, type Inventoried } from '../../model/deprovision.ts';
 import { keyOf } from '../../model/tenant.ts';
 import type { Plan } from '../../model/plan.ts';
 import type { Receipt } from '../../model/state.ts';
@@ -69,17 +69,18 @@ export async function remove(scene: Scene): Promise<Found> {
   const { work, tenant, attempt } = scene;
   const on = await subject(scene);
   const { artifact, name, act, other } = on;
-  const choice = tenant.choice ?? 'done';
+  // Who did it himself says so, and nothing is acted on.
+  const choice = tenant.choice ?? BY_HAND;
   const isRight = ({ presence }: Sighting): boolean => presence === 'absent' || (choice !== 'delete' && presence === 'inactive');
   const before = work.mode === 'inspect' ? await until(scene, on, isRight) : await on.look();
   if (before.guarded !== null) return guarded(name, before.guarded);
   if (isRight(before)) {
     await takeOut(scene, on, choice);
     // It was at work when it was planned: an attempt of this step that could not answer has done it.
-    const ours = mayHaveActed(work, attempt) && choice !== 'done' && artifact.presence === 'present';
+    const ours = mayHaveActed(work, attempt) && choice !== BY_HAND && artifact.presence === 'present';
     return { state: ours ? 'done' : 'already', receipt: { after: shown(before) }, failure: null, remains: [] };
   }
-  if (work.mode === 'inspect' || choice === 'done' || !act)
+  if (work.mode === 'inspect' || !act)
     return { ...failed('NotRemoved', `${name} is still ${before.presence}: ${before.detail}`), receipt: { after: shown(before) } };
   if (other) return guarded(name, other.why);
   const no = await mayNotChange(scene, on.plan);

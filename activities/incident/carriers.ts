@@ -1,12 +1,12 @@
 /** The platforms that hold the freeze too: found by their name in `backout.yaml`, and asked whether they still do. */
-import { ConfigError, type LoadedConfig } from '../../model/config-file.ts';
+import type { LoadedConfig } from '../../model/config-file.ts';
 import { FREEZE_SCOPES, type FreezeScope } from '../../model/freeze.ts';
 import { canonical } from '../../store/digest.ts';
-import { NotPossible, secretOf } from '../components.ts';
+import { checkedOptions, environmentOf, NotPossible, secretOf } from '../components.ts';
 import { operationIdOf } from '../found.ts';
 import type { FreezeCall, FreezeCarrier, FreezePart } from '../freezes/carrier.ts';
 import * as carriers from '../freezes/registry.ts';
-import { environmentOf, type Scene } from './scene.ts';
+import type { Scene } from './scene.ts';
 
 /** The environments that stand still together. */
 export const environmentsOf = ({ work, environment }: Scene): string[] => [...new Set([work.environment, ...(environment.freeze?.also ?? [])])];
@@ -41,13 +41,8 @@ export function carrierOf(loaded: LoadedConfig, environment: string, name: strin
       'unknown-platform',
       `${name} names the carrier ${JSON.stringify(config.carrier)}, which Backout does not know; it knows ${CARRIERS.map((one) => one.name).join(', ')}`,
     );
-  try {
-    const options = loaded.check(carrier.options, config.options, ['environments', environment, 'freeze', 'carriers', name, 'options']);
-    return { name, carrier, options, key: canonical({ carrier: carrier.name, options: config.options }) };
-  } catch (error) {
-    if (error instanceof ConfigError) throw new NotPossible('configuration', error.message);
-    throw error;
-  }
+  const options = checkedOptions(loaded, carrier.options, config.options, ['environments', environment, 'freeze', 'carriers', name, 'options']);
+  return { name, carrier, options, key: canonical({ carrier: carrier.name, options: config.options }) };
 }
 
 export const callTo = (

@@ -1,8 +1,8 @@
 /** Drifted configuration is set back to what was recorded with the target [001 step 3b], key by key, and read again. */
 import type { Compared } from '../../model/plan.ts';
 import type { Receipt } from '../../model/state.ts';
-import { ConfigError, type LoadedConfig } from '../../model/config-file.ts';
-import { findComponent, NotPossible, secretOf, type Component } from '../components.ts';
+import type { LoadedConfig } from '../../model/config-file.ts';
+import { checkedOptions, findComponent, NotPossible, secretOf, type Component } from '../components.ts';
 import type { ConfigCall, ConfigKey, ConfigMark, ConfigSource } from '../configs/source.ts';
 import * as sources from '../configs/registry.ts';
 import type { Attempt } from '../dependencies.ts';
@@ -32,13 +32,8 @@ export function sourcesOf(
         'unknown-platform',
         `${name} keeps its configuration in ${JSON.stringify(config.source)}, which Backout does not know; it knows ${known}`,
       );
-    try {
-      const options = loaded.check(source.options, config.options, ['environments', environment, 'components', name, 'config', index, 'options']);
-      return { source, call: { environment, component: name, options, folder, operationId, secret: secretOf(folder), signal, heartbeat } };
-    } catch (error) {
-      if (error instanceof ConfigError) throw new NotPossible('configuration', error.message);
-      throw error;
-    }
+    const options = checkedOptions(loaded, source.options, config.options, ['environments', environment, 'components', name, 'config', index, 'options']);
+    return { source, call: { environment, component: name, options, folder, operationId, secret: secretOf(folder), signal, heartbeat } };
   });
 }
 

@@ -4,13 +4,12 @@ import { FREEZE_SCOPES } from '../../model/freeze.ts';
 import { INCIDENT_ROLES } from '../../model/roles.ts';
 import type { LoadedConfig } from '../../model/config-file.ts';
 import { AdapterError } from '../adapters/adapter.ts';
-import { NotPossible } from '../components.ts';
+import { environmentOf, NotPossible } from '../components.ts';
 import type { Attempt, Dependencies } from '../dependencies.ts';
 import { StoreUnavailable } from '../../store/store.ts';
 import type { Finding } from '../inspect.ts';
 import { callTo, carrierOf } from './carriers.ts';
 import { reviewProblem } from './review.ts';
-import { environmentOf } from './scene.ts';
 
 const ok = (check: string, detail: string): Finding => ({ check, verdict: 'ok', detail, remedy: null });
 const warning = (check: string, detail: string, remedy: string): Finding => ({ check, verdict: 'warning', detail, remedy });

@@ -10,6 +10,7 @@ import { findComponent, NotPossible } from '../components.ts';
 import { pause } from '../dependencies.ts';
 import { failed, fromError, mayHaveActed, type Found } from '../found.ts';
 import { look, type Look } from '../look.ts';
+import { replan } from '../recording.ts';
 import type { Scene } from './scene.ts';
 import { targetOf } from './plan.ts';
 
@@ -69,20 +70,7 @@ async function looked(scene: Scene, before: Plan, hashBefore: string): Promise<F
   // An earlier attempt may have written this plan and died before the workflow heard of it.
   if (hash === hashBefore) return mayHaveActed(work, attempt) ? { ...found, change: { plan: { targets, hash } } } : found;
   const deploymentIds = Object.fromEntries(made.flatMap((one) => (one.deployment ? [[one.target.component, one.deployment.deploymentId]] : [])));
-  const { position } = await deps.store.replan(
-    work.rollbackId,
-    { plan, planHash: hash, deploymentIds },
-    {
-      event: `${attempt.runId}/step/${work.step.id}/${work.generation}/${work.ordinal}/plan`,
-      rollbackId: work.rollbackId,
-      at: new Date().toISOString(),
-      type: 'replanned',
-      plan,
-      planHash: hash,
-      planHashBefore: hashBefore,
-    },
-  );
-  await deps.checkpoint(position);
+  await replan(work, deps, attempt, { plan, planHash: hash, planHashBefore: hashBefore, deploymentIds });
   return { ...found, change: { plan: { targets, hash } } };
 }
 

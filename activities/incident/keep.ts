@@ -1,4 +1,5 @@
 /** What belongs to a version beside its code [001 step 2]: kept when its deployment is verified, read again when it is gone back to. */
+import { fieldOf } from '../../model/field.ts';
 import { Writable } from 'node:stream';
 import type { LoadedConfig } from '../../model/config-file.ts';
 import type { Fact } from '../../model/config.ts';
@@ -99,8 +100,7 @@ export async function keptOf(
   // One that a rollback restored was never verified by itself: what belongs to the version was kept with an earlier one.
   for (const deployment of rows) {
     const snapshot = await store.snapshot(deployment.deploymentId);
-    const kept: unknown =
-      typeof snapshot?.config === 'object' && snapshot.config !== null ? Object.getOwnPropertyDescriptor(snapshot.config, 'kept')?.value : undefined;
+    const kept = fieldOf(snapshot?.config, 'kept');
     if (kept !== undefined) return { deployment, kept: kept as Kept }; // Written by `deployment verify`, as keep() made it.
   }
   const [deployment] = rows;

@@ -1,4 +1,5 @@
 /** The operations of an incident rollback [001 Procedure]. One line each. */
+import { environmentOf } from '../components.ts';
 import type { Operation } from '../../model/plan.ts';
 import type { Found } from '../found.ts';
 import type { StepWork } from '../step.ts';
@@ -8,7 +9,7 @@ import { freeze, lift } from './freezing.ts';
 import { commandGate, overAll, parity } from './gates.ts';
 import { identify } from './identify.ts';
 import { review } from './review.ts';
-import { environmentOf, type Scene } from './scene.ts';
+import type { Scene } from './scene.ts';
 import { stability } from './stability.ts';
 
 const OPERATIONS: Partial<Record<Operation, (scene: Scene) => Promise<Found>>> = {

@@ -6,13 +6,12 @@ import type { StartInput } from '../../model/input.ts';
 import { workflowIdOf, type Compared, type PlanStep, type Target } from '../../model/plan.ts';
 import { POLICIES, type Kind } from '../../model/policy.ts';
 import { AdapterError } from '../adapters/adapter.ts';
-import { NotPossible, type Component } from '../components.ts';
+import { environmentOf, NotPossible, type Component } from '../components.ts';
 import type { Attempt, Dependencies } from '../dependencies.ts';
 import type { Look } from '../look.ts';
 import { drifted, sourcesOf } from './configuration.ts';
 import { carrierOf } from './carriers.ts';
 import { factsOf, keptOf } from './keep.ts';
-import { environmentOf } from './scene.ts';
 
 export interface PlanOf {
   readonly kind: Kind;

@@ -25,6 +25,13 @@ const conflict = (message: string): AdapterError => new AdapterError('conflict',
 const sorted = (ids: Iterable<string>): string[] => [...new Set(ids)].sort((a, b) => (a < b ? -1 : 1));
 const keys = (artifacts: readonly Artifact[]): string => artifacts.map(keyOf).join(', ');
 
+/** Slashes around a path make no other route of it; each way to write it is found by the index. */
+function spellings({ type, id }: Artifact): Pick<Artifact, 'type' | 'id'>[] {
+  if (type !== 'webhook') return [{ type, id }];
+  const path = id.replaceAll(/^\/+|\/+$/g, '');
+  return [...new Set([id, path, `/${path}`, `${path}/`, `/${path}/`])].map((one) => ({ type, id: one }));
+}
+
 /** The requests of the call, held until the transaction ends. */
 async function locked(queries: Queries, call: Call): Promise<StoredRequest[]> {
   const rows = await lockedRequests(queries, call.requests);
@@ -125,17 +132,14 @@ export const postgres: ProvisioningStore<PostgresOptions> = {
     withDatabase(call, async (database) => {
       if (!isStorable(call.environment)) return [];
       const asked = artifacts.filter((one, place) => isStorable(one.id) && artifacts.findIndex((other) => keyOf(other) === keyOf(one)) === place);
+      const spelled = asked.flatMap((one, place) => spellings(one).map((artifact) => ({ place, artifact })));
       const rows = await database.query<{ place: number; tenant: string; requestId: string; status: RequestStatus }>(
-        `SELECT asked.place::int - 1 AS place, r.tenant, r.request_id AS "requestId", r.status
-           FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS asked (type, id, place)
-           JOIN upa.canonical_objects c ON c.tenant_config->'artifacts' @> jsonb_build_array(jsonb_build_object('type', asked.type, 'id', asked.id))
-             -- Slashes around a path make no other route of it.
-             OR asked.type = 'webhook' AND EXISTS (
-               SELECT FROM jsonb_array_elements(c.tenant_config->'artifacts') AS one
-               WHERE one->>'type' = 'webhook' AND btrim(one->>'id', '/') = btrim(asked.id, '/'))
+        `SELECT DISTINCT asked.place, r.tenant, r.request_id AS "requestId", r.status
+           FROM unnest($2::int[], $3::jsonb[]) AS asked (place, artifact)
+           JOIN upa.canonical_objects c ON c.tenant_config->'artifacts' @> jsonb_build_array(asked.artifact)
            JOIN upa.provisioning_requests r USING (request_id)
           WHERE r.environment = $1 ORDER BY asked.place, r.tenant, r.request_id`,
-        [call.environment, asked.map((one) => one.type), asked.map((one) => one.id)],
+        [call.environment, spelled.map(({ place }) => place), spelled.map(({ artifact }) => jsonb(artifact))],
       );
       return rows.flatMap(({ place, tenant, requestId, status }) => {
         const artifact = asked[place];

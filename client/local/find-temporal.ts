@@ -51,7 +51,8 @@ export async function findTemporal({ progress, env = process.env, signal }: Find
   );
 }
 
-function cacheFolder(env: NodeJS.ProcessEnv): string {
+/** What is made once and used by every checkout: `$XDG_CACHE_HOME/backout`. */
+export function cacheFolder(env: NodeJS.ProcessEnv = process.env): string {
   const configured = env['XDG_CACHE_HOME'];
   return join(configured !== undefined && configured !== '' ? configured : join(env['HOME'] ?? homedir(), '.cache'), 'backout');
 }

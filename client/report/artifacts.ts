@@ -1,8 +1,9 @@
 /** What became of each artifact of a tenant, by whose word, and how that is known [000 Rollback Scope]. Never more than a receipt or a person's word says. */
+import { fieldOf } from '../../model/field.ts';
 import { BY_HAND, nameOf, NOT_OURS, notRemovable, type Inventoried } from '../../model/deprovision.ts';
 import { BLOCKED, PASSED, type Answer, type StepView } from '../../model/state.ts';
 import { keyOf, type ArtifactType } from '../../model/tenant.ts';
-import { entriesOf, field, runsOf, said, textIn, type Reading, type Run } from './reading.ts';
+import { entriesOf, runsOf, said, textIn, type Reading, type Run } from './reading.ts';
 
 /** `not-ours`: it carried the tenant's mark, and a person said that it is not the tenant's. */
 export type Fate = 'removed' | 'left' | 'kept' | 'not-removable' | 'not-ours';
@@ -73,9 +74,9 @@ function sweptOf(reading: Reading): Swept {
   const ids = new Set(looks.map((step) => step.id));
   const sentBack = entriesOf(reading, 'step').filter((entry) => ids.has(textIn(entry, 'step') ?? '') && (at === null || entry.at > at));
   const again = sentBack.flatMap((entry) => {
-    const list = field(field(field(entry, 'change'), 'left'), 'again');
+    const list = fieldOf(fieldOf(fieldOf(entry, 'change'), 'left'), 'again');
     if (!Array.isArray(list)) return [];
-    return list.map((one: unknown) => ({ subject: textIn(one, 'subject'), at: entry.at, message: textIn(field(one, 'failure'), 'message') }));
+    return list.map((one: unknown) => ({ subject: textIn(one, 'subject'), at: entry.at, message: textIn(fieldOf(one, 'failure'), 'message') }));
   });
   return { at, again, cleanup: lastConfirm(reading, 'cleanup') };
 }
@@ -173,7 +174,7 @@ function removedOf(scene: Scene, base: ArtifactReport): ArtifactReport | null {
   };
 }
 
-const isUnseen = (run: Run | undefined): boolean => field(run?.receipt?.after, 'verified') !== true;
+const isUnseen = (run: Run | undefined): boolean => fieldOf(run?.receipt?.after, 'verified') !== true;
 
 /** What only a person could do: it is looked at afterwards where that is possible. */
 function byPerson(
@@ -202,7 +203,7 @@ function credentialsOf(reading: Reading, steps: readonly StepView[]): Credential
 /** It failed or was left out; then people cleaned up, and the last look saw nothing of it, as far as it can be seen. */
 function cleanedUp(reading: Reading, base: ArtifactReport, steps: readonly StepView[], { at, cleanup }: Swept): ArtifactReport | null {
   if (at === null || !cleanup || cleanup.at > at) return null;
-  const unseen = field(field(reading.steps.find((step) => step.operation === 'remnants')?.receipt, 'after'), 'unseen');
+  const unseen = fieldOf(fieldOf(reading.steps.find((step) => step.operation === 'remnants')?.receipt, 'after'), 'unseen');
   const couldLook = base.type === 'vapi-assistant' && Array.isArray(unseen) && !unseen.includes(`${base.type} ${base.id}`);
   const isSeen = base.type === 'n8n-workflow' || base.type === 'webhook' || couldLook;
   const action: Action = base.type === 'crm' || base.type === 'calendar' ? 'disconnected' : base.type === 'webhook' ? 'removed' : 'deleted-or-deactivated';

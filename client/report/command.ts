@@ -1,11 +1,12 @@
 /** What an incident rollback leaves behind beside its steps [001]: who declared and held which role, what was frozen, what belonged to each version, what was told. */
+import { fieldOf } from '../../model/field.ts';
 import { unfreezeConditions } from '../../model/conditions.ts';
 import type { Compared, Plan } from '../../model/plan.ts';
 import { INCIDENT_ROLES, roleTitle } from '../../model/roles.ts';
 import type { Answer, Condition } from '../../model/state.ts';
 import { freezeOf, type FreezeReport } from './freeze.ts';
 import { cleanupOf, signOffsOf, type CleanupRow, type SignOff } from './proof.ts';
-import { entriesOf, field, lastSaid, runsOf, said, stepOf, textIn, textsIn, type Reading } from './reading.ts';
+import { entriesOf, lastSaid, runsOf, said, stepOf, textIn, textsIn, type Reading } from './reading.ts';
 
 export interface Declaration {
   readonly by: string;
@@ -104,7 +105,7 @@ export function incidentReportOf(reading: Reading, incident: string | null): Inc
       confirmed: said(reading, 'confirm', 'unfreeze').map(({ by, at, data }) => ({
         by,
         at,
-        scopes: field(data, 'scopes') === undefined ? null : textsIn(data, 'scopes'),
+        scopes: fieldOf(data, 'scopes') === undefined ? null : textsIn(data, 'scopes'),
       })),
     },
     communications: communicationsOf(reading),
@@ -173,10 +174,10 @@ function actedIn(reading: Reading, role: string): string[] {
 
 /** With what changes from minute to minute, as the platforms last said it. */
 function comparisonOf(reading: Reading): IncidentReport['comparison'] {
-  const now = field(runsOf(reading, 'identify').at(-1)?.receipt?.after, 'now');
+  const now = fieldOf(runsOf(reading, 'identify').at(-1)?.receipt?.after, 'now');
   return reading.state.targets.map(({ component, from, to, comparison = [] }) => ({
     component,
-    rows: [{ what: 'version', now: from, then: to }, ...comparison.map((row) => ({ ...row, now: row.now ?? textIn(field(now, component), row.what) }))],
+    rows: [{ what: 'version', now: from, then: to }, ...comparison.map((row) => ({ ...row, now: row.now ?? textIn(fieldOf(now, component), row.what) }))],
   }));
 }
 
@@ -195,7 +196,7 @@ function communicationsOf(reading: Reading): Communication[] {
       template,
       at,
       subject: textIn(receipt?.after, 'subject'),
-      sent: textsByName(field(receipt?.after, 'sent')),
+      sent: textsByName(fieldOf(receipt?.after, 'sent')),
       problem: failure?.message ?? null,
       byHand: null,
     }));

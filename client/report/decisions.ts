@@ -1,9 +1,10 @@
 /** What people decided, and how long they were awaited: read from their answers, and from what each of them had to wait for. */
+import { fieldOf } from '../../model/field.ts';
 import type { RecordEntry } from '../../model/record.ts';
 import { itemsOf } from '../../model/evidence.ts';
 import { own } from '../../model/roles.ts';
 import { BLOCKED, PASSED, type Answer, type StepView } from '../../model/state.ts';
-import { entriesOf, field, lastSaid, ownerOf, runsOf, said, secondsBetween, stepOf, textIn, textsIn, titleOf, type Reading } from './reading.ts';
+import { entriesOf, lastSaid, ownerOf, runsOf, said, secondsBetween, stepOf, textIn, textsIn, titleOf, type Reading } from './reading.ts';
 
 export interface Decision {
   readonly at: string;
@@ -119,7 +120,7 @@ function whatOf(answer: Answer): string | null {
 /** Who went on with it after its execution had been ended from outside. */
 const successors = (reading: Reading): Decision[] =>
   entriesOf(reading, 'resumed').flatMap((entry) => {
-    const resumes = field(entry['input'], 'resumes');
+    const resumes = fieldOf(entry['input'], 'resumes');
     const by = textIn(resumes, 'by');
     // A run that had grown long went on by itself: nobody decided that.
     if (by === null || textIn(resumes, 'continues') !== null) return [];

@@ -2,9 +2,10 @@
  * What stood still, since when, and what became of it: from the register, which also knows what a later rollback of the incident has lifted; else from
  * this rollback's entries; else from the receipts of its steps. And what did not hold.
  */
+import { fieldOf } from '../../model/field.ts';
 import { FREEZE_SCOPES, type Freeze } from '../../model/freeze.ts';
 import { PASSED, type Failure } from '../../model/state.ts';
-import { entriesOf, field, runsOf, said, skipOf, textIn, textsIn, type Reading } from './reading.ts';
+import { entriesOf, runsOf, said, skipOf, textIn, textsIn, type Reading } from './reading.ts';
 
 export interface FrozenEnvironment {
   readonly environment: string;
@@ -43,7 +44,7 @@ export interface Drift {
 
 export function freezeOf(reading: Reading): FreezeReport {
   const environments = reading.freezes === null ? environmentsOf(reading) : registered(reading, reading.freezes);
-  const exceptions = field(entriesOf(reading, 'freeze').at(-1) ?? runsOf(reading, 'freeze').at(-1)?.receipt?.after, 'exceptions');
+  const exceptions = fieldOf(entriesOf(reading, 'freeze').at(-1) ?? runsOf(reading, 'freeze').at(-1)?.receipt?.after, 'exceptions');
   const left = FREEZE_SCOPES.filter((scope) => environments.some((one) => one.inForce.includes(scope)));
   const inForce = reading.freezes === null ? (reading.state.incidentCommand?.frozen ?? left) : left;
   return {

@@ -1,8 +1,9 @@
 /** What was proven, and by what: the verdict of every check with its evidence, the cleanup checklist item by item, and what was let through by signature [001 steps 3 to 5]. */
+import { fieldOf } from '../../model/field.ts';
 import { itemsOf } from '../../model/evidence.ts';
 import { CHECKLIST } from '../../model/incident.ts';
 import { PASSED, type Answer, type StepView } from '../../model/state.ts';
-import { field, lastSaid, runsOf, skipOf, stepOf, textIn, textsIn, titleOf, type Reading, type Run } from './reading.ts';
+import { lastSaid, runsOf, skipOf, stepOf, textIn, textsIn, titleOf, type Reading, type Run } from './reading.ts';
 
 /** `unchecked`: nothing is configured to look at. `not-run`: not looked at, or not again since something moved. */
 export type Verdict = 'passed' | 'failed' | 'inconclusive' | 'error' | 'unchecked' | 'not-run';
@@ -114,7 +115,7 @@ function gateOf(reading: Reading, step: StepView): GateReport {
 
 function gateRunOf(run: Run): GateRun {
   const { failure, receipt, startedAt, at } = run;
-  const seconds = field(receipt?.after, 'seconds');
+  const seconds = fieldOf(receipt?.after, 'seconds');
   const took = startedAt === null ? null : (Date.parse(at) - Date.parse(startedAt)) / 1000;
   return {
     at,
@@ -127,14 +128,14 @@ function gateRunOf(run: Run): GateRun {
 
 /** The few words of a pass that say more than that it passed. */
 function seenIn(after: unknown): string {
-  const [exit, version, stable] = [textIn(after, 'exit'), textIn(after, 'version'), field(after, 'stableForSeconds')];
+  const [exit, version, stable] = [textIn(after, 'exit'), textIn(after, 'version'), fieldOf(after, 'stableForSeconds')];
   if (exit !== null) return `ended with ${exit}`;
   if (version !== null) return `serves ${version}`;
   return typeof stable === 'number' ? `held for ${stable} s` : '';
 }
 
 function evidenceIn(ids: unknown): EvidenceFile | null {
-  const [file, sha256, bytes] = [textIn(ids, 'file'), textIn(ids, 'sha256'), field(ids, 'bytes')];
+  const [file, sha256, bytes] = [textIn(ids, 'file'), textIn(ids, 'sha256'), fieldOf(ids, 'bytes')];
   return file === null || sha256 === null ? null : { file, sha256, bytes: typeof bytes === 'number' ? bytes : null };
 }
 

@@ -1,4 +1,5 @@
 /** What a report is made of, and the ways to look into it. The record's entries are typed as their writers made them; what people sent is looked into by hand. */
+import { fieldOf } from '../../model/field.ts';
 import type { Freeze } from '../../model/freeze.ts';
 import { CHECKLIST } from '../../model/incident.ts';
 import type { RecordEntry } from '../../model/record.ts';
@@ -79,15 +80,13 @@ function asDecided(step: StepView, answers: readonly Answer[], anyOpen: boolean)
   return isLater && last['action'] === 'skip' ? { ...step, state: 'skipped' } : step;
 }
 
-export const field = (from: unknown, name: string): unknown =>
-  typeof from === 'object' && from !== null ? Object.getOwnPropertyDescriptor(from, name)?.value : undefined;
 /** Null where it is no text, or an empty one. */
 export function textIn(from: unknown, name: string): string | null {
-  const value = field(from, name);
+  const value = fieldOf(from, name);
   return typeof value === 'string' && value.trim() !== '' ? value : null;
 }
 export function textsIn(from: unknown, name: string): string[] {
-  const value = field(from, name);
+  const value = fieldOf(from, name);
   return Array.isArray(value) ? value.filter((one) => typeof one === 'string') : [];
 }
 

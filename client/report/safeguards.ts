@@ -1,8 +1,9 @@
 /** Control gaps that this very run shows, each with what to change [001 Post-Rollback Deliverables]: safeguards and runbooks are updated from here. */
+import { fieldOf } from '../../model/field.ts';
 import { INCIDENT_ROLES, own, roleTitle } from '../../model/roles.ts';
 import type { GateCover } from '../../model/incident.ts';
 import { duration } from '../words.ts';
-import { entriesOf, field, lastSaid, runsOf, secondsBetween, textIn, textsIn, type Reading } from './reading.ts';
+import { entriesOf, lastSaid, runsOf, secondsBetween, textIn, textsIn, type Reading } from './reading.ts';
 import type { Findings } from './follow-ups.ts';
 import { tenantSafeguards } from './tenant-safeguards.ts';
 
@@ -284,7 +285,7 @@ function fourEyes({ reading }: Findings): Safeguard[] {
 const isByPerson = (resumes: unknown): boolean => textIn(resumes, 'by') !== null && textIn(resumes, 'continues') === null;
 
 const endedFromOutside = ({ reading }: Findings): Safeguard[] =>
-  entriesOf(reading, 'abandoned').length > 0 || entriesOf(reading, 'resumed').some((entry) => isByPerson(field(entry['input'], 'resumes')))
+  entriesOf(reading, 'abandoned').length > 0 || entriesOf(reading, 'resumed').some((entry) => isByPerson(fieldOf(entry['input'], 'resumes')))
     ? [
         runbook(
           'Its execution was ended from outside while it was open',

@@ -1,10 +1,11 @@
 /** What a deprovisioning leaves behind beside its steps [000]: the requests and how they stood, each artifact, what could not be removed and who owns it. */
+import { fieldOf } from '../../model/field.ts';
 import { notRemovable, type Inventoried } from '../../model/deprovision.ts';
 import type { Plan } from '../../model/plan.ts';
 import { BLOCKED, PASSED, type Remaining, type StepView } from '../../model/state.ts';
 import type { NotRemovable } from '../../model/tenant.ts';
 import { artifactsOf, isDone, type ArtifactReport } from './artifacts.ts';
-import { field, readingOf, runsOf, said, textIn, type Material, type Reading, type Run } from './reading.ts';
+import { readingOf, runsOf, said, textIn, type Material, type Reading, type Run } from './reading.ts';
 
 export interface RequestReport {
   readonly id: string;
@@ -131,7 +132,7 @@ const MOVES = [
 ] as const;
 /** `fail` on requests that were never begun says so in its receipt, and moves nothing. */
 const isMove = ({ state, receipt }: Run): boolean =>
-  PASSED.has(state) && state !== 'skipped' && field(receipt, 'after') !== undefined && field(receipt, 'after') !== null;
+  PASSED.has(state) && state !== 'skipped' && fieldOf(receipt, 'after') !== undefined && fieldOf(receipt, 'after') !== null;
 
 function episodesOf(reading: Reading): FailedEpisode[] {
   const [begin, fail, complete] = [by(reading, 'begin'), by(reading, 'fail'), by(reading, 'complete')];

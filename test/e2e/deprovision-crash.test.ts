@@ -1,9 +1,7 @@
 /** The worker is killed at every boundary of a deprovisioning: between any two calls to n8n, to the provisioning store and to the record (I1, I2 of `reliability.md`). */
-import { once } from 'node:events';
 import { join } from 'node:path';
-import type { ChildProcess } from 'node:child_process';
-import { describe, expect, it, type TestContext } from 'vitest';
-import { CRASHING_WORKER, Crashes } from '../support/crashing-worker.ts';
+import { describe, expect, it } from 'vitest';
+import { Crashes, keepAWorker } from '../support/crashing-worker.ts';
 import { stepOf, Tenants } from '../support/tenants.ts';
 
 /** Of a workflow that is deleted, and one that is deactivated; each list in the order in which one rollback meets them. */
@@ -49,7 +47,7 @@ describe.concurrent('a deprovisioning whose worker is killed', () => {
       if (deleted === undefined || deactivated === undefined) throw new Error('two workflows are needed');
       const points = boundaries(deleted, deactivated)[list] ?? [];
       const crashes = new Crashes(join(house.world.folder, 'crashes'), points);
-      const deaths = keepAWorker(context, house, crashes);
+      const { deaths } = keepAWorker(context, house.world, crashes.env);
 
       const handle = await house.start('acme');
       await house.inventory(handle);
@@ -86,24 +84,3 @@ describe.concurrent('a deprovisioning whose worker is killed', () => {
     },
   );
 });
-
-/** Starts another worker whenever one has died, until the test has ended. */
-function keepAWorker(context: TestContext, { world }: Tenants, crashes: Crashes): (string | null)[] {
-  const deaths: (string | null)[] = [];
-  let child: ChildProcess | undefined;
-  const ended = new AbortController();
-  const keeping = (async () => {
-    while (!ended.signal.aborted) {
-      child = await world.worker(crashes.env, CRASHING_WORKER);
-      if (ended.signal.aborted) await world.end(child);
-      if (child.signalCode === null && child.exitCode === null) await once(child, 'exit');
-      if (!ended.signal.aborted) deaths.push(child.signalCode);
-    }
-  })();
-  context.onTestFinished(async () => {
-    ended.abort();
-    if (child) await world.end(child);
-    await keeping;
-  });
-  return deaths;
-}

@@ -3,15 +3,12 @@
  * platforms, the configuration, the channels, the repository. Three rollbacks share the boundaries out between them, because each attempt at a step
  * waits longer than the one before.
  */
-import type { ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
 import { join } from 'node:path';
-import { describe, expect, it, type TestContext } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { RollbackState } from '../../model/state.ts';
-import { CRASHING_WORKER, Crashes } from '../support/crashing-worker.ts';
+import { Crashes, keepAWorker } from '../support/crashing-worker.ts';
 import { lines, propose, signRows } from '../support/incident.ts';
 import { drift, expectOnceEach, sceneOf, watchRegister } from '../support/incident-scene.ts';
-import type { World } from '../support/world.ts';
 
 /** Each in the order in which one rollback meets them. */
 const FIRST = [
@@ -63,7 +60,7 @@ describe.concurrent('an incident rollback whose worker is killed', () => {
       const scene = await sceneOf(context);
       const { world } = scene;
       const crashes = new Crashes(join(world.folder, 'crashes'), boundaries);
-      const workers = keepAWorker(context, world, crashes);
+      const workers = keepAWorker(context, world, { ...crashes.env, BACKOUT_SWEEP_MS: '10000' });
       const register = watchRegister(context, world);
       const handle = await propose(world);
       const waits = (step: string): Promise<RollbackState> =>
@@ -93,24 +90,3 @@ describe.concurrent('an incident rollback whose worker is killed', () => {
     },
   );
 });
-
-/** Starts another worker whenever one has died, until the test has ended. */
-function keepAWorker(context: TestContext, world: World, crashes: Crashes): { deaths: (string | null)[]; current: () => ChildProcess | undefined } {
-  const deaths: (string | null)[] = [];
-  let child: ChildProcess | undefined;
-  const ended = new AbortController();
-  const keeping = (async () => {
-    while (!ended.signal.aborted) {
-      child = await world.worker({ ...crashes.env, BACKOUT_SWEEP_MS: '10000' }, CRASHING_WORKER);
-      if (ended.signal.aborted) await world.end(child);
-      if (child.signalCode === null && child.exitCode === null) await once(child, 'exit');
-      if (!ended.signal.aborted) deaths.push(child.signalCode);
-    }
-  })();
-  context.onTestFinished(async () => {
-    ended.abort();
-    if (child) await world.end(child);
-    await keeping;
-  });
-  return { deaths, current: () => child };
-}

@@ -2,10 +2,10 @@
  * A real n8n, installed once into `$XDG_CACHE_HOME/backout/n8n-VERSION` (about 2 minutes and 1.9 GB), never into the repository: n8n is under
  * the Sustainable Use License, and is here to be tested against.
  */
+import { cacheFolder } from '../../client/local/find-temporal.ts';
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 
 export const N8N_VERSION = '2.41.1';
@@ -46,12 +46,6 @@ export async function installN8n(progress: (line: string) => void): Promise<Inst
   // Written last: a folder without it was broken off, and is gone on with.
   await writeFile(finished, `${new Date().toISOString()}\n`);
   return { entry };
-}
-
-/** As Backout's own cache, see client/local/find-temporal.ts. */
-function cacheFolder(): string {
-  const configured = process.env['XDG_CACHE_HOME'];
-  return join(configured !== undefined && configured !== '' ? configured : join(process.env['HOME'] ?? homedir(), '.cache'), 'backout');
 }
 
 /** Null: installed. npm itself was still resolving after eleven minutes; pnpm names a missing package in twenty seconds. */

@@ -12,14 +12,18 @@
  * Of an incident also: STEP:before-CALL and :after-CALL, where CALL is `freeze` or `unfreeze` of the register, `claim`, `replan`, `inspect`, `set` or
  * `lift` of a platform that holds the freeze, `compare` or `apply` of the configuration, `post=AUDIENCE`, `git=WORD` (`armed-incident.ts`).
  */
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { enableCompileCache, flushCompileCache } from 'node:module';
 import { join } from 'node:path';
 import { ApplicationFailure } from '@temporalio/common';
+import type { TestContext } from 'vitest';
 import { AdapterError, type Adapter, type AdapterCall } from '../../activities/adapters/adapter.ts';
 import type { Dependencies } from '../../activities/dependencies.ts';
 import type { Store } from '../../store/store.ts';
 import { armedRegister, armOutside, type Reach } from './armed-incident.ts';
+import type { World } from './world.ts';
 
 export const CRASHING_WORKER = 'test/support/crashing-worker.ts';
 
@@ -53,6 +57,31 @@ export class Crashes {
   file(point: string): string {
     return join(this.folder, encodeURIComponent(point));
   }
+}
+
+/** Starts another worker whenever one has died, until the test has ended; `deaths` are the signals that ended them. */
+export function keepAWorker(
+  context: TestContext,
+  world: World,
+  env: Readonly<Record<string, string>>,
+): { deaths: (string | null)[]; current: () => ChildProcess | undefined } {
+  const deaths: (string | null)[] = [];
+  let child: ChildProcess | undefined;
+  const ended = new AbortController();
+  const keeping = (async () => {
+    while (!ended.signal.aborted) {
+      child = await world.worker(env, CRASHING_WORKER);
+      if (ended.signal.aborted) await world.end(child);
+      if (child.signalCode === null && child.exitCode === null) await once(child, 'exit');
+      if (!ended.signal.aborted) deaths.push(child.signalCode);
+    }
+  })();
+  context.onTestFinished(async () => {
+    ended.abort();
+    if (child) await world.end(child);
+    await keeping;
+  });
+  return { deaths, current: () => child };
 }
 
 /** What runs of a component of `releases`, asked of the system and not of the adapter: the front counts where `front` is set. */

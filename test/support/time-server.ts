@@ -4,10 +4,11 @@
  *
  * It carries workflows, activities, timers, signals, updates and queries; it lists nothing (`ListWorkflowExecutions` is not implemented).
  */
+import { cacheFolder } from '../../client/local/find-temporal.ts';
 import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, mkdtemp, rename, rm } from 'node:fs/promises';
-import { homedir, tmpdir } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client, Connection } from '@temporalio/client';
 import { InternalConnectionOptionsSymbol, type InternalConnectionOptions } from '@temporalio/client/lib/connection.js';
@@ -112,12 +113,6 @@ function version(): string {
   const named = /<artifactId>temporal-test-server<\/artifactId>\s*<version>([\d.]+)</.exec(readFileSync(POM, 'utf8'))?.[1];
   if (named === undefined) throw new Error(`${POM} names no version of temporal-test-server`);
   return named;
-}
-
-/** As Backout's own cache, see client/local/find-temporal.ts. */
-function cacheFolder(): string {
-  const configured = process.env['XDG_CACHE_HOME'];
-  return join(configured !== undefined && configured !== '' ? configured : join(process.env['HOME'] ?? homedir(), '.cache'), 'backout');
 }
 
 /** Null: they are there. */

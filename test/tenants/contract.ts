@@ -2,12 +2,13 @@
  * The contract of activities/tenants/platform.ts, for every platform alike. A platform's test says how to set up a platform (a real one,
  * or a fake that is a process of its own) and adds only its peculiarities.
  */
-import { inspect as print } from 'node:util';
+
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { AdapterError, type AdapterErrorKind } from '../../activities/adapters/adapter.ts';
+import type { AdapterErrorKind } from '../../activities/adapters/adapter.ts';
 import type { ArtifactCall, TenantPlatform } from '../../activities/tenants/platform.ts';
 import { ARTIFACT_TYPES, keyOf, type Artifact } from '../../model/tenant.ts';
 import { rejection } from '../adapters/contract.ts';
+import { expectFit, laxness, Overheard } from '../support/overheard.ts';
 
 export interface Fixture<Options> {
   readonly platform: TenantPlatform<Options>;
@@ -73,39 +74,18 @@ const WRITES_MAX = 20;
 const SENTENCE = /\w{2}.*\.$/s;
 
 /** Keeps all that leaves the platform, so that each test ends with the same questions about it. */
-function watched<Options>(platform: TenantPlatform<Options>, seen: unknown[]): TenantPlatform<Options> {
-  const keep = async <T>(answer: Promise<T>): Promise<T> => {
-    try {
-      const value = await answer;
-      seen.push(value);
-      return value;
-    } catch (error) {
-      seen.push(error);
-      throw error;
-    }
-  };
-  const hearing = <Call extends Pick<ArtifactCall<Options>, 'heartbeat'>>(call: Call): Call => ({
-    ...call,
-    heartbeat: (progress: string) => {
-      seen.push(progress);
-      call.heartbeat(progress);
-    },
-  });
+function watched<Options>(platform: TenantPlatform<Options>, heard: Overheard): TenantPlatform<Options> {
   return {
     name: platform.name,
     types: platform.types,
     options: platform.options,
     limits: platform.limits,
     actions: platform.actions,
-    inspect: (call) => keep(platform.inspect(hearing(call))),
-    marked: (call) => keep(platform.marked(hearing(call))),
-    protected: (call) => keep(platform.protected(hearing(call))),
-    apply: (call, choice) => keep(platform.apply(hearing(call), choice)),
-    manual: (call, choice) => {
-      const lines = platform.manual(call, choice);
-      seen.push(lines);
-      return lines;
-    },
+    inspect: (call) => heard.keep(platform.inspect(heard.hearing(call))),
+    marked: (call) => heard.keep(platform.marked(heard.hearing(call))),
+    protected: (call) => heard.keep(platform.protected(heard.hearing(call))),
+    apply: (call, choice) => heard.keep(platform.apply(heard.hearing(call), choice)),
+    manual: (call, choice) => heard.note(platform.manual(call, choice)),
   };
 }
 
@@ -120,30 +100,19 @@ export function tenantContract<Options>({ name, acts, setup, faults = [] }: Cont
   describe(`contract: ${name}`, () => {
     let fixture: Fixture<Options>;
     let platform: TenantPlatform<Options>;
-    let seen: unknown[] = [];
+    let heard: Overheard;
 
     beforeEach(async () => {
-      seen = [];
-      for (const stream of [process.stdout, process.stderr]) {
-        const write = stream.write.bind(stream);
-        vi.spyOn(stream, 'write').mockImplementation((chunk: string | Uint8Array) => {
-          seen.push(chunk.toString());
-          return write(chunk);
-        });
-      }
+      heard = Overheard.listening();
       fixture = await setup();
-      platform = watched(fixture.platform, seen);
+      platform = watched(fixture.platform, heard);
     });
 
     afterEach(async () => {
       vi.restoreAllMocks();
-      seen.push(await fixture.snapshot());
+      heard.note(await fixture.snapshot());
       await fixture.teardown();
-      for (const thing of seen) {
-        expect(print(thing, { depth: null, showHidden: true, maxStringLength: null, maxArrayLength: null })).not.toContain(fixture.canary);
-        if (thing instanceof Error) expect(thing).toBeInstanceOf(AdapterError);
-        else expect(JSON.parse(JSON.stringify(thing))).toStrictEqual(thing);
-      }
+      expectFit(heard, fixture.canary);
     });
 
     /** What Backout may do: each artifact of `present` with each of its choices. */
@@ -194,10 +163,7 @@ export function tenantContract<Options>({ name, acts, setup, faults = [] }: Cont
     });
 
     it('options are strict: valid ones pass, an unknown one is an error that names its place', () => {
-      expect(platform.options.safeParse(fixture.rawOptions).success).toBe(true);
-      const strange = platform.options.safeParse({ ...fixture.rawOptions, surprise: true });
-      expect(print(strange.error?.issues)).toContain('surprise');
-      for (const nonsense of [null, 'text', 7, []]) expect(platform.options.safeParse(nonsense).success).toBe(false);
+      expect(laxness(platform.options, fixture.rawOptions)).toEqual([]);
     });
 
     it('inspect tells present from absent, says so in a sentence, and changes and runs nothing', async () => {
@@ -225,7 +191,7 @@ export function tenantContract<Options>({ name, acts, setup, faults = [] }: Cont
       const each = await Promise.all(artifacts.map((artifact) => platform.inspect({ ...fixture.call({ artifact }), listed: artifacts })));
       const short = ({ presence, guarded }: (typeof each)[number]): unknown => [presence, guarded === null];
       expect(together.map(short)).toEqual(each.map(short));
-      seen.push(together);
+      heard.note(together);
       expect(await fixture.snapshot()).toEqual(before);
       expect(await fixture.effects()).toBe(0);
     });

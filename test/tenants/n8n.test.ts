@@ -71,6 +71,10 @@ describe('n8n', () => {
   afterEach(() => at.teardown());
 
   const to = (artifact: Partial<Artifact>, overrides: Partial<ArtifactCall<N8nOptions>> = {}): ArtifactCall<N8nOptions> => about(at, artifact, overrides);
+  it('surveys many at once: the contract holds what it says against what is said of each', () => {
+    expect(Object.keys(platform)).toContain('survey');
+  });
+
   const path = (id: string): ArtifactCall<N8nOptions> => to({ type: 'webhook', id });
   const kept = join('.backout/tenants', OPERATION);
 
