@@ -44,6 +44,7 @@ export function carriedFrom({ stored, plan, seen, startedAtMs, starter, openedAt
     predecessor?.state.refusals.filter((one) => one.message !== undefined) ?? [],
   );
   const clock = clockOf(entries, startedAtMs, predecessor);
+  const voided = voidedIn(entries);
   const target = plan.targetSeconds;
   return {
     ...clock,
@@ -57,9 +58,17 @@ export function carriedFrom({ stored, plan, seen, startedAtMs, starter, openedAt
     warnings: continues
       ? (predecessor?.state.warnings ?? [])
       : ['resumed after its execution was ended from outside; it went on from the record and the platforms'],
+    ...(Object.keys(voided).length === 0 ? {} : { voided }),
     steps: plan.steps.map((step) => ({
       id: step.id,
-      progress: progressOf(whole(step), entries, answers.all, plan, seen),
+      progress: progressOf(
+        whole(step),
+        entries,
+        answers.all.filter((one) => one.at > (voided[step.id] ?? '')),
+        plan,
+        seen,
+        voided[step.id] ?? '',
+      ),
     })),
   };
 }
@@ -84,6 +93,12 @@ function clockOf(entries: readonly RecordEntry[], startedAtMs: number, predecess
   return { machineMs: Number(last?.['machineMs'] ?? 0), humanMs: Number(last?.['humanMs'] ?? 0) + (last ? Math.max(0, startedAtMs - Date.parse(last.at)) : 0) };
 }
 
+/** What was said of steps before a level grew is not what would be said now. */
+const voidedIn = (entries: readonly RecordEntry[]): Record<string, string> =>
+  Object.fromEntries(
+    entries.flatMap((one) => (one.type === 'void' && Array.isArray(one['steps']) ? one['steps'].map((step): [string, string] => [String(step), one.at]) : [])),
+  );
+
 type StepCarried = Carried['steps'][number]['progress'];
 const untouched: StepCarried = {
   state: 'pending',
@@ -98,8 +113,12 @@ const untouched: StepCarried = {
 
 /** Of a tenant: what passed stays so, and the last look looks at all of it before the end. */
 const OF_TENANT: ReadonlySet<Operation | null> = new Set(['inventory', 'begin', 'remove', 'release', 'look', 'fail']);
+/** Of data, evidence and credentials too: it is proven by its gates anew, and a survey of before must not see what was done since. */
+const OF_DATA: ReadonlySet<Operation | null> = new Set([
+  ...(['survey', 'undo', 'restore', 'recover', 'switch', 'rebuild', 'annotate', 'issue', 'install', 'revoke'] as const),
+]);
 /** What such a step has done stays done, and is not said or written twice, unless it was undone since. Everything else looks again: it finds what is there. */
-const LASTING: ReadonlySet<Operation | null> = new Set(['communicate', 'freeze', 'lift', 'review', ...OF_TENANT]);
+const LASTING: ReadonlySet<Operation | null> = new Set(['communicate', 'freeze', 'lift', 'review', ...OF_TENANT, ...OF_DATA]);
 
 /** What the walk answered by itself, by asking again or looking again: it is no failure for a person to decide about. */
 const isAnswered = ({ change }: StepEntry): boolean =>
@@ -115,7 +134,7 @@ function lastingOf(
   answers: readonly Answer[],
 ): StepCarried | null {
   if (!LASTING.has(operation) || !PASSED.has(came.state)) return null;
-  if (OF_TENANT.has(operation)) return came;
+  if (OF_TENANT.has(operation) || OF_DATA.has(operation)) return came;
   const since = entries.slice(entries.findLastIndex((one) => isStep(one, id)) + 1);
   const again = { ...came, state: 'pending', generation: came.generation + 1 } as const;
   const lifts = entries.filter((one): one is StepEntry => isStep(one, 'lift') && PASSED.has(one.state));
@@ -139,12 +158,14 @@ function progressOf(
   answers: readonly Answer[],
   plan: Plan,
   seen: Readonly<Record<string, Observation>>,
+  voidedAt: string,
 ): StepCarried {
   const { id, operation, component } = planned;
   const deploys = operation === 'deploy' ? (component ?? '') : null;
   const all = entries.filter((one): one is StepEntry => isStep(one, id));
   const last = all.at(-1);
   if (!last) return untouched;
+  if (last.at <= voidedAt) return { ...untouched, generation: last.generation + 1 };
   const came: StepCarried = {
     state: last.state,
     generation: last.generation,

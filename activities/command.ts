@@ -2,7 +2,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { statSync } from 'node:fs';
-import type { Writable } from 'node:stream';
+import { Writable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { stripVTControlCharacters } from 'node:util';
 
@@ -27,6 +27,14 @@ export interface Ended {
   readonly exit: string;
   readonly seconds: number;
 }
+
+/** For what may print secrets, or what nobody asks for. */
+export const discarded = (): Writable =>
+  new Writable({
+    write: (_chunk, _encoding, done) => {
+      done();
+    },
+  });
 
 const PATIENCE_MS = 2_000;
 const KILL_MS = 1_000;

@@ -5,6 +5,7 @@ import type { AdapterCall, Observation } from './adapters/adapter.ts';
 import { callOf, type Component } from './components.ts';
 import type { Attempt, Dependencies } from './dependencies.ts';
 import { failed, fromError, isHeld, mayHaveActed, operationIdOf, type Found } from './found.ts';
+import { carriedByBuild } from './revoked.ts';
 import type { StepWork } from './step.ts';
 
 const VERIFY_SETTLE_MS = 5_000;
@@ -49,6 +50,8 @@ export async function deploy(work: StepWork, component: Component, deps: Depende
   if (!(await isHeld(work, component.name, deps)))
     return { ...failed('ClaimLost', `${component.name} is no longer claimed by this rollback; nothing was changed`), receipt: { before: shown(before) } };
   try {
+    const carried = await carriedByBuild(component, work.to, deps, attempt);
+    if (carried !== null) return { ...failed('RevokedCredential', `${carried}; nothing was changed`), receipt: { before: shown(before) } };
     const receipt = await adapter.apply(call);
     return await verified(work, component, call, before, receipt);
   } catch (error) {

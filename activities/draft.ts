@@ -40,12 +40,12 @@ export async function draft(kind: Kind, input: StartInput, workflowId: string | 
   const incident = POLICIES[kind].level !== null;
   const seen = await Promise.all(components.map((component) => look(component, input, deps, attempt, incident ? CONTAIN : STRICT)));
   const base = { kind, environment: input.environment, tenant: input.tenant, incident: input.incident };
-  const { targets, steps, targetSeconds, warnings } = incident
+  const { targets, steps, targetSeconds, warnings, ...more } = incident
     ? await incidentPlan({ kind, input, loaded, components, seen, deps, attempt })
     : await deployRevertPlan(loaded, input, components, seen, deps);
   const forbidden = forbiddenStep(kind, steps);
   if (forbidden) throw new NotPossible('effect-not-allowed', `${forbidden.id} would touch ${forbidden.effect}, which a ${kind} may not`);
-  const plan: Plan = { ...base, targets, steps, targetSeconds };
+  const plan: Plan = { ...base, targets, steps, targetSeconds, ...more };
   return {
     plan,
     planHash: sha256(canonical(plan)),

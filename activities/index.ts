@@ -2,6 +2,7 @@
 import { Context } from '@temporalio/activity';
 import { closeRollback, type CloseWork } from './close.ts';
 import type { Attempt, Dependencies } from './dependencies.ts';
+import { escalateRollback, type EscalateWork } from './incident/escalate.ts';
 import { inspect, type Ask } from './inspect.ts';
 import { notify, type NotifyWork } from './notify.ts';
 import { openRollback, type OpenWork } from './open.ts';
@@ -37,6 +38,8 @@ export const createActivities = (deps: Dependencies) => ({
   openRollback: (work: OpenWork) => alive((attempt) => openRollback(work, deps, attempt)),
   /** One step of the plan. */
   runStep: (work: StepWork) => alive((attempt) => runStep(work, deps, attempt)),
+  /** Another level: the plan of it, or a refusal. */
+  escalateRollback: (work: EscalateWork) => alive((attempt) => escalateRollback(work, deps, attempt)),
   /** Tells the incident channel. */
   notify: (work: NotifyWork) => alive((attempt) => notify(work, deps, attempt)),
   /** Looks after what was put back. */

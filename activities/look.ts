@@ -6,6 +6,7 @@ import { AdapterError, type Observation } from './adapters/adapter.ts';
 import { checkHealth } from './checks.ts';
 import { callOf, NotPossible, type Component } from './components.ts';
 import { again, type Attempt, type Dependencies } from './dependencies.ts';
+import { carriedByBuild } from './revoked.ts';
 
 /** How long a platform may be silent before the plan is refused. */
 const PLATFORM_PATIENCE_MS = 30_000;
@@ -45,6 +46,7 @@ export async function look(component: Component, input: Request, deps: Dependenc
   const deployment = recorded.find((one) => one.version === current) ?? (current === null ? recorded[0] : undefined) ?? null;
   const to = await resolveTarget(component, input, asked, current ?? deployment?.version ?? null, deps);
   checkPresent(component, to, observation.current === to ? observation : await inspect(component, to, attempt));
+  if (manner.patient) await checkCarried(component, to, deps, attempt);
   if (manner.strict) await checkAnalysis(component, input, deployment, deps);
   const warnings: string[] = [];
   const moreWarnings = manner.strict ? await checkStability(component, input, attempt) : [];
@@ -116,6 +118,12 @@ function checkPresent(component: Component, to: string, seen: Observation): void
     'target-in-place',
     `${component.adapter.name} no longer has ${to} of ${component.name}; it has ${seen.versions.slice(0, 5).join(', ') || 'no versions'}`,
   );
+}
+
+/** A build that brings a revoked credential back is no target [001 step 3e]. */
+async function checkCarried(component: Component, to: string, deps: Dependencies, attempt: Attempt): Promise<void> {
+  const carried = await patiently(attempt, `${to} of ${component.name} cannot be looked through`, () => carriedByBuild(component, to, deps, attempt));
+  if (carried !== null) throw new NotPossible('revoked-credential', `${carried}; name a version without it, or build it anew`);
 }
 
 /** Repeated attempts without analysis are forbidden [002 section 11]. */

@@ -16,6 +16,7 @@ export type Notice =
   | 'breach'
   | 'reminder'
   | 'handed-over'
+  | 'escalated'
   | 'closed'
   | 'abandoned'
   | 'stuck'

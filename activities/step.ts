@@ -1,7 +1,7 @@
 /** One step: inspect, apply only what is missing, verify [product.md 3]. The same code whichever attempt it is. */
 import { ConfigError } from '../model/config-file.ts';
 import type { Facts } from '../model/communications.ts';
-import type { Compared, Operation, Plan, Target } from '../model/plan.ts';
+import type { Compared, Destroyed, Operation, Plan, PlanStep, Target, Window } from '../model/plan.ts';
 import { tenantOperation } from './deprovision/operations.ts';
 import type { Effect } from '../model/policy.ts';
 import type { RecordEntry } from '../model/record.ts';
@@ -72,6 +72,8 @@ export interface IncidentWork {
   readonly id: string;
   /** Who declared it. */
   readonly by: string;
+  /** Why it was started; only where the steps are planned again. */
+  readonly cause?: string;
   /** What the step is about: a gate, a carrier, a template. */
   readonly subject?: string;
   readonly facts?: Facts;
@@ -90,12 +92,40 @@ export interface IncidentWork {
   readonly carriers?: readonly string[];
   /** What is to be lifted now; absent: everything. */
   readonly scopes?: readonly string[];
+  /** Only where a database, evidence or a credential is acted on. */
+  readonly data?: DataWork;
+}
+
+/** What the operations of [001 steps 3c to 3e] are given. */
+export interface DataWork {
+  /** `database/NAME`, `evidence/NAME` or `credential/NAME`. */
+  readonly at: string;
+  /** SHA-256 of the configuration of the place, as it was confirmed. */
+  readonly place: string;
+  /** SHA-256 of what is carried out. */
+  readonly digest?: string;
+  /** What was approved to be lost. */
+  readonly approved: readonly Destroyed[];
+  readonly window?: Window;
+  readonly tenant?: string;
+  readonly recover?: string;
+  /** What a survey has seen before anything was changed. */
+  readonly before?: unknown;
+  /** Who has signed the list of credentials, and whether the old ones go first. */
+  readonly signed?: { readonly by: string; readonly first: boolean };
+  /** Who still uses an old credential is looked for since then, ISO; and whether she has said to revoke it all the same. */
+  readonly use?: { readonly since: string | null; readonly anyway: boolean };
 }
 
 /** What a step has found that concerns more than itself. */
 export interface Change {
   /** The plan as reality makes it now. */
-  readonly plan?: { readonly targets: readonly Target[]; readonly hash: string };
+  readonly plan?: { readonly targets: readonly Target[]; readonly hash: string; readonly steps?: readonly PlanStep[] } & Pick<
+    Plan,
+    'places' | 'window' | 'recover'
+  >;
+  /** More would be destroyed than was approved: the plan with the counts of now, to be approved anew. */
+  readonly recounted?: { readonly hash: string; readonly destroys: readonly Destroyed[]; readonly title: string };
   /** Another rollback holds a component. */
   readonly held?: { readonly component: string; readonly workflowId: string };
   /** Reality is not what the plan shows: what was confirmed is void. */

@@ -26,7 +26,18 @@ export interface RequestFlags {
   readonly request?: string;
   readonly criticalArea?: string;
   readonly missedWindow?: string;
+  readonly recover?: readonly string[];
+  readonly window?: string;
 }
+
+export const RECOVER_HELP = 'from level 2 on, DATABASE=backup, DATABASE=TIME (ISO, from its archive), or DATABASE=by-hand; without it, by what was recorded';
+export const WINDOW_HELP = 'from level 2 on, FROM..TO (ISO): when data was damaged; without it, since what is taken back was deployed';
+
+/** `DATABASE=HOW…` and `FROM..TO` as the input has them; the worker's own parser says what is wrong with them. */
+export const recoveryOf = ({ recover, window: span }: { readonly recover?: readonly string[]; readonly window?: string }) => ({
+  ...(recover === undefined ? {} : { recover: Object.fromEntries(recover.map((one) => [one.slice(0, one.indexOf('=')), one.slice(one.indexOf('=') + 1)])) }),
+  ...(span === undefined ? {} : { window: { from: span.split('..')[0], to: span.split('..')[1] } }),
+});
 
 export function requestOptions(command: Command): Command {
   return command
@@ -50,6 +61,8 @@ export function requestOptions(command: Command): Command {
     .option('--contact <text>', 'whom to ask')
     .option('--critical-area <text>', 'which critical area CI fails in, for ci-failed-in-critical-area')
     .option('--missed-window <text>', 'the planned window in which it could not be resolved')
+    .option('--recover <how...>', RECOVER_HELP)
+    .option('--window <span>', WINDOW_HELP)
     .option('--tenant <name...>', 'for upaDeprovision; `start` takes several, each a rollback of its own')
     .option('--request <id>', `the provisioning request that is taken back; not for ${OFFBOARDED}, which takes all`);
 }
@@ -99,6 +112,7 @@ export function requestOf(kind: string, flags: RequestFlags): { kind: Kind; inpu
     analysis: flags.analysis,
     tenant,
     request: flags.request,
+    ...recoveryOf(flags),
   });
   if ('error' in parsed)
     throw new Problem(

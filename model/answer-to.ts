@@ -21,6 +21,10 @@ export function answerTo({ id, demands, beside }: PlannedStep, planHash: string 
   const [choice] = demands?.choices ?? [];
   if (choice !== undefined) add('choice', choice, `--choice ${choice}`);
   if (demands?.note === true || (demands?.note !== undefined && demands.note === choice)) add('note', 'WHY', '--note WHY');
+  if (demands?.lists) {
+    const data = { rotate: demands.lists, revokeFirst: [], unaffected: [] };
+    add('data', data, `--data '${JSON.stringify(data)}'`);
+  }
   if (demands?.data) {
     const data = Object.fromEntries(demands.data.map((name) => [name, '…']));
     add('data', data, `--data '${JSON.stringify(data)}'`);

@@ -1,14 +1,15 @@
 /** May this person say this, now? Pure rules over what the rollback shows; null means yes [product.md 6]. */
 import { fieldOf } from './field.ts';
-import { unfreezeConditions } from './conditions.ts';
+import { isSignedOff, unfreezeConditions } from './conditions.ts';
 import { itemsOf } from './evidence.ts';
 import { FREEZE_SCOPES, isFreezeScope } from './freeze.ts';
 import { NOT_APPLICABLE } from './incident.ts';
-import type { Assign, Confirm, Decide, Decline, Escalate, Resume } from './input.ts';
+import type { Confirm, Decide, Decline, Escalate, Resume } from './input.ts';
 import type { PlannedStep } from './plan.ts';
-import { changes, type Policy } from './policy.ts';
-import type { Rule } from './refusal.ts';
-import { holds, holdersOf, isDeputy, own, type Roster } from './roles.ts';
+import { changes, POLICIES, type Policy } from './policy.ts';
+import { holds, isDeputy, own, type Roster } from './roles.ts';
+import { judgeOnly, judgeOwner, judgeRole, no, type No } from './authority.ts';
+import { signedProblem } from './signed.ts';
 import { BLOCKED, PASSED, type Answer, type StepState } from './state.ts';
 
 export interface DeskStep extends PlannedStep {
@@ -28,31 +29,16 @@ export interface Desk extends Roster {
   readonly planHash: string | null;
   readonly starter: string;
   readonly stopRequested: boolean;
+  /** An escalation was accepted and its plan is not made yet. */
+  readonly escalating: boolean;
   readonly closed: boolean;
+  /** A person has ended it, and the end is not written yet. */
+  readonly closing: boolean;
   /** Steps whose early yes is kept. */
   readonly kept: ReadonlySet<string>;
   /** What was answered so far. */
   readonly answers: readonly Answer[];
 }
-
-export type No = { readonly rule: Rule; readonly explanation: string } | null;
-const no = (rule: Rule, explanation: string): No => ({ rule, explanation });
-
-/** Without people in `backout.yaml` anyone is operator, and says so himself. */
-export function judgeRole(desk: Desk, by: string, role: string): No {
-  if (holds(desk, by, role)) return null;
-  const can = holdersOf(desk, role);
-  const deputy = isDeputy(desk, by, role) ? `; ${by} is a deputy and may take it over: assign ${role} to ${by}, with a reason` : '';
-  const who = `${can.length === 0 ? 'nobody has it yet; use assign' : `it is held by ${can.join(', ')}`}${deputy}`;
-  const known = own(desk.people ?? {}, by) !== undefined;
-  return known
-    ? no('role', `${by} does not have the role ${role}; ${who}`)
-    : no('unknown-person', `${by} is not among the people of backout.yaml; the role ${role} is needed, ${who}`);
-}
-
-/** The owner of a step, or whoever leads. */
-const judgeOwner = (desk: Desk, by: string, step: DeskStep): No =>
-  holds(desk, by, desk.policy.lead) ? null : judgeRole(desk, by, step.owner ?? desk.policy.lead);
 
 function findStep(desk: Desk, id: string): DeskStep | No {
   const step = desk.steps.find((one) => one.id === id);
@@ -75,6 +61,7 @@ function judgeManual(desk: Desk, message: { step: string; by: string }): DeskSte
     return no('not-asked', `${step.id} attests what was seen and is not asked yet; answer again when it is waiting`);
   if (step.state === 'pending' && !isBegun(desk, step)) return no('not-asked', `${step.id} answers for a rollback that has not begun; answer it then`);
   if (step.fourEyes && message.by === desk.starter) return no('four-eyes', `${message.by} started this rollback; somebody else has to answer ${step.id}`);
+  if (step.only) return judgeOnly(desk, message.by, step) ?? step;
   if (step.handedTo !== null && (holds(desk, message.by, step.handedTo) || isDeputy(desk, message.by, step.owner ?? ''))) return step;
   return judgeRole(desk, message.by, step.owner ?? 'operator') ?? step;
 }
@@ -95,11 +82,19 @@ export function judgeConfirm(desk: Desk, message: Confirm): No {
     return no('stale-plan', `the answer is for plan ${message.plan}, the plan is now ${desk.planHash ?? 'not made'}; look at it again`);
   const said = step.state === 'confirmed' && step.demands?.choices ? desk.answers.findLast((one) => one.name === 'confirm' && one.step === step.id) : undefined;
   if (said && said['choice'] !== message.choice) return no('already-answered', `${said.by} has confirmed ${step.id} with ${String(said['choice'])} already`);
+  if (step.demands?.lists && (step.state === 'confirmed' || desk.kept.has(step.id))) return judgeSigned(desk, step, message);
   if (step.state === 'declined') return no('already-answered', `${step.id} was declined; decide what to do about it first`);
   if (step.id === 'investigation' && message.note === null && message.data === null)
     return no('finding', 'the investigation closes with its finding; say it in "note"');
   if (step.mode === 'manual' && step.state === 'skipped') return no('already-answered', `${step.id} was left out by a decision; there is nothing to confirm`);
-  return judgeDemands(step, message) ?? judgeUnfreeze(desk, step, message) ?? judgeApproval(step, message);
+  if (step.id === 'unfreeze' && desk.escalating) return no('level', 'it is being escalated: nothing is unfrozen before the plan of the higher level is shown');
+  return judgeDemands(desk, step, message) ?? judgeUnfreeze(desk, step, message) ?? judgeApproval(step, message);
+}
+
+/** What was signed is carried out; another list than that one is not taken for it. */
+function judgeSigned(desk: Desk, { id }: DeskStep, { data }: Confirm): No {
+  const said = desk.answers.findLast((one) => one.name === 'confirm' && one.step === id);
+  return JSON.stringify(said?.['data']) === JSON.stringify(data) ? null : no('already-answered', `${said?.by ?? 'somebody'} has signed another list already`);
 }
 
 /** What was said of an artifact is carried out: it is said once, or taken back first. */
@@ -119,12 +114,14 @@ function judgeApproval({ id, approval, approved, state }: DeskStep, { choice }: 
 const isText = (value: unknown): value is string => typeof value === 'string' && value.trim() !== '' && value.trim() !== '…';
 
 /** What the plan asks of this confirmation. */
-function judgeDemands({ id, demands }: DeskStep, message: Confirm): No {
+function judgeDemands(desk: Desk, { id, demands }: DeskStep, message: Confirm): No {
   if (!demands) return null;
   if (demands.plan && message.plan === null) return no('stale-plan', `${id} is bound to the plan: say in "plan" the hash of the one you have looked at`);
   const { choice } = message;
   if (demands.choices && !demands.choices.some((one) => one === choice))
     return no('choice', `say in "choice" one of ${demands.choices.join(', ')}${choice === null ? '' : `, not ${choice}`}`);
+  const signed = demands.lists ? signedProblem(message.data, demands.lists) : null;
+  if (signed !== null) return no('choice', `in "data": ${signed}`);
   const missing = (demands.data ?? []).filter((name) => !isText(fieldOf(message.data, name)));
   if (missing.length > 0)
     return no(id === 'declaration' ? 'declaration' : 'evidence', `${id} needs ${missing.map((name) => `"${name}"`).join(' and ')} in "data", each a text`);
@@ -132,11 +129,15 @@ function judgeDemands({ id, demands }: DeskStep, message: Confirm): No {
     return no('evidence', `say in "note" why ${id} is ${choice ?? 'so'}`);
   if (choice === NOT_APPLICABLE) return null;
   const given = itemsOf(message.evidence);
-  const wanted = (demands.items ?? []).filter((item) => !isText(own(given, item)));
+  const wanted = (demands.items ?? []).filter((item) => !isText(own(given, item)) && !isProduced(desk, own(demands.produced ?? {}, item)));
   return wanted.length === 0
     ? null
     : no('evidence', `${id} demands evidence item by item; missing: ${wanted.map((item) => `${item}=TEXT, link or file`).join(', ')}`);
 }
+
+/** By steps that have passed, each of them: what was left out by a decision, or has failed, proves nothing. */
+const isProduced = ({ steps, answers }: Desk, ids: readonly string[] = []): boolean =>
+  ids.length > 0 && ids.every((id) => steps.some((step) => step.id === id && PASSED.has(step.state)) && !isSignedOff(answers, id));
 
 /** All four conditions before anything is unfrozen [001 step 5], and what is chosen is something that can be. */
 function judgeUnfreeze(desk: Desk, step: DeskStep, { data }: Confirm): No {
@@ -212,10 +213,22 @@ function judgeSkip({ policy }: Desk, step: DeskStep, { due, evidence }: Decide):
       );
 }
 
+const isIssued = ({ steps }: Desk, credential: string): boolean =>
+  steps.some(
+    (step) =>
+      step.subject === credential && (step.operation === 'issue' || step.operation === 'install') && (step.state === 'done' || step.state === 'already'),
+  );
+
 function judgeClose(desk: Desk, message: Decide): No {
   if (!isStopped(desk)) return no('not-stopped', 'only a stopped rollback can be closed; use stop first');
   if (desk.steps.some((step) => step.id === 'investigation' && step.state !== 'confirmed'))
     return no('finding', 'the time target was missed; confirm the step investigation with its finding before closing');
+  const alive = desk.steps.filter((step) => step.operation === 'revoke' && !PASSED.has(step.state) && isIssued(desk, step.subject ?? ''));
+  if (alive.length > 0)
+    return no(
+      'credential-open',
+      `two generations are alive of ${alive.map((step) => step.subject ?? '').join(', ')}: go on with ${alive.map((step) => step.id).join(', ')}, or the ${alive[0]?.owner ?? ''} decides to skip it, with a due date`,
+    );
   // Once anything was changed, the cleanup is answered for, however it ends [001 Step 3 Checklist].
   const open = hasChanged(desk) ? desk.steps.filter((step) => step.id.startsWith('cleanup.') && step.state !== 'confirmed' && !desk.kept.has(step.id)) : [];
   if (open.length > 0)
@@ -238,17 +251,11 @@ export function judgeEscalate(desk: Desk, message: Escalate): No {
       'level',
       `${message.to} is a level of an incident rollback; this is not one. ${desk.closed ? 'Start' : 'Stop this and start'} l1Rollback instead`,
     );
-  return no('kind-not-built', `${message.to} is a known level whose plan is not built in this version; nothing was changed, and the freeze stays`);
-}
-
-/**
- * Whoever holds a role hands it on; his deputy may take it, and whoever leads may give it, so that a role nobody holds is never a dead end.
- * Where nobody leads either, an operator says who does.
- */
-export function judgeAssign(desk: Desk, message: Assign): No {
-  if (desk.closed) return no('closed', 'the rollback is closed');
-  if (holds(desk, message.by, message.role) || holds(desk, message.by, desk.policy.lead)) return null;
-  if (message.to === message.by && isDeputy(desk, message.by, message.role)) return null;
-  const { lead } = desk.policy;
-  return judgeRole(desk, message.by, holdersOf(desk, lead).length === 0 ? 'operator' : lead);
+  if (desk.closed || desk.closing) return no('closed', `the rollback is ending; start ${message.to} of this incident instead`);
+  const level = POLICIES[message.to].level ?? 0;
+  const { level: now } = desk.policy;
+  if (level < now) return no('level', `this rollback is at level ${now} already; a level only grows`);
+  if (!desk.steps.some((step) => step.id === 'declaration' && step.state === 'confirmed'))
+    return no('declaration', 'rollback mode is not declared yet: a proposal is declared first, then escalated');
+  return judgeRole(desk, message.by, desk.policy.lead);
 }

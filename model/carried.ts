@@ -27,6 +27,8 @@ export interface Carried {
   /** Answers and refusals that only the lost run's history had: they still belong into the record. */
   readonly unrecorded: { readonly answers: readonly Answer[]; readonly refusals: readonly Refusal[] };
   readonly warnings: readonly string[];
+  /** When what was said of a step became void last, ISO; absent where nothing did. */
+  readonly voided?: Readonly<Record<string, string>>;
   readonly steps: readonly {
     readonly id: string;
     readonly progress: {

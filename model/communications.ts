@@ -4,9 +4,11 @@
  */
 import { fieldOf, textOf } from './field.ts';
 import type { Channel } from './config.ts';
+import { databaseFacts, type DatabaseFact } from './database-facts.ts';
 import { isFreezeScope } from './freeze.ts';
 import type { Target } from './plan.ts';
 import { POLICIES } from './policy.ts';
+import { signedOf } from './signed.ts';
 import { BLOCKED, PASSED, type Answer, type RollbackState, type StepView } from './state.ts';
 
 export const TEMPLATES = ['declared', 'update', 'recovery'] as const;
@@ -57,6 +59,8 @@ export interface Facts {
   readonly completedAt: string | null;
   readonly status: 'Investigating' | 'Identified' | 'Monitoring' | 'Resolved';
   readonly notes: string | null;
+  /** Absent where the plan has none: what an earlier version recorded at level 1 stays what it was. */
+  readonly databases?: readonly DatabaseFact[];
 }
 
 /** What the state does not hold. */
@@ -135,7 +139,13 @@ export function factsOf(state: RollbackState, more: MoreFacts): Facts {
     completedAt: completedAt(steps),
     status: statusOf(state),
     notes: lineOrNull(more.notes),
+    ...databasesOf(steps),
   };
+}
+
+function databasesOf(steps: readonly StepView[]): Pick<Facts, 'databases'> {
+  const all = databaseFacts(steps).map((one) => ({ ...one, stands: oneLine(one.stands) }));
+  return all.length === 0 ? {} : { databases: all.slice(0, ITEMS_MAX) };
 }
 
 const answerTo = (state: RollbackState, name: string, step: string): Answer | undefined =>
@@ -197,8 +207,14 @@ function risksOf(step: StepView, state: RollbackState): string[] {
   if (step.state === 'irreversible') return [`${title}: cannot be undone`];
   if (BLOCKED.has(step.state))
     return [`${title}: ${step.state === 'unknown' ? 'its result is not known' : step.state}${failure ? `: ${failure.message}` : ''}`];
-  return step.state === 'skipped' ? [`${title}: ${skippedAs(step, state)}`] : [];
+  return step.state === 'skipped' && !isUnexposed(step, state) ? [`${title}: ${skippedAs(step, state)}`] : [];
 }
+
+/** Of a credential that was not exposed, as the Security Lead has signed: nothing is left out. */
+const isUnexposed = ({ subject, effect, operation }: StepView, state: RollbackState): boolean =>
+  (effect === 'credential' || operation === 'scope') &&
+  subject !== undefined &&
+  signedOf(answerTo(state, 'confirm', 'credentials')?.['data']).unaffected.includes(subject);
 
 /** Who signed for what was left out, until when, and with what [001 steps 4 and 5]. */
 function skippedAs({ id }: StepView, state: RollbackState): string {
@@ -221,7 +237,7 @@ function wholeRisks({ steps, remains, clock, stopped, warnings }: RollbackState)
 }
 
 function verificationOf(steps: readonly StepView[], state: RollbackState): string[] {
-  const gates = steps.filter((step) => step.mode === 'gate');
+  const gates = steps.filter((step) => step.mode === 'gate' && !(step.state === 'skipped' && isUnexposed(step, state)));
   const isPassed = (step: StepView): boolean => step.state === 'done' || step.state === 'already';
   const passed = gates.filter(isPassed);
   if (gates.length === 0) return [];
@@ -234,7 +250,7 @@ function verificationOf(steps: readonly StepView[], state: RollbackState): strin
 }
 
 const technical = (steps: readonly StepView[]): StepView[] =>
-  steps.filter((step) => step.mode === 'gate' || step.operation === 'deploy' || step.operation === 'config');
+  steps.filter((step) => step.mode === 'gate' || step.operation === 'deploy' || step.operation === 'config' || step.place !== undefined);
 
 /** When the last of what was to be put back and checked was; null while it is not. */
 function completedAt(steps: readonly StepView[]): string | null {

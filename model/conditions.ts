@@ -1,5 +1,6 @@
 /** The four conditions of the controlled unfreeze [001 step 5], each met or not, and by what. Pure readings of the steps and the answers. */
 import type { PlannedStep } from './plan.ts';
+import { changes } from './policy.ts';
 import { PASSED, type Answer, type Condition, type StepState } from './state.ts';
 
 export interface ConditionStep extends PlannedStep {
@@ -14,8 +15,8 @@ export const isSignedOff = (answers: readonly Answer[], id: string): boolean =>
 
 export function unfreezeConditions(steps: readonly ConditionStep[], answers: readonly Answer[]): Condition[] {
   const said = (name: string, id: string): Answer | undefined => answers.findLast((one) => one.name === name && one.step === id);
-  const changing = steps.filter((step) => step.operation === 'deploy' || step.operation === 'config' || step.operation === 'stability');
-  const needless = changing.filter((step) => step.operation === 'config' && step.state === 'skipped' && !isSignedOff(answers, step.id));
+  const changing = steps.filter(({ operation, effect }) => operation === 'stability' || (operation !== null && changes(effect) && effect !== 'freeze'));
+  const needless = changing.filter((step) => step.operation !== 'deploy' && step.state === 'skipped' && !isSignedOff(answers, step.id));
   const done = changing.filter(isDone);
   const unstable = changing.filter((step) => !isDone(step) && !needless.includes(step));
   const checks = steps.filter((step) => step.mode === 'gate' && step.operation !== 'stability');

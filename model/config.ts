@@ -1,5 +1,6 @@
 /** The shape of `backout.yaml` [product.md 8]. Adapter options are checked by the adapter itself. */
 import { z } from 'zod';
+import { credentials, databases, evidence } from './config-data.ts';
 import { FREEZE_DEFAULTS } from './freeze.ts';
 import { GATE_COVERS } from './incident.ts';
 import { COMPONENT_TYPES } from './plan.ts';
@@ -97,6 +98,9 @@ const tenants = z.strictObject({
 
 const environment = z.strictObject({
   components: z.record(name, component).default({}),
+  databases: databases.optional().describe('What level 2 goes back with [001 step 3c]'),
+  evidence: evidence.optional().describe('Append-only evidence, preserved and annotated at level 3 [001 step 3d]'),
+  credentials: credentials.optional().describe('What the Security Lead may have rotated at level 3 [001 step 3e]'),
   tenants: tenants.optional().describe('What a deprovisioning takes back [000]'),
   gates: z.record(name, gate).optional().describe('Commands that have to pass after an incident rollback [001 step 4]'),
   freeze: freeze.optional().describe('What an incident rollback freezes beside its own environment, and who is let through [001 Freeze Scope]'),

@@ -1,4 +1,5 @@
 /** The plan of an incident rollback [001 Procedure], level by level: data in, steps out. */
+import { dataGates, dataWaves, issuedWaves, producedBy, revokedWaves, signature, type DataPlace } from './incident-data.ts';
 import { CI_FAILED, POLICIES, type Kind } from './policy.ts';
 import type { Demands, PlanStep, Target } from './plan.ts';
 
@@ -16,6 +17,8 @@ export interface IncidentPlace {
   readonly gates: readonly { readonly name: string; readonly covers: GateCover }[];
   readonly carriers: readonly string[];
   readonly review: boolean;
+  /** What levels 2 and 3 go back with; absent at level 1. */
+  readonly data?: DataPlace;
   readonly fourEyes: (step: string) => boolean;
 }
 
@@ -79,7 +82,7 @@ export function incidentSteps(place: IncidentPlace): PlanStep[] {
 }
 
 /** [001 steps 1 and 2] */
-const contained = ({ cause, carriers }: IncidentPlace): Wave[] => [
+const contained = ({ cause, carriers, data }: IncidentPlace): Wave[] => [
   [declaration(cause)],
   [freeze(null), ...carriers.map(freeze)],
   [communication('declared', 'Stakeholders are told that a rollback is declared')],
@@ -106,19 +109,21 @@ const contained = ({ cause, carriers }: IncidentPlace): Wave[] => [
       demands: { plan: true },
       mandatory: true,
     },
+    ...(data ? signature(data) : []),
   ],
 ];
 
 /** [001 step 3]: configuration before code, since a component that goes back starts anew and reads it. */
-const rolledBack = ({ waves, configured, targets }: IncidentPlace): Wave[] => [
+const rolledBack = ({ waves, configured, targets, data }: IncidentPlace): Wave[] => [
   ...waves.map((names) => names.filter((name) => configured.has(name)).map(configStep)),
   ...waves.map((names) => names.map((name) => deployStep(name, targets))),
+  ...(data ? [...issuedWaves(data), ...dataWaves(data), ...revokedWaves(data)] : []),
 ];
 
 /** [001 Step 3 Checklist and step 4] */
 const proven = (place: IncidentPlace): Wave[] => [
-  gates(place),
-  [...CHECKLIST.map((row) => cleanup(row, POLICIES[place.kind].level ?? 1)), ownership],
+  [...gates(place), ...(place.data ? dataGates(place.data) : [])],
+  [...CHECKLIST.map((row) => cleanup(row, POLICIES[place.kind].level ?? 1, place.data ? producedBy(place.data) : {})), ownership],
   place.review
     ? [{ id: 'review', title: 'The results are committed for review', mode: 'automatic', effect: 'record', owner: 'data-evidence-lead', operation: 'review' }]
     : [],
@@ -253,7 +258,7 @@ function gates(place: IncidentPlace): PlanStep[] {
 }
 
 /** Within its level a row is done, with its evidence; outside of it its owner may sign that it does not apply, and why. */
-const cleanup = (row: ChecklistRow, level: number): PlanStep => ({
+const cleanup = (row: ChecklistRow, level: number, by: Readonly<Record<string, readonly string[]>>): PlanStep => ({
   id: `cleanup.${row.area}`,
   title: `${row.title}: ${row.actions.join(', ')}`,
   mode: 'manual',
@@ -264,9 +269,15 @@ const cleanup = (row: ChecklistRow, level: number): PlanStep => ({
   demands: {
     choices: level >= row.level ? ['done'] : [NOT_APPLICABLE, 'done'],
     items: row.items,
+    ...producedOf(row, by),
     note: NOT_APPLICABLE,
   } satisfies Demands,
 });
+
+function producedOf({ items }: ChecklistRow, by: Readonly<Record<string, readonly string[]>>): Pick<Demands, 'produced'> {
+  const own = Object.entries(by).filter(([item]) => items.includes(item));
+  return own.length === 0 ? {} : { produced: Object.fromEntries(own) };
+}
 
 const ownership: PlanStep = {
   id: 'ownership',

@@ -2,9 +2,26 @@
  * What comes in from outside, checked by hand: these guards run inside the workflow, where zod would cost
  * ten times the memory and a later, tighter schema would break the replay of an old history.
  */
+import type { Window } from './plan.ts';
 import { TRIGGERS, type Trigger } from './policy.ts';
-
-export type Parsed<T> = { readonly value: T } | { readonly error: string };
+import {
+  attempt,
+  data,
+  fields,
+  label,
+  LABEL_MAX,
+  Malformed,
+  NAME,
+  names,
+  oneOf,
+  optional,
+  storable,
+  text,
+  texts,
+  time,
+  type Fields,
+  type Parsed,
+} from './reading.ts';
 
 /** The start input [product.md 5], the same from the CLI, HTTP and the Temporal UI. */
 export interface StartInput {
@@ -26,6 +43,10 @@ export interface StartInput {
   readonly tenant: string | null;
   /** The provisioning request that is taken back; absent where all of the tenant's are, and in every other kind. */
   readonly request?: string;
+  /** How databases are recovered, by name: `backup`, an ISO time, or `by-hand`; absent where nothing was said. */
+  readonly recover?: Readonly<Record<string, string>>;
+  /** The span in which data was damaged; absent where nothing was said. */
+  readonly window?: Window;
   /** What a declaration by CI's failed run has to state [001 Freeze Scope]; absent where nothing was said. */
   readonly declaration?: { readonly criticalArea: string; readonly missedWindow: string };
   /** Set by `backout resume` on an abandoned rollback: the successor goes on under the same rollbackId. */
@@ -74,7 +95,7 @@ export interface Resume {
   readonly reason: string;
   readonly analysis: string | null;
 }
-export interface Escalate {
+export interface Escalate extends Pick<StartInput, 'recover' | 'window'> {
   readonly to: 'l2Rollback' | 'l3Rollback';
   readonly by: string;
   readonly reason: string;
@@ -96,106 +117,6 @@ export interface Messages {
   assign: Assign;
 }
 export type MessageName = keyof Messages;
-
-/** What the payload converter puts in the place of something it could not read. */
-export const UNREADABLE = '__unreadable';
-
-/** Longest text taken from outside: a history is no place for a novel. */
-const TEXT_MAX = 4_000;
-/** Longest name of a person, a role or a step: it is repeated in what we say about it. */
-const LABEL_MAX = 200;
-/** Longest sentence about what was wrong: it is kept and carried, and may quote what was sent. */
-const ERROR_MAX = 500;
-const DATA_MAX = 16_000;
-const DEPTH_MAX = 10;
-const EVIDENCE_MAX = 20;
-const NAME = /^[a-z0-9-]+$/;
-
-class Malformed extends Error {}
-
-type Fields = Readonly<Record<string, unknown>>;
-
-function fields(value: unknown): Fields {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Malformed('one JSON object is expected');
-  const unreadable: unknown = Object.getOwnPropertyDescriptor(value, UNREADABLE)?.value;
-  if (typeof unreadable === 'string') throw new Malformed(unreadable.trim() === '' ? 'the payload cannot be read' : unreadable);
-  return value as Fields; // Checked above: a plain object.
-}
-
-function text(from: Fields, name: string, max = TEXT_MAX): string {
-  const value = from[name];
-  if (typeof value !== 'string' || value.trim() === '') throw new Malformed(`"${name}" must be a text that is not empty`);
-  if (value.length > max) throw new Malformed(`"${name}" is longer than ${max} characters`);
-  return storable(value, name).trim();
-}
-
-/** Postgres takes neither NUL nor half a surrogate pair; what cannot be recorded is not accepted. */
-function storable(value: string, name: string): string {
-  if (value.includes('\u0000') || !value.isWellFormed())
-    throw new Malformed(`"${name}" holds a character that cannot be stored (NUL or half a surrogate pair)`);
-  return value;
-}
-
-const label = (from: Fields, name: string): string => text(from, name, LABEL_MAX);
-
-const optional = (from: Fields, name: string, max = TEXT_MAX): string | null =>
-  from[name] === undefined || from[name] === null || from[name] === '' ? null : text(from, name, max);
-
-function texts(from: Fields, name: string): string[] {
-  const value = from[name] ?? [];
-  if (!Array.isArray(value) || value.length > EVIDENCE_MAX || !value.every((one) => typeof one === 'string' && one.length <= TEXT_MAX / 4)) {
-    throw new Malformed(`"${name}" must be a list of at most ${EVIDENCE_MAX} texts of at most ${TEXT_MAX / 4} characters`);
-  }
-  return value.map((one: string) => storable(one, name));
-}
-
-/** Free JSON from outside, bounded before anything walks it by recursion. */
-function data(from: Fields, name: string): unknown {
-  const value = from[name] ?? null;
-  let level: unknown[] = [value];
-  for (let depth = 0; level.length > 0; depth += 1) {
-    if (depth > DEPTH_MAX || level.length > DATA_MAX) throw new Malformed(`"${name}" is nested deeper than ${DEPTH_MAX} levels or too large`);
-    level = level.flatMap((one) => (typeof one === 'object' && one !== null ? Object.values(one) : []));
-  }
-  const json = JSON.stringify(value);
-  if (json.length > DATA_MAX) throw new Malformed(`"${name}" is larger than ${DATA_MAX} characters`);
-  // JSON.stringify escapes these, and a backslash as two: one that stands alone begins an escape.
-  if (/(?<!\\)(?:\\\\)*\\u(?:0000|d[89a-f])/.test(json))
-    throw new Malformed(`"${name}" holds a character that cannot be stored (NUL or half a surrogate pair)`);
-  return value;
-}
-
-function oneOf<const T extends string>(from: Fields, name: string, allowed: readonly T[], fallback?: T): T {
-  const value = from[name] ?? fallback;
-  const found = allowed.find((one) => one === value);
-  if (found === undefined) throw new Malformed(`"${name}" must be one of ${allowed.join(', ')}`);
-  return found;
-}
-
-function attempt<T>(parse: () => T): Parsed<T> {
-  try {
-    return { value: parse() };
-  } catch (error) {
-    if (error instanceof Malformed) return { error: error.message.slice(0, ERROR_MAX).replaceAll('\u0000', '\uFFFD').toWellFormed() };
-    throw error;
-  }
-}
-
-function time(from: Fields, name: string): string | null {
-  const value = optional(from, name);
-  if (value !== null && !/^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d)$/.test(value))
-    throw new Malformed(`"${name}" must be an ISO time such as 2026-11-21T03:00:00Z`);
-  return value;
-}
-
-function names(from: Fields, name: string): string[] {
-  const value = from[name] ?? [];
-  if (!Array.isArray(value) || value.length > 50 || !value.every((one) => typeof one === 'string')) throw new Malformed(`"${name}" must be a list of names`);
-  const list = [...new Set<string>(value)];
-  const odd = list.find((one) => !NAME.test(one));
-  if (odd !== undefined) throw new Malformed(`"${name}" holds ${JSON.stringify(odd)}; a name is lower-case letters, digits and hyphens`);
-  return list;
-}
 
 function targets(from: Fields): Record<string, string> {
   const value = fields(from['targets'] ?? {});
@@ -227,6 +148,30 @@ function request(from: Fields): Pick<StartInput, 'request'> {
   return value === null ? {} : { request: value };
 }
 
+const RECOVER = /^(?:backup|by-hand|\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:?\d\d))$/;
+
+/** Absent, not null, where nothing is said, for the same reason. */
+function recovery(from: Fields): Pick<StartInput, 'recover' | 'window'> {
+  const { recover = null, window: span = null } = from;
+  return { ...(recover === null ? {} : { recover: recovers(fields(recover)) }), ...(span === null ? {} : { window: windowOf(fields(span)) }) };
+}
+
+function recovers(from: Fields): Record<string, string> {
+  const entries = Object.entries(from).map(([database, how]): [string, string] => {
+    if (!NAME.test(database) || typeof how !== 'string' || !RECOVER.test(how))
+      throw new Malformed(`"recover.${database.slice(0, LABEL_MAX)}" must be "backup", "by-hand" or an ISO time such as 2026-11-21T03:00:00Z`);
+    return [database, how];
+  });
+  return Object.fromEntries(entries);
+}
+
+function windowOf(from: Fields): Window {
+  const [since, until] = [time(from, 'from'), time(from, 'to')];
+  if (since === null || until === null || Date.parse(since) >= Date.parse(until))
+    throw new Malformed('"window" has "from" and "to", ISO times, the earlier one first');
+  return { from: since, to: until };
+}
+
 export const parseStart = (value: unknown): Parsed<StartInput> =>
   attempt(() => {
     const from = fields(value);
@@ -247,6 +192,7 @@ export const parseStart = (value: unknown): Parsed<StartInput> =>
       analysis: optional(from, 'analysis'),
       tenant: optional(from, 'tenant', LABEL_MAX),
       ...request(from),
+      ...recovery(from),
       ...declaration(from),
       resumes: resumes(from),
     };
@@ -289,7 +235,7 @@ const PARSERS: { [N in MessageName]: (from: Fields) => Messages[N] } = {
   },
   stop: (from) => ({ by: person(from, 'by'), reason: text(from, 'reason') }),
   resume: (from) => ({ by: person(from, 'by'), reason: text(from, 'reason'), analysis: optional(from, 'analysis') }),
-  escalate: (from) => ({ to: oneOf(from, 'to', ['l2Rollback', 'l3Rollback']), by: person(from, 'by'), reason: text(from, 'reason') }),
+  escalate: (from) => ({ to: oneOf(from, 'to', ['l2Rollback', 'l3Rollback']), by: person(from, 'by'), reason: text(from, 'reason'), ...recovery(from) }),
   assign: (from) => ({ role: label(from, 'role'), to: person(from, 'to'), by: person(from, 'by'), reason: text(from, 'reason') }),
 };
 

@@ -44,6 +44,19 @@ export type Operation =
   | 'review'
   | 'stability'
   | 'lift'
+  | 'survey'
+  | 'undo'
+  | 'restore'
+  | 'recover'
+  | 'switch'
+  | 'rebuild'
+  | 'invariants'
+  | 'annotate'
+  | 'chain'
+  | 'issue'
+  | 'install'
+  | 'revoke'
+  | 'scope'
   | 'inventory'
   | 'begin'
   | 'remove'
@@ -53,6 +66,12 @@ export type Operation =
   | 'fail'
   | 'complete';
 
+/** What the time target of an incident is about [004 section 7.2]: from the freeze to the gates. */
+export const TECHNICAL: ReadonlySet<Operation> = new Set([
+  ...(['freeze', 'identify', 'config', 'deploy', 'health', 'smoke', 'served', 'parity', 'gate'] as const),
+  ...(['survey', 'undo', 'restore', 'recover', 'switch', 'rebuild', 'invariants', 'annotate', 'chain', 'issue', 'install', 'revoke', 'scope'] as const),
+]);
+
 /** What a confirmation has to bring. */
 export interface Demands {
   /** The hash of the plan that was looked at. */
@@ -61,6 +80,10 @@ export interface Demands {
   readonly choices?: readonly string[];
   /** Evidence item by item, as `item=TEXT, link or file`; not where the choice is `not-applicable`. */
   readonly items?: readonly string[];
+  /** Who signs a list says in `data` of each of these names, once, in which of SIGNED_LISTS it is. */
+  readonly lists?: readonly string[];
+  /** Items that steps produce themselves, by the ids of those: typed only where one of them has not passed. */
+  readonly produced?: Readonly<Record<string, readonly string[]>>;
   /** Fields of `data`. */
   readonly data?: readonly string[];
   /** A note, always or with this choice. */
@@ -90,6 +113,8 @@ export interface PlannedStep {
   readonly demands?: Demands;
   /** Can neither be skipped nor accepted as risk. */
   readonly mandatory?: true;
+  /** Nobody but its owner answers or decides: neither who leads, nor whom he has appointed, nor a deputy who has not taken the role over. */
+  readonly only?: true;
   /** Asked beside the walk, which does not wait for it. */
   readonly beside?: true;
   /** An automatic step that runs only once a person has said so, and by what he chose [product.md 3]. */
@@ -100,8 +125,26 @@ export interface PlannedStep {
   readonly afterFailure?: true;
   /** An attempt to take something of a tenant back: where it fails or is declined, the request is FAILED [000 Rollback Failure]. */
   readonly removal?: true;
+  /** What it acts on beside components: `database/NAME`, `evidence/NAME` or `credential/NAME` of the environment. */
+  readonly place?: string;
+  /** SHA-256 of what it carries out: of a migration and its inverse, of a check. */
+  readonly digest?: string;
+  /** What is lost by it, as it was counted; null: it cannot be counted. */
+  readonly destroys?: readonly Destroyed[];
   /** Cannot be undone, known before anything is done: why. */
   readonly irreversible?: string;
+}
+
+/** What an operation would destroy, e.g. `column public.orders.coupon`, and how many rows of it. */
+export interface Destroyed {
+  readonly what: string;
+  readonly rows: number | null;
+}
+
+/** A fixed span of time: ISO, the end exclusive. */
+export interface Window {
+  readonly from: string;
+  readonly to: string;
 }
 
 /** A step as a plan holds it: what says nothing may be left out, since every history carries it. */
@@ -123,6 +166,12 @@ export interface Plan {
   readonly steps: readonly PlanStep[];
   /** Machine seconds the whole may take; null where the kind has no clock. */
   readonly targetSeconds: number | null;
+  /** SHA-256 of the configuration of each database, evidence chain and credential it acts on, by place. */
+  readonly places?: Readonly<Record<string, string>>;
+  /** The span in which data was damaged; only where data or evidence is gone back. */
+  readonly window?: Window;
+  /** How a database is recovered, where the person who asked for it has said so: `backup`, an ISO time, or `by-hand`. */
+  readonly recover?: Readonly<Record<string, string>>;
   /** What a tenant has, as it was seen; only where one is deprovisioned. */
   readonly artifacts?: readonly Inventoried[];
   /** The provisioning requests that are taken back; only where a tenant is deprovisioned. */

@@ -83,8 +83,8 @@ export const POLICIES: Readonly<Record<Kind, Policy>> = {
     built: true,
   },
   l1Rollback: { ...incident, effects: effects('freeze', 'deploy', 'config'), level: 1, built: true },
-  l2Rollback: { ...incident, effects: effects('freeze', 'deploy', 'config', 'schema', 'data'), level: 2 },
-  l3Rollback: { ...incident, effects: effects('freeze', 'deploy', 'config', 'schema', 'data', 'evidence', 'credential'), level: 3 },
+  l2Rollback: { ...incident, effects: effects('freeze', 'deploy', 'config', 'schema', 'data'), level: 2, built: true },
+  l3Rollback: { ...incident, effects: effects('freeze', 'deploy', 'config', 'schema', 'data', 'evidence', 'credential'), level: 3, built: true },
   upaDeprovision: {
     starters: ['operator'],
     effects: effects('tenant'),

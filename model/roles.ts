@@ -41,6 +41,27 @@ export function holdersOf({ people, assigned }: Roster, role: string): string[] 
   return [...new Set([...named, ...given])];
 }
 
+/** `assign` as it was answered. */
+export interface Assigned {
+  readonly by: string;
+  readonly role: string;
+  readonly to: string;
+}
+
+/**
+ * Who has the role by its own right: whom `backout.yaml` names, or whom such a person, or a deputy who took it over, has given it to. Whoever leads cannot
+ * appoint one, and where nobody is configured nobody has it.
+ */
+export function entitledTo({ people }: Pick<Roster, 'people'>, assigned: readonly Assigned[], role: string): string[] {
+  let holders = Object.entries(people ?? {}).flatMap(([name, person]) => (person.roles.includes(role) ? [name] : []));
+  for (const one of assigned) {
+    if (one.role !== role) continue;
+    const takesOver = one.to === one.by && (own(people ?? {}, one.by)?.deputyFor?.includes(role) ?? false);
+    if (holders.includes(one.by) || takesOver) holders = [one.to];
+  }
+  return holders;
+}
+
 export const holds = (roster: Roster, by: string, role: string): boolean => roster.people === null || holdersOf(roster, role).includes(by);
 
 export const isDeputy = ({ people }: Roster, by: string, role: string): boolean => own(people ?? {}, by)?.deputyFor?.includes(role) ?? false;

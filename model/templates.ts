@@ -91,7 +91,7 @@ function internal(template: Template, facts: Facts): Text {
       'Action Taken:',
       `- Rolled back to deployment: ${back.length === 0 ? 'nothing yet' : joined(back)}`,
       ...(open.length === 0 ? [] : [`- Still to go back: ${joined(open)}`]),
-      `- Database restored to: ${facts.level === 'L1' ? 'not applicable, L1 is code and configuration only' : NOT_STATED}`,
+      `- Database restored to: ${databases(facts)}`,
       ...bounded(facts.done).map((item) => `- ${item}`),
       '',
       `Current Status: ${CURRENT[facts.status]}`,
@@ -106,6 +106,15 @@ function internal(template: Template, facts: Facts): Text {
       ...note(facts),
     ),
   };
+}
+
+/** "[TIMESTAMP] (if applicable)": a database that was not recovered as a whole has none, and is told in words. */
+function databases({ level, databases: all = [] }: Facts): string {
+  if (all.length > 0)
+    return joined(
+      all.map(({ name, asOf, stands }) => (asOf === null ? `${said(name)}: ${said(stands)}` : `${said(name)} as of ${time(asOf)} (${said(stands)})`)),
+    );
+  return level === 'L1' ? 'not applicable, L1 is code and configuration only' : `${NOT_STATED}, no database is gone back with by a step`;
 }
 
 const PUBLIC: Readonly<Record<Facts['status'], string>> = {

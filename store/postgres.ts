@@ -1,6 +1,7 @@
 /** The store on Postgres: one line a method; what it means is said in `store.ts`. */
 import type { Store } from './store.ts';
 import { claim, claims, transferClaims } from './claims.ts';
+import { credentials, tellCredential } from './credentials.ts';
 import { connect, type StoreOptions } from './database.ts';
 import { deployment, deployments, lastHealthy, recordDeployment, verifyDeployment } from './deployments.ts';
 import { freeze, freezes, unfreeze } from './freezes.ts';
@@ -8,6 +9,7 @@ import { hasHistory, histories, saveHistory } from './histories.ts';
 import { migrate } from './migrate.ts';
 import { append, chain, entriesOf, find, position } from './record.ts';
 import { finish, lastAttempt, open, replan, rollback, rollbacks } from './rollbacks.ts';
+import { migrations, migrationUndone, recordMigrations } from './schema-history.ts';
 import { snapshot } from './snapshots.ts';
 
 /** Connects with the first call, not here; throws only where `url` is no address at all. */
@@ -43,6 +45,12 @@ export function openStore(url: string, options: StoreOptions = {}): Store {
     freeze: (request) => freeze(database, request),
     unfreeze: (request) => unfreeze(database, request),
     freezes: (filter) => freezes(database, filter),
+
+    recordMigrations: (request) => recordMigrations(database, request),
+    migrations: (of) => migrations(database, of),
+    migrationUndone: (told) => migrationUndone(database, told),
+    tellCredential: (one) => tellCredential(database, one),
+    credentials: (filter) => credentials(database, filter),
 
     rollback: (rollbackId) => rollback(database, rollbackId),
     rollbacks: (filter) => rollbacks(database, filter),

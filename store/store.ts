@@ -34,6 +34,37 @@ export interface Deployment {
   readonly rolledBackAt: string | null;
 }
 
+/** A migration that is applied, as it was recorded with its deployment. */
+export interface RecordedMigration {
+  readonly name: string;
+  /** SHA-256 of what was applied, as `sha256:…`. */
+  readonly hash: string;
+  /** What was applied; null: only its hash was recorded. */
+  readonly sql: string | null;
+  /** SQL; null: none was recorded. */
+  readonly inverse: string | null;
+  /** False where somebody has changed the inverse since. */
+  readonly isInverseAsRecorded: boolean;
+  readonly deploymentId: string;
+  readonly component: string;
+  readonly version: string;
+  readonly deployedAt: string;
+}
+
+/** What is known of one generation of a credential, as of `at`. */
+export interface CredentialGeneration {
+  readonly environment: string;
+  readonly credential: string;
+  /** As its authority names it. */
+  readonly generation: string;
+  /** Null where its secret is not known to any worker. */
+  readonly fingerprint: string | null;
+  /** `old`: alive when the Security Lead signed, and to be revoked. */
+  readonly state: 'old' | 'issued' | 'installed' | 'revoked';
+  readonly rollbackId: string;
+  readonly at: string;
+}
+
 export interface Claim {
   readonly environment: string;
   readonly component: string;
@@ -177,6 +208,33 @@ export interface Store {
   unfreeze(request: UnfreezeRequest): Promise<Registered>;
   /** Newest first. */
   freezes(filter: { environment?: string; incident?: string; inForceOnly?: boolean }): Promise<Freeze[]>;
+
+  /** Migrations that a deployment has applied to a database of its environment. One transaction; told again it changes nothing, and throws where it differs. */
+  recordMigrations(request: {
+    readonly deploymentId: string;
+    readonly database: string;
+    readonly migrations: readonly { readonly name: string; readonly hash: string; readonly sql: string | null; readonly inverse: string | null }[];
+  }): Promise<{ readonly recorded: number; readonly already: number }>;
+  /** Those that are not rolled back, the latest deployment first. */
+  migrations(of: { readonly environment: string; readonly database: string }): Promise<RecordedMigration[]>;
+  migrationUndone(told: {
+    readonly environment: string;
+    readonly database: string;
+    readonly name: string;
+    readonly at: string;
+    readonly successful: boolean;
+    readonly milliseconds: number | null;
+    readonly error: string | null;
+  }): Promise<void>;
+  /** Told twice for one rollback it is told once. */
+  tellCredential(one: CredentialGeneration): Promise<void>;
+  /** In the order they were told. */
+  credentials(filter: {
+    readonly environment?: string;
+    readonly credential?: string;
+    readonly rollbackId?: string;
+    readonly state?: CredentialGeneration['state'];
+  }): Promise<CredentialGeneration[]>;
 
   rollback(rollbackId: string): Promise<RollbackEvent | null>;
   /** Newest first. */

@@ -6,20 +6,22 @@ import { tell } from './telling.ts';
 
 /** The clock beside the walk: a warning at 60 %, a breach at 100 % of the target. Runs until the rollback is closed. */
 export async function watchClock(progress: Progress): Promise<void> {
-  const targetMs = (progress.plan?.targetSeconds ?? 0) * 1000;
-  if (targetMs === 0) return;
+  // Another level may have more time, also while this one's is being watched.
+  const targetMs = (): number => (progress.plan?.targetSeconds ?? 0) * 1000;
+  if (targetMs() === 0) return;
   for (const share of [WARN_AT, 1]) {
     for (;;) {
       await condition(() => progress.closed || progress.clock.humanSinceMs === null);
-      const left = targetMs * share - progress.machineMs(Date.now());
+      const watched = targetMs();
+      const left = watched * share - progress.machineMs(Date.now());
       if (progress.closed || progress.breached) return;
       if (left <= 0) break;
-      await condition(() => progress.closed || progress.breached || progress.clock.humanSinceMs !== null, left, {
+      await condition(() => progress.closed || progress.breached || progress.clock.humanSinceMs !== null || targetMs() !== watched, left, {
         summary: share === 1 ? 'time target' : 'time target, 60 %',
       });
     }
     if (share === 1) breach(progress);
-    else void tell(progress, 'warning', `60 % of the ${targetMs / 1000} s are used`);
+    else void tell(progress, 'warning', `60 % of the ${targetMs() / 1000} s are used`);
   }
 }
 

@@ -29,7 +29,7 @@ export function movingAttributes(progress: Progress): SearchAttributeUpdatePair[
 export function plannedAttributes(progress: Progress): SearchAttributeUpdatePair[] {
   const { input } = progress;
   return [
-    { key: KIND, value: progress.identity.kind },
+    { key: KIND, value: progress.kind },
     { key: ENVIRONMENT, value: input?.environment ?? null },
     { key: COMPONENTS, value: input ? [...input.components] : null },
     { key: TENANT, value: input?.tenant ?? null },
@@ -141,8 +141,8 @@ function commandDetails(progress: Progress): string[] {
   const lines = [
     '',
     declared
-      ? `**L${incident.level}**, declared by ${verbatim(declared.by)} at ${declared.at}`
-      : `**L${incident.level}**, only proposed: nothing is touched before it is declared`,
+      ? `**L${progress.policy.level ?? 1}**, declared by ${verbatim(declared.by)} at ${declared.at}`
+      : `**L${progress.policy.level ?? 1}**, only proposed: nothing is touched before it is declared`,
     ...(frozen.length === 0 ? [] : [`· frozen: ${frozen.join(', ')}`]),
   ];
   if (asked('target') && plan)

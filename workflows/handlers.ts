@@ -2,11 +2,13 @@
  * The message handlers. They judge, write down and answer; they never throw, never await and never act: the walk does.
  * A signal and an update of one name run the same code; only the update's validator may reject, and only what is malformed.
  */
-import { ApplicationFailure, setDefaultSignalHandler, setHandler } from '@temporalio/workflow';
-import { judgeAssign, judgeConfirm, judgeDecide, judgeDecline, judgeEscalate, judgeResume, type No } from '../model/answers.ts';
+import { ApplicationFailure, patched, setDefaultSignalHandler, setHandler } from '@temporalio/workflow';
+import { judgeConfirm, judgeDecide, judgeDecline, judgeEscalate, judgeResume } from '../model/answers.ts';
+import { judgeAssign, type No } from '../model/authority.ts';
 import { declinedBy } from '../model/failure.ts';
 import { waitsFor } from '../model/plan.ts';
 import { parseMessage, type Confirm, type Decide, type Decline, type MessageName, type Messages } from '../model/input.ts';
+import { POLICIES } from '../model/policy.ts';
 import type { Refusal } from '../model/refusal.ts';
 import { BLOCKED } from '../model/state.ts';
 import {
@@ -114,7 +116,23 @@ const RECEIVERS: { [N in MessageName]: (progress: Progress, message: Messages[N]
     progress.answered({ name: 'resume', step: null, ...message }, now);
     return null;
   },
-  escalate: (progress, message) => judgeEscalate(progress.desk(), message),
+  escalate(progress, message, now) {
+    if (progress.incident === null) return judgeEscalate(progress.desk(), message);
+    // What an earlier version has begun has heard no to this, and is replayed so.
+    if (!patched('escalate'))
+      return {
+        rule: 'kind-not-built',
+        explanation: `${message.to} is a known level whose plan is not built in this version; nothing was changed, and the freeze stays`,
+      };
+    const no = judgeEscalate(progress.desk(), message);
+    if (no) return no;
+    const level = POLICIES[message.to].level ?? 0;
+    const asked = Math.max(progress.policy.level ?? 0, POLICIES[progress.escalation?.to ?? 'l1Rollback'].level ?? 0);
+    if (level <= asked) return null;
+    progress.escalation = message;
+    progress.answered({ name: 'escalate', step: null, ...message }, now);
+    return null;
+  },
   assign(progress, message, now) {
     const no = judgeAssign(progress.desk(), message);
     if (no) return no;
@@ -215,10 +233,10 @@ function decide(progress: Progress, message: Decide, now: number): No {
   } else {
     // Who goes on with a changed configuration goes on with it for the whole component.
     const accepts = step.failure?.type === 'ConfigurationChanged';
-    if (accepts)
+    if (accepts && step.planned.component !== null)
       for (const one of progress.steps) if (one !== step && one.planned.component === step.planned.component && one.state === 'pending') one.generation += 1;
     // One decision lets everything go on that the clock has held.
-    for (const one of step.held ? progress.steps.filter((other) => other.held) : [step]) progress.retry(one);
+    for (const one of step.held ? progress.steps.filter((other) => other.held && (!other.planned.only || other === step)) : [step]) progress.retry(one);
     lookAgain(progress, step);
   }
   return null;

@@ -11,7 +11,6 @@ export interface Declared {
 }
 
 export class IncidentProgress {
-  readonly level: 1 | 2 | 3;
   declared: Declared | null = null;
   /** What the incident has frozen and not lifted, as the register last said. */
   frozen: readonly string[] = [];
@@ -30,10 +29,6 @@ export class IncidentProgress {
   sent = 0;
   /** When the next update is due, in epoch ms; null before the first word and after the last. */
   nextUpdateMs: number | null = null;
-
-  constructor(level: 1 | 2 | 3) {
-    this.level = level;
-  }
 
   /** What a confirmation means beyond its step. */
   confirmed(step: string, message: Pick<Confirm, 'by' | 'choice' | 'data'>, at: string): void {

@@ -9,6 +9,7 @@ import { holds } from '../model/roles.ts';
 import type { Failure } from '../model/state.ts';
 import type { Progress } from './progress.ts';
 import { factsNow } from './facts.ts';
+import { adoptSteps, dataWorkOf, recount } from './incident-data.ts';
 
 const iso = (ms: number): string => new Date(ms).toISOString();
 
@@ -50,7 +51,19 @@ export function incidentWorkOf(progress: Progress, step: StepProgress): { readon
   );
   if (operation === 'communicate')
     return { incident: { ...base, facts: factsNow(progress, subject ?? '', Date.now()), ...(subject === 'recovery' ? { targets: back } : {}) } };
-  if (operation === 'identify') return { incident: { ...base, ...by(progress, 'takeover'), settled, takeover: incident.takeover, holder: incident.holder } };
+  if (operation === 'identify')
+    return {
+      incident: {
+        ...base,
+        ...by(progress, 'takeover'),
+        settled,
+        takeover: incident.takeover,
+        holder: incident.holder,
+        ...(plan.places === undefined ? {} : { cause: input.cause }),
+      },
+    };
+  const data = dataWorkOf(progress, step);
+  if (data) return { incident: { ...base, ...approver(step), ...(operation === 'scope' ? { targets } : {}), data } };
   if (operation === 'config') return { incident: { ...base, ...configOf(plan, step) } };
   if (operation === 'stability') return { incident: { ...base, targets: back, carriers: carriersOf(progress) } };
   if (operation === 'lift')
@@ -70,6 +83,8 @@ const isSetBack = (progress: Progress, component: string): boolean => {
   const state = progress.step(`${component}.config`)?.state;
   return state === 'done' || state === 'already';
 };
+
+const approver = ({ approval }: StepProgress): Partial<Pick<IncidentWork, 'by'>> => (approval === null ? {} : { by: approval.by });
 
 /** Who gave the word for it; it need not be who declared. */
 function by({ answers }: Progress, step: string): Partial<Pick<IncidentWork, 'by'>> {
@@ -100,6 +115,7 @@ export function follow(progress: Progress, step: StepProgress, { change }: Pick<
   if (!incident || !change) return;
   if (change.frozen) incident.frozen = change.frozen;
   if (change.plan) adopt(progress, change.plan);
+  if (change.recounted) recount(progress, step, change.recounted);
   if (change.held) askTakeover(progress, step, change.held.workflowId);
   if (change.stale !== undefined) voidTarget(progress, step, change.stale);
   if (change.drifted) reopen(progress, change.drifted);
@@ -114,9 +130,11 @@ export function checkOwnTime(progress: Progress, { planned: { id, component } }:
 }
 
 /** Another plan than the one that was looked at: what was confirmed of it is void. */
-function adopt(progress: Progress, { targets, hash }: NonNullable<Change['plan']>): void {
+function adopt(progress: Progress, { targets, hash, steps, ...more }: NonNullable<Change['plan']>): void {
   if (!progress.plan || hash === progress.planHash) return;
-  progress.plan = { ...progress.plan, targets };
+  const before = progress.plan;
+  progress.plan = { ...before, targets, ...more, ...(steps === undefined ? {} : { steps }) };
+  if (steps) adoptSteps(progress, before, steps);
   progress.planHash = hash;
   const target = progress.step('target');
   if (target?.state === 'confirmed') {

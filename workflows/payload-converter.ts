@@ -3,7 +3,7 @@
  * is delivered fails the workflow task again and again: one broken click would block the rollback for ever.
  */
 import { defaultPayloadConverter, type Payload, type PayloadConverter } from '@temporalio/common';
-import { UNREADABLE } from '../model/input.ts';
+import { UNREADABLE } from '../model/reading.ts';
 
 export const payloadConverter: PayloadConverter = {
   toPayload: (value) => defaultPayloadConverter.toPayload(value),

@@ -1,8 +1,8 @@
 /** Everything one run knows. Handlers write here, the walk reads here; nothing in this file waits or does I/O. */
 import type { Desk } from '../model/answers.ts';
 import { awaitPerson, humanMs, machineMs, resumeMachine, startClock, type Clock } from '../model/clock.ts';
-import type { Confirm, Decline, StartInput } from '../model/input.ts';
-import { investigationStep, whole, type Operation, type Plan } from '../model/plan.ts';
+import type { Confirm, Decline, Escalate, StartInput } from '../model/input.ts';
+import { investigationStep, TECHNICAL, whole, type Plan } from '../model/plan.ts';
 import { POLICIES, type Kind, type Policy } from '../model/policy.ts';
 import type { RecordEntry } from '../model/record.ts';
 import { refuse, type Refusal, type Rule } from '../model/refusal.ts';
@@ -25,8 +25,6 @@ export interface Identity {
 const KEPT_MAX = 100;
 /** What one activity carries at the most; the rest goes with the next ones. */
 const CARRY_BYTES = 256_000;
-/** What the time target of an incident is about [004 section 7.2]: from the freeze to the gates. */
-const TECHNICAL: ReadonlySet<Operation> = new Set(['freeze', 'identify', 'config', 'deploy', 'health', 'smoke', 'served', 'parity', 'gate']);
 const iso = (ms: number): string => new Date(ms).toISOString();
 
 const text = (value: unknown): string | null => (typeof value === 'string' ? value : null);
@@ -34,7 +32,6 @@ const approvalOf = (answer: Answer): StepProgress['approval'] => ({ by: answer.b
 
 export class Progress {
   readonly identity: Identity;
-  readonly policy: Policy;
   input: StartInput | null = null;
   plan: Plan | null = null;
   planHash: string | null = null;
@@ -56,6 +53,8 @@ export class Progress {
   /** Entries that no activity has carried to the record yet. */
   unrecorded: RecordEntry[] = [];
   record: RecordPosition = { entries: 0, head: null, behind: false };
+  /** A level that was asked for; its plan is made at the next boundary of the walk. */
+  escalation: Escalate | null = null;
   /** The end is being written; nothing can be answered any more. */
   ending = false;
   /** What only an incident rollback knows; null for every other kind. */
@@ -72,9 +71,17 @@ export class Progress {
 
   constructor(identity: Identity) {
     this.identity = identity;
-    this.policy = POLICIES[identity.kind];
-    this.incident = this.policy.level === null ? null : new IncidentProgress(this.policy.level);
+    this.incident = this.policy.level === null ? null : new IncidentProgress();
     this.clock = startClock(identity.startedAtMs);
+  }
+
+  /** What was asked for, or what it has grown to since: the plan says it. */
+  get kind(): Kind {
+    return this.plan?.kind ?? this.identity.kind;
+  }
+
+  get policy(): Policy {
+    return POLICIES[this.kind];
   }
 
   /** Takes over the plan and whatever earlier runs of this rollback have left in the record. */
@@ -97,6 +104,7 @@ export class Progress {
       else step.mayHaveActed = true;
     }
     for (const answer of carried.answers) {
+      if (answer.step !== null && answer.at <= (carried.voided?.[answer.step] ?? '')) continue;
       this.rebuild(answer);
       this.incident?.rebuild(answer);
     }
@@ -260,6 +268,8 @@ export class Progress {
       people: this.settings?.people ?? null,
       assigned: this.assigned,
       stopRequested: this.stop !== null,
+      escalating: this.escalation !== null,
+      closing: this.closing !== null,
       closed: this.closed || this.ending,
       kept: new Set([...this.kept].flatMap(([id, { kind }]) => (kind === 'confirm' ? [id] : []))),
       answers: this.answers,

@@ -32,6 +32,13 @@ export const { runStep: runTenantStep } = proxyActivities<Pick<Activities, 'runS
   retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '30s', maximumAttempts: 1_000 },
 });
 
+/** Says itself when it is refused; a bug of ours, or a worker that is away, leaves it asked for. */
+export const { escalateRollback } = proxyActivities<Pick<Activities, 'escalateRollback'>>({
+  ...base,
+  startToCloseTimeout: '10m',
+  retry: { initialInterval: '500ms', backoffCoefficient: 2, maximumInterval: '10s' },
+});
+
 /** Best effort: a channel that is down must not hold up a rollback. */
 export const { notify } = proxyActivities<Pick<Activities, 'notify'>>({
   ...base,

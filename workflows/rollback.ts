@@ -12,7 +12,7 @@ import {
 } from '@temporalio/workflow';
 import { isSignedOff } from '../model/conditions.ts';
 import { parseStart } from '../model/input.ts';
-import type { Kind } from '../model/policy.ts';
+import { changes, type Kind } from '../model/policy.ts';
 import type { Target } from '../model/plan.ts';
 import type { Outcome, RollbackState, StepView } from '../model/state.ts';
 import type { CloseWork } from '../activities/close.ts';
@@ -143,8 +143,8 @@ function outcomeOf(progress: Progress): Outcome {
 const left = (progress: Progress): boolean =>
   progress.incident !== null &&
   progress.steps.some(
-    ({ state, planned: { id, operation } }) =>
-      state === 'skipped' && (operation === 'deploy' || operation === 'config' || operation === 'lift') && isSignedOff(progress.answers, id),
+    ({ state, planned: { id, operation, effect } }) =>
+      state === 'skipped' && (changes(effect) || operation === 'deploy') && operation !== 'freeze' && isSignedOff(progress.answers, id),
   );
 
 /** A component that is unhealthy by accepted risk is not known healthy; a check that is not configured was said so [ADR 0012]. */

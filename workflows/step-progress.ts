@@ -5,7 +5,8 @@ import type { PlannedStep } from '../model/plan.ts';
 import type { Failure, Receipt, Remaining, StepState } from '../model/state.ts';
 
 export interface StepProgress {
-  readonly planned: PlannedStep;
+  /** As the plan has it; another plan of the same rollback may say otherwise. */
+  planned: PlannedStep;
   state: StepState;
   /** Raised by each decision to retry; part of the operation id. */
   generation: number;
@@ -56,6 +57,11 @@ export const newStep = (planned: PlannedStep): StepProgress => ({
 
 /** One for each step, kept: a message is judged over all of them, and there may be hundreds of both. */
 const deskSteps = new WeakMap<StepProgress, DeskStep>();
+export function replanned(step: StepProgress, planned: PlannedStep): void {
+  step.planned = planned;
+  deskSteps.delete(step);
+}
+
 export function deskStepOf(step: StepProgress): DeskStep {
   const known = deskSteps.get(step);
   if (known) return known;

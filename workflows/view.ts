@@ -18,7 +18,7 @@ export function viewOf(progress: Progress, nowMs: number): RollbackState {
     rollbackId: identity.rollbackId,
     id: identity.workflowId,
     runId: identity.runId,
-    kind: identity.kind,
+    kind: progress.kind,
     environment: input?.environment ?? '',
     components: input?.components ?? [],
     tenant: input?.tenant ?? null,
@@ -56,7 +56,7 @@ export function viewOf(progress: Progress, nowMs: number): RollbackState {
 function commandOf(progress: Progress, incident: IncidentProgress): IncidentView {
   const desk = progress.desk();
   return {
-    level: incident.level,
+    level: progress.policy.level ?? 1,
     declared: incident.declared,
     roles: Object.fromEntries(Object.keys(INCIDENT_ROLES).map((role) => [role, holdersOf(desk, role)])),
     frozen: incident.frozen,

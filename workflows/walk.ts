@@ -9,6 +9,7 @@ import type { Progress } from './progress.ts';
 import type { StepProgress } from './step-progress.ts';
 import { show, tell } from './telling.ts';
 import { sayFailure, writeFailure } from './request.ts';
+import { arrange, escalate } from './incident-data.ts';
 import { beginAgain, mayContinue, owesCleanup, owesFailure } from './tenant.ts';
 
 const iso = (ms: number): string => new Date(ms).toISOString();
@@ -21,13 +22,14 @@ export async function walk(progress: Progress): Promise<'ended' | 'continue'> {
     // Every check has passed: machine time ends here, whatever people do later.
     if (progress.verified) progress.awaitPerson(Date.now());
     beginAgain(progress);
+    arrange(progress);
     const batch = progress.batch();
     const [first] = batch;
     if (!first) return 'ended';
     if (mayContinue(progress) && allHandlersFinished()) return 'continue';
     if (owesCleanup(progress, first)) await writeFailure(progress);
     else if (first.planned.wave !== undefined && progress.plan?.artifacts) await proceed(progress, batch);
-    else if (first.planned.mode === 'manual') await ask(progress, batch);
+    else if (batch.some(isAsked)) await ask(progress, batch.filter(isAsked));
     else await run(progress, batch);
     checkClock(progress);
   }
@@ -35,8 +37,10 @@ export async function walk(progress: Progress): Promise<'ended' | 'continue'> {
 
 /** What runs together runs to its end together, also where one of it fails. */
 async function run(progress: Progress, batch: readonly StepProgress[]): Promise<void> {
-  // A freeze contains, and lifting one was just decided: neither waits for the clock.
-  const late = batch.filter((step) => progress.breached && changes(step.planned.effect) && step.planned.effect !== 'freeze' && !step.granted);
+  // A freeze contains, and lifting one was just decided; a rotation that is held half-way is an outage: none of them waits for the clock.
+  const late = batch.filter(
+    ({ planned: { effect }, granted }) => progress.breached && changes(effect) && effect !== 'freeze' && effect !== 'credential' && !granted,
+  );
   for (const step of late) step.held = true;
   await Promise.all(batch.filter((step) => !step.held).map((step) => execute(progress, step, 'run')));
 }
@@ -65,6 +69,10 @@ const isAsked = ({ planned, approval }: StepProgress): boolean => planned.mode =
 async function hold(progress: Progress): Promise<void> {
   let told: string | null = null;
   for (;;) {
+    if (progress.escalation && !progress.closing) {
+      await escalate(progress);
+      continue;
+    }
     const claimed = progress.steps.find((step) => step.doneSaidBy !== null);
     if (claimed && !progress.closing) {
       await execute(progress, claimed, 'inspect');
@@ -80,7 +88,10 @@ async function hold(progress: Progress): Promise<void> {
     show(progress);
     if (reason !== told) void tell(progress, 'stopped', reason);
     told = reason;
-    await condition(() => progress.stopReason() !== reason || owesFailure(progress) || progress.steps.some((step) => step.doneSaidBy !== null));
+    await condition(
+      () =>
+        progress.stopReason() !== reason || owesFailure(progress) || progress.escalation !== null || progress.steps.some((step) => step.doneSaidBy !== null),
+    );
   }
   if (!progress.verified) progress.resumeMachine(Date.now());
 }
@@ -95,7 +106,7 @@ async function ask(progress: Progress, batch: readonly StepProgress[], any = fal
   show(progress);
   const { settings } = progress;
   const enough = any ? asked - 1 : 0;
-  const answered = (): boolean => open().length <= enough || progress.stopReason() !== null || progress.closing !== null;
+  const answered = (): boolean => open().length <= enough || progress.stopReason() !== null || progress.closing !== null || progress.escalation !== null;
   const untilReminder = (settings?.remindAfterSeconds ?? 300) * 1000;
   const ids = batch.map((step) => step.planned.id).join(', ');
   if (await condition(answered, untilReminder, { summary: `reminder: ${ids}` })) return;

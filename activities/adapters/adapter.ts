@@ -70,6 +70,8 @@ export interface Adapter<Options = unknown> {
   apply(call: AdapterCall<Options>): Promise<Receipt>;
   /** An independent reading after `apply`, never the echo of the write. */
   verify(call: AdapterCall<Options>): Promise<Observation>;
+  /** Files and folders of `to`, where its platform lets the worker read them: looked through for revoked credentials before it is restored. */
+  files?(call: AdapterCall<Options>): Promise<readonly string[]>;
   /** The same by hand, filled in, one shell command a line: for `now --print` when Backout is down. */
   manual(call: Pick<AdapterCall<Options>, 'environment' | 'component' | 'options' | 'folder' | 'to'>): string[];
 }

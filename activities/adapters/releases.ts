@@ -96,6 +96,7 @@ export const releases: Adapter<ReleasesOptions> = {
     'The command stays in the foreground and listens on 127.0.0.1:PORT. Versions are letters, digits and . _ + - only.',
   ],
   inspect,
+  files: (call) => guarded(call.signal, async () => [new Site(call).folderOf(call.to)]),
   apply: (call) =>
     guarded(call.signal, async () => {
       const site = new Site(call);

@@ -1,6 +1,6 @@
 /**
  * What was recorded of an environment file, in `<path>.backout/`, which only the worker may enter: `key`, a random key that no value can be
- * told without; `<id>.json`, the values under the name that the key and the values make; `reload-due`; `reload.log`.
+ * told without; `<id>.json`, the values under the name that the key and the values make; `reload-due` and `reload.log`, also by key.
  */
 import { createHmac, randomBytes, randomUUID } from 'node:crypto';
 import * as fs from 'node:fs';
@@ -47,16 +47,22 @@ export function syncFolder(folder: string): void {
 
 export class KeptValues {
   readonly folder: string;
+  readonly reloadLog: string;
   readonly #path: string;
+  readonly #reloadDue: string;
 
-  constructor(path: string) {
+  /** `key`: whoever writes that key alone has a reload of its own, which is due by itself. */
+  constructor(path: string, key?: string) {
     this.#path = path;
     this.folder = `${path}.backout`;
+    const name = key === undefined ? 'reload' : `key-${key}-reload`;
+    this.reloadLog = join(this.folder, `${name}.log`);
+    this.#reloadDue = join(this.folder, `${name}-due`);
   }
 
   /** Keeps the values and answers with their id: the same values have the same one. */
   record(entries: Iterable<Entry>): string {
-    this.#open();
+    this.open();
     const kept = [...entries].map(({ key, value, raw, exported }) => ({ key, value, raw, exported }));
     const id = this.#idOf(kept);
     this.#put(`${id}.json`, JSON.stringify(kept), fs.renameSync);
@@ -84,16 +90,16 @@ export class KeptValues {
 
   /** Between a change and the end of the reload it needs: an attempt that finds the change made must not take it for done. */
   isReloadDue(): boolean {
-    return fs.existsSync(join(this.folder, 'reload-due'));
+    return fs.existsSync(this.#reloadDue);
   }
   setReloadDue(isDue: boolean): void {
-    const path = join(this.folder, 'reload-due');
-    if (!isDue) fs.rmSync(path, { force: true });
-    else if (!this.isReloadDue()) writeNew(path, '');
+    if (!isDue) fs.rmSync(this.#reloadDue, { force: true });
+    else if (!this.isReloadDue()) writeNew(this.#reloadDue, '');
     syncFolder(this.folder);
   }
 
-  #open(): void {
+  /** Makes the folder, for the worker alone. */
+  open(): void {
     fs.mkdirSync(this.folder, { recursive: true, mode: 0o700 });
     if ((fs.statSync(this.folder).mode & 0o077) !== 0) fs.chmodSync(this.folder, 0o700);
     // The first of two at the same time gives the key; it is never replaced.

@@ -3,16 +3,13 @@
  * `<path>.backout/`; the file itself keeps its comments, its order, its mode and its owner. By hand, the same:
  *   node activities/configs/env-file.ts apply --path .env --mark ID [--keep KEY]… [-- RELOAD…]
  */
-import * as fs from 'node:fs';
-import { isUtf8 } from 'node:buffer';
-import { basename, dirname, join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { z } from 'zod';
-import { AdapterError, type AdapterErrorKind } from '../adapters/adapter.ts';
-import { Lease, superseded } from '../adapters/releases-lease.ts';
-import { runCommand } from '../command.ts';
-import { edit, entriesOf, lastOf, type Edit, type Entry } from './env-file-lines.ts';
-import { KeptValues, readIfThere, syncFolder, writeNew } from './env-file-kept.ts';
+import { AdapterError } from '../adapters/adapter.ts';
+import { behindLinks, guarded, read, rewrite, textOf, type File } from './env-file-disk.ts';
+import { KeptValues } from './env-file-kept.ts';
+import { edit, entriesOf, lastOf, type Entry } from './env-file-lines.ts';
 import type { ConfigCall, ConfigSource } from './source.ts';
 
 const key = z.string().min(1);
@@ -25,61 +22,6 @@ const optionsSchema = z.strictObject({
 export type EnvFileOptions = z.infer<typeof optionsSchema>;
 type Call = ConfigCall<EnvFileOptions>;
 
-const FILE_MAX = 1024 * 1024;
-const RELOAD_SECONDS = 60;
-const HEARTBEAT_MS = 500;
-/** As many as Linux follows. */
-const LINKS_MAX = 40;
-
-const KINDS: Readonly<Record<string, AdapterErrorKind>> = {
-  EACCES: 'unauthorized',
-  EPERM: 'unauthorized',
-  EROFS: 'unauthorized',
-  ENOENT: 'not-found',
-  EEXIST: 'conflict',
-};
-
-/** Nothing but an AdapterError leaves: the system's errors name a file and a reason, and hold no value. */
-async function guarded<T>(signal: AbortSignal, act: () => Promise<T> | T): Promise<T> {
-  try {
-    signal.throwIfAborted();
-    return await act();
-  } catch (error) {
-    if (error instanceof AdapterError) throw error;
-    if (signal.aborted) throw new AdapterError('unavailable', 'stopped as asked; what was not finished is found by the next attempt', { cause: error });
-    const code = error instanceof Error && 'code' in error ? error.code : null;
-    throw new AdapterError(KINDS[String(code)] ?? 'unexpected-response', error instanceof Error ? error.message : 'no error', { cause: error });
-  }
-}
-
-interface File {
-  /** The file itself, behind all links. */
-  readonly target: string;
-  readonly bytes: Buffer | null;
-  readonly stats: fs.Stats | null;
-}
-
-/** Null bytes: there is no file. */
-function read(path: string): File {
-  const target = targetOf(path);
-  const stats = fs.statSync(target, { throwIfNoEntry: false }) ?? null;
-  if (stats !== null && !stats.isFile()) throw new AdapterError('configuration', `${path} is no file`);
-  if (stats !== null && stats.size > FILE_MAX) throw new AdapterError('configuration', `${path} is larger than ${FILE_MAX} bytes: no environment file`);
-  const bytes = readIfThere(target);
-  if (bytes !== null && !isUtf8(bytes)) throw new AdapterError('configuration', `${path} is not UTF-8, and would not survive being written`);
-  return { target, bytes, stats };
-}
-
-/** A link may lead to what is not there yet. */
-function targetOf(path: string): string {
-  if (fs.existsSync(path)) return fs.realpathSync(path);
-  let target = path;
-  for (let hop = 0; hop < LINKS_MAX && fs.lstatSync(target, { throwIfNoEntry: false })?.isSymbolicLink(); hop++)
-    target = resolve(dirname(target), fs.readlinkSync(target));
-  return target;
-}
-
-const textOf = ({ bytes }: File): string => bytes?.toString('utf8') ?? '';
 const placeOf = ({ folder, options }: Pick<Call, 'folder' | 'options'>): string => resolve(folder, options.path);
 
 export const envFile: ConfigSource<EnvFileOptions> = {
@@ -121,31 +63,32 @@ export const envFile: ConfigSource<EnvFileOptions> = {
       const path = placeOf(call);
       const kept = new KeptValues(path);
       const wanted = kept.read(mark.id);
-      const lease = await Lease.acquire(call, kept.folder);
-      const beat = setInterval(() => {
-        call.heartbeat(`setting back ${call.options.path}`);
-      }, HEARTBEAT_MS);
-      try {
-        const file = read(path);
-        const change = edit(textOf(file), wanted, new Set(call.options.keep));
-        if (change === null)
-          throw new AdapterError(
-            'failed',
-            `${path} has lines that no machine should edit, an open quote perhaps; nothing was changed: mend it, or set the keys by hand`,
-          );
-        if (textOf(file) !== change.text) replace(call, path, file, change, kept, lease);
-        const reload = call.options.reload && kept.isReloadDue() ? await reloaded(call, call.options.reload, path, kept) : null;
-        const { set, added, removed } = change;
-        const count = set.length + added.length + removed.length;
-        return {
-          after: { set: sorted(set), added: sorted(added), removed: sorted(removed), ...(reload === null ? {} : { reload }) },
-          ids: { recorded: mark.id },
-          detail: count === 0 ? `${call.options.path} was as recorded` : `${count} keys of ${call.options.path} set back`,
-        };
-      } finally {
-        clearInterval(beat);
-        lease.release();
-      }
+      const { path: shownPath, keep, reload: command } = call.options;
+      const { change, reload } = await rewrite({
+        call,
+        path: shownPath,
+        kept,
+        reload: command,
+        env: { BACKOUT_ENVIRONMENT: call.environment, BACKOUT_COMPONENT: call.component },
+        change: (file) => edit(textOf(file), wanted, new Set(keep)),
+      });
+      const { set, added, removed } = change;
+      const count = set.length + added.length + removed.length;
+      return {
+        after: { set: sorted(set), added: sorted(added), removed: sorted(removed), ...(reload === null ? {} : { reload }) },
+        ids: { recorded: mark.id },
+        detail: count === 0 ? `${call.options.path} was as recorded` : `${count} keys of ${call.options.path} set back`,
+      };
+    }),
+  without: ({ folder, options }, held) => {
+    const path = behindLinks(placeOf({ folder, options }));
+    const more = held.flatMap((one) => (one.path === path ? [one.key] : []));
+    return more.length === 0 ? options : { ...options, keep: [...new Set([...options.keep, ...more])] };
+  },
+  recorded: (call, mark) =>
+    guarded(call.signal, () => {
+      const values = new KeptValues(placeOf(call)).read(mark.id);
+      return new Map([...values].flatMap(([name, { value }]) => (call.options.keep.includes(name) ? [] : [[name, value]])));
     }),
   manual: ({ folder, options }, mark) => {
     const keep = options.keep.flatMap((name) => ['--keep', name]);
@@ -163,55 +106,6 @@ const held = (file: File, { options }: Call): Map<string, Entry> =>
   new Map([...lastOf(entriesOf(textOf(file)))].filter(([name]) => !options.keep.includes(name)));
 const shown = ({ options }: Call, kept: KeptValues, name: string, value: string): string =>
   options.plain.includes(name) ? value : kept.fingerprint(name, value);
-
-/** One rename in the file's own folder, in the same breath as the last look at the file and at the lease. */
-function replace(call: Call, path: string, file: File, change: Edit, kept: KeptValues, lease: Lease): void {
-  const folder = dirname(file.target);
-  const old = `.next-${basename(file.target)}.`;
-  for (const name of fs.readdirSync(folder)) if (name.startsWith(old) && /^\d+$/.test(name.slice(old.length))) fs.rmSync(join(folder, name), { force: true });
-  const prepared = join(folder, `.${basename(lease.prepared(file.target))}`);
-  try {
-    writeNew(prepared, change.text, file.stats ?? undefined);
-    if (call.options.reload) kept.setReloadDue(true);
-    call.heartbeat(`writing ${call.options.path}`);
-    call.signal.throwIfAborted();
-    lease.hold();
-    const now = read(path);
-    const isSame = now.target === file.target && now.stats?.ino === file.stats?.ino && now.stats?.mode === file.stats?.mode && textOf(now) === textOf(file);
-    if (!isSame || (now.bytes === null) !== (file.bytes === null))
-      throw new AdapterError(
-        'conflict',
-        `somebody else has changed ${path} while it was being set back; their change is in place, and nothing was changed here`,
-      );
-    // A successor has removed what was prepared: the rename is the fence itself.
-    if (!fs.existsSync(prepared)) throw superseded();
-    // What has come into being meanwhile is nobody's to replace.
-    if (file.bytes === null) fs.linkSync(prepared, file.target);
-    else fs.renameSync(prepared, file.target);
-  } finally {
-    fs.rmSync(prepared, { force: true });
-  }
-  syncFolder(folder);
-}
-
-/** Its output may hold values: it stays beside them, and is in no message. */
-async function reloaded(call: Call, command: readonly string[], path: string, kept: KeptValues): Promise<string> {
-  const log = join(kept.folder, 'reload.log');
-  const output = fs.openSync(log, 'w', 0o600);
-  try {
-    const env = { BACKOUT_ENVIRONMENT: call.environment, BACKOUT_COMPONENT: call.component };
-    const { exit } = await runCommand({ command, cwd: call.folder, seconds: RELOAD_SECONDS, env, output }, call.signal);
-    if (exit !== '0')
-      throw new AdapterError(
-        'failed',
-        `${path} is written as recorded, but its reload ${command[0]} ended with ${exit}; what runs may hold the old values; its output: ${log}`,
-      );
-    kept.setReloadDue(false);
-    return exit;
-  } finally {
-    fs.closeSync(output);
-  }
-}
 
 /** What `manual` gives: the same `apply`, with everything else down. */
 async function main(argv: readonly string[]): Promise<void> {

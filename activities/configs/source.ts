@@ -19,6 +19,13 @@ export interface ConfigKey {
   readonly then: string | null;
 }
 
+/** A key of a file that a credential, or the address of a database, is held in. */
+export interface HeldKey {
+  /** Behind all links. */
+  readonly path: string;
+  readonly key: string;
+}
+
 /** What was recorded of a known good configuration. The values themselves stay with the source, where they lie. */
 export interface ConfigMark {
   /** The source's own name for what it kept. */
@@ -38,6 +45,10 @@ export interface ConfigSource<Options = unknown> {
   compare(call: ConfigCall<Options>, mark: ConfigMark): Promise<readonly ConfigKey[]>;
   /** Sets every drifted key back to its recorded value, all or none; a write that somebody else made meanwhile is a `conflict`. The receipt names keys, never secrets. Called again it finds nothing left to do. */
   apply(call: ConfigCall<Options>, mark: ConfigMark): Promise<Receipt>;
+  /** The options with which these keys are neither recorded, compared nor set back: credentials and addresses have a way of their own. */
+  without?(call: Pick<ConfigCall<Options>, 'options' | 'folder'>, held: readonly HeldKey[]): Options;
+  /** The values that `apply` would set, by key: for a comparison within the worker, and nowhere else. */
+  recorded?(call: ConfigCall<Options>, mark: ConfigMark): Promise<ReadonlyMap<string, string>>;
   /** The same by hand, one shell command a line; no secret in it. */
   manual(call: Pick<ConfigCall<Options>, 'component' | 'options' | 'folder'>, mark: ConfigMark): string[];
 }

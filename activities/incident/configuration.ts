@@ -7,6 +7,8 @@ import type { ConfigCall, ConfigKey, ConfigMark, ConfigSource } from '../configs
 import * as sources from '../configs/registry.ts';
 import type { Attempt } from '../dependencies.ts';
 import { failed, fromError, isHeld, mayHaveActed, operationIdOf, type Found } from '../found.ts';
+import { carriedByConfig } from '../revoked.ts';
+import { heldPlaces } from './places.ts';
 import type { Scene } from './scene.ts';
 
 export interface Source {
@@ -24,6 +26,7 @@ export function sourcesOf(
   operationId: string,
 ): Source[] {
   const { name, environment, folder } = component;
+  const held = component.config.config === undefined ? [] : heldPlaces(loaded, { environment, operationId, attempt: 1, signal, heartbeat });
   return (component.config.config ?? []).map((config, index) => {
     const source = SOURCES.find((one) => one.name === config.source);
     const known = SOURCES.map((one) => one.name).join(', ');
@@ -33,7 +36,8 @@ export function sourcesOf(
         `${name} keeps its configuration in ${JSON.stringify(config.source)}, which Backout does not know; it knows ${known}`,
       );
     const options = checkedOptions(loaded, source.options, config.options, ['environments', environment, 'components', name, 'config', index, 'options']);
-    return { source, call: { environment, component: name, options, folder, operationId, secret: secretOf(folder), signal, heartbeat } };
+    const own = held.length === 0 ? options : (source.without?.({ folder, options }, held) ?? options);
+    return { source, call: { environment, component: name, options: own, folder, operationId, secret: secretOf(folder), signal, heartbeat } };
   });
 }
 
@@ -85,6 +89,8 @@ export async function setBack(scene: Scene): Promise<Found> {
     if (late) return { ...failed('DeadlinePassed', `the time target was over before the configuration of ${component.name} could be set back`), receipt };
     if (!(await isHeld(work, component.name, deps)))
       return { ...failed('ClaimLost', `${component.name} is no longer claimed by this rollback; nothing was changed`), receipt };
+    const carried = await carriedByConfig(component.folder, list, marks, deps);
+    if (carried !== null) return { ...failed('RevokedCredential', `${component.name}: ${carried}; nothing was set back`), receipt };
     // Also where nothing has drifted any more: an attempt that died may have left its reload undone.
     for (const [index, { source, call }] of list.entries()) if (marks[index]) await source.apply(call, markOf(marks[index]));
     const after = await drifted(list, marks);

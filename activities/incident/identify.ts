@@ -1,5 +1,5 @@
 /** The target is identified [001 step 2]: components are taken, platforms and records read again, and the plan is what reality makes it. */
-import type { Compared, Plan, Target } from '../../model/plan.ts';
+import type { Compared, Plan, PlanStep, Target } from '../../model/plan.ts';
 import { entryOf } from '../../model/record.ts';
 import { PASSED, type StepState } from '../../model/state.ts';
 import type { FailureType } from '../../model/failure.ts';
@@ -12,7 +12,9 @@ import { failed, fromError, mayHaveActed, type Found } from '../found.ts';
 import { look, type Look } from '../look.ts';
 import { replan } from '../recording.ts';
 import type { Scene } from './scene.ts';
-import { targetOf } from './plan.ts';
+import { lookAtData } from './data-look.ts';
+import { placesOf } from './escalate.ts';
+import { beside, stepsOf, targetOf } from './plan.ts';
 
 /** How long another rollback is waited for before the commander is asked again. */
 const WAIT_MS = 600_000;
@@ -62,16 +64,34 @@ async function looked(scene: Scene, before: Plan, hashBefore: string): Promise<F
     }),
   );
   const targets = made.map((one) => one.target);
-  const plan: Plan = { ...before, targets };
+  const data = await dataNow(scene, before, targets, done);
+  const plan: Plan = { ...before, targets, ...data.more };
   const hash = sha256(canonical(plan));
   const volatile = Object.fromEntries(made.flatMap((one) => (Object.keys(one.volatile).length === 0 ? [] : [[one.target.component, one.volatile]])));
   const receipt = { after: { planHash: hash, ...(Object.keys(volatile).length === 0 ? {} : { now: volatile }) } };
-  const found: Found = { state: 'done', receipt, failure: null, remains: [], warnings: made.flatMap((one) => one.warnings) };
+  const found: Found = { state: 'done', receipt, failure: null, remains: [], warnings: [...made.flatMap((one) => one.warnings), ...data.warnings] };
   // An earlier attempt may have written this plan and died before the workflow heard of it.
-  if (hash === hashBefore) return mayHaveActed(work, attempt) ? { ...found, change: { plan: { targets, hash } } } : found;
+  if (hash === hashBefore) return mayHaveActed(work, attempt) ? { ...found, change: { plan: { targets, hash, ...data.more } } } : found;
   const deploymentIds = Object.fromEntries(made.flatMap((one) => (one.deployment ? [[one.target.component, one.deployment.deploymentId]] : [])));
   await replan(work, deps, attempt, { plan, planHash: hash, planHashBefore: hashBefore, deploymentIds });
-  return { ...found, change: { plan: { targets, hash } } };
+  return { ...found, change: { plan: { targets, hash, ...data.more } } };
+}
+
+/** What levels 2 and 3 go back with is looked at again too, until the first of it was begun: then it stays as it was confirmed. */
+async function dataNow(
+  { work, incident, loaded, deps, attempt }: Scene,
+  before: Plan,
+  targets: readonly Target[],
+  done: ReadonlySet<string>,
+): Promise<{ more: Pick<Plan, 'places' | 'window' | 'recover'> & { steps?: readonly PlanStep[] }; warnings: readonly string[] }> {
+  const begun = before.steps.some((step) => step.place !== undefined && done.has(step.id));
+  if (before.places === undefined || begun) return { more: {}, warnings: [] };
+  const { kind, environment, tenant, window: span, recover } = before;
+  const said = { ...(span === undefined ? {} : { window: span }), ...(recover === undefined ? {} : { recover }) };
+  const seen = await lookAtData(loaded, { kind, environment, targets, tenant, until: new Date().toISOString(), ...said }, deps, attempt);
+  const components = targets.map((target) => findComponent(loaded, deps.adapters, work.environment, target.component));
+  const steps = stepsOf(loaded, { kind, environment, cause: incident.cause ?? '', components, targets, data: seen });
+  return { more: { ...beside(seen), ...(canonical(steps) === canonical(before.steps) ? {} : { steps }) }, warnings: seen?.warnings ?? [] };
 }
 
 /** Steps that have passed, by the record, in whichever run of this rollback. */
@@ -99,7 +119,7 @@ async function take(scene: Scene, plan: Plan): Promise<Claim | null> {
   const { work, incident, deps, attempt } = scene;
   const request = {
     environment: work.environment,
-    components: plan.targets.map((target) => target.component),
+    components: [...plan.targets.map((target) => target.component), ...placesOf(plan)],
     rollbackId: work.rollbackId,
     workflowId: attempt.workflowId,
     by: incident.by,

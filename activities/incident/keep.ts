@@ -1,23 +1,29 @@
 /** What belongs to a version beside its code [001 step 2]: kept when its deployment is verified, read again when it is gone back to. */
 import { fieldOf } from '../../model/field.ts';
 import { Writable } from 'node:stream';
+import { MANUAL } from '../../model/config-data.ts';
 import type { LoadedConfig } from '../../model/config-file.ts';
 import type { Fact } from '../../model/config.ts';
 import { StoreUnavailable, type Deployment } from '../../store/store.ts';
 import { AdapterError } from '../adapters/adapter.ts';
 import { readServed } from '../checks.ts';
 import { lastBytes, runCommand, textOf } from '../command.ts';
-import type { Component } from '../components.ts';
+import { environmentOf, type Component } from '../components.ts';
 import type { ConfigMark } from '../configs/source.ts';
 import type { Attempt, Dependencies } from '../dependencies.ts';
 import { digestOf, readDocument } from '../parity.ts';
 import { sourcesOf } from './configuration.ts';
+import { databaseAt, manualAt } from './places.ts';
 
 /** As it lies in the snapshot of a verified deployment. A fact that could not be read is absent, and said so. */
 export interface Kept {
   readonly facts: Readonly<Record<string, string>>;
   readonly marks: readonly (ConfigMark | null)[];
   readonly openapi: unknown;
+  /** The newest migration of each database, by name. */
+  readonly ledgers?: Readonly<Record<string, string>>;
+  /** What was set in the consoles of credentials that only a person can rotate, by name. */
+  readonly consoles?: Readonly<Record<string, string>>;
   readonly problems: readonly string[];
 }
 
@@ -45,7 +51,43 @@ export async function keep(loaded: LoadedConfig, component: Component, version: 
         return null;
       })
     : null;
-  return { facts, marks, openapi: document === null || !openapi ? null : digestOf(document, openapi.critical), problems };
+  const beside = await keepBeside(loaded, component.environment, attempt, problems);
+  return { facts, marks, openapi: document === null || !openapi ? null : digestOf(document, openapi.critical), ...beside, problems };
+}
+
+/** What levels 2 and 3 go back by: it belongs to the environment, and to whatever version runs in it. */
+async function keepBeside(loaded: LoadedConfig, environment: string, attempt: Attempt, problems: string[]): Promise<Pick<Kept, 'ledgers' | 'consoles'>> {
+  const { databases = {}, credentials = {} } = environmentOf(loaded, environment);
+  const { signal, heartbeat } = attempt;
+  const caller = { environment, operationId: 'verification', attempt: 1, signal, heartbeat };
+  const ledgers = await Promise.all(
+    Object.keys(databases).map(async (name): Promise<[string, string][]> => {
+      const { database, call } = databaseAt(loaded, name, caller);
+      const applied = await database.ledger(call).catch((error: unknown) => {
+        if (!(error instanceof AdapterError)) throw error;
+        problems.push(`the migrations of ${name} could not be read: ${error.message}`);
+        return [];
+      });
+      const newest = applied.at(-1);
+      return newest ? [[name, newest.name]] : [];
+    }),
+  );
+  const consoles = await Promise.all(
+    Object.entries(credentials).map(async ([name, { authority }]): Promise<[string, string][]> => {
+      const read = authority === MANUAL ? manualAt(loaded, environment, name).record : undefined;
+      if (!read) return [];
+      const { value, problem } = await firstLine(
+        read.command,
+        { cwd: loaded.folder, seconds: read.timeoutSeconds ?? FACT_SECONDS, env: { BACKOUT_ENVIRONMENT: environment } },
+        signal,
+      );
+      if (value !== null) return [[name, value]];
+      problems.push(`what is set for ${name} could not be read: ${problem ?? 'no answer'}`);
+      return [];
+    }),
+  );
+  const [read, shown] = [Object.fromEntries(ledgers.flat()), Object.fromEntries(consoles.flat())];
+  return { ...(Object.keys(read).length === 0 ? {} : { ledgers: read }), ...(Object.keys(shown).length === 0 ? {} : { consoles: shown }) };
 }
 
 /** The facts of what runs now. */
@@ -68,13 +110,20 @@ async function readFact(fact: Fact, component: Component, version: string, signa
     const { version: value, problem } = await readServed(fact, signal);
     return { value: value === null || value === '' ? null : value.slice(0, FACT_MAX), problem };
   }
+  const env = { BACKOUT_ENVIRONMENT: component.environment, BACKOUT_COMPONENT: component.name, BACKOUT_VERSION: version };
+  return firstLine(fact.command, { cwd: component.folder, seconds: fact.timeoutSeconds ?? FACT_SECONDS, env }, signal);
+}
+
+async function firstLine(
+  command: readonly string[],
+  where: { readonly cwd: string; readonly seconds: number; readonly env: Readonly<Record<string, string>> },
+  signal: AbortSignal,
+): Promise<{ value: string | null; problem: string | null }> {
   const output = lastBytes(4_096);
   const ended = await runCommand(
     {
-      command: fact.command,
-      cwd: component.folder,
-      seconds: fact.timeoutSeconds ?? FACT_SECONDS,
-      env: { BACKOUT_ENVIRONMENT: component.environment, BACKOUT_COMPONENT: component.name, BACKOUT_VERSION: version },
+      command,
+      ...where,
       output: new Writable({
         write: (chunk: Buffer, _, done) => {
           output.add(chunk);
@@ -86,7 +135,7 @@ async function readFact(fact: Fact, component: Component, version: string, signa
   );
   const [line = ''] = textOf(output.read(), 4_096).split('\n');
   const value = line.trim().slice(0, FACT_MAX);
-  return ended.code === 0 && value !== '' ? { value, problem: null } : { value: null, problem: `${fact.command.join(' ')} ended with ${ended.exit}` };
+  return ended.code === 0 && value !== '' ? { value, problem: null } : { value: null, problem: `${command.join(' ')} ended with ${ended.exit}` };
 }
 
 /** What was kept of a version, with the deployment it was kept for; null where it was never verified. */

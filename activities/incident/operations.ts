@@ -10,6 +10,9 @@ import { commandGate, overAll, parity } from './gates.ts';
 import { identify } from './identify.ts';
 import { review } from './review.ts';
 import type { Scene } from './scene.ts';
+import { issue, install, revoke, scope } from './credentials.ts';
+import { rebuild, recover, restore, switchOver, undo } from './going-back.ts';
+import { annotate, chain, invariants, survey } from './proofs.ts';
 import { stability } from './stability.ts';
 
 const OPERATIONS: Partial<Record<Operation, (scene: Scene) => Promise<Found>>> = {
@@ -25,6 +28,19 @@ const OPERATIONS: Partial<Record<Operation, (scene: Scene) => Promise<Found>>> =
   gate: commandGate,
   review,
   stability,
+  survey,
+  undo,
+  restore,
+  recover,
+  switch: switchOver,
+  rebuild,
+  invariants,
+  annotate,
+  chain,
+  issue,
+  install,
+  revoke,
+  scope,
 };
 
 /** Null: the step is a component's own, as in every kind. */

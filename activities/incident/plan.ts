@@ -3,13 +3,14 @@ import type { LoadedConfig } from '../../model/config-file.ts';
 import { fourEyesOn } from '../../model/config.ts';
 import { incidentSteps } from '../../model/incident.ts';
 import type { StartInput } from '../../model/input.ts';
-import { workflowIdOf, type Compared, type PlanStep, type Target } from '../../model/plan.ts';
-import { POLICIES, type Kind } from '../../model/policy.ts';
+import { workflowIdOf, type Compared, type Plan, type PlanStep, type Target } from '../../model/plan.ts';
+import { KINDS, POLICIES, type Kind } from '../../model/policy.ts';
 import { AdapterError } from '../adapters/adapter.ts';
 import { environmentOf, NotPossible, type Component } from '../components.ts';
 import type { Attempt, Dependencies } from '../dependencies.ts';
 import type { Look } from '../look.ts';
 import { drifted, sourcesOf } from './configuration.ts';
+import { lookAtData, type DataLook } from './data-look.ts';
 import { carrierOf } from './carriers.ts';
 import { factsOf, keptOf } from './keep.ts';
 
@@ -23,7 +24,9 @@ export interface PlanOf {
   readonly attempt: Attempt;
 }
 
-export async function incidentPlan(of: PlanOf): Promise<{ targets: Target[]; steps: PlanStep[]; targetSeconds: number | null; warnings: string[] }> {
+export async function incidentPlan(
+  of: PlanOf,
+): Promise<{ targets: Target[]; steps: PlanStep[]; targetSeconds: number | null; warnings: string[] } & Pick<Plan, 'places' | 'window' | 'recover'>> {
   const { kind, input, loaded, components, seen, deps, attempt } = of;
   const environment = environmentOf(loaded, input.environment);
   await checkLeft(of);
@@ -38,32 +41,64 @@ export async function incidentPlan(of: PlanOf): Promise<{ targets: Target[]; ste
     }),
   );
   const targets = compared.map((one) => one.target);
-  const gates = Object.entries(environment.gates ?? {}).map(([name, gate]) => ({ name, covers: gate.covers }));
-  const steps = incidentSteps({
+  const ask = { kind, environment: input.environment, targets, tenant: input.tenant, until: new Date().toISOString(), ...recoveryOf(input) };
+  const seenOfData = await lookAtData(loaded, ask, deps, attempt);
+  return {
+    targets,
+    steps: stepsOf(loaded, { kind, environment: input.environment, cause: input.cause, components, targets, data: seenOfData }),
+    ...beside(seenOfData),
+    targetSeconds: seenOfData?.targetSeconds ?? POLICIES[kind].targetSeconds,
+    warnings: [...compared.flatMap((one) => one.warnings), ...missing(loaded, input), ...(seenOfData?.warnings ?? [])],
+  };
+}
+
+export const recoveryOf = ({ recover, window: span }: Pick<StartInput, 'recover' | 'window'>): Pick<StartInput, 'recover' | 'window'> => ({
+  ...(recover === undefined ? {} : { recover }),
+  ...(span === undefined ? {} : { window: span }),
+});
+
+/** What a plan of level 2 or 3 says beside its steps. */
+export const beside = (seen: DataLook | null): Pick<Plan, 'places' | 'window' | 'recover'> =>
+  seen === null
+    ? {}
+    : { places: seen.places, ...(seen.window === undefined ? {} : { window: seen.window }), ...(seen.recover === undefined ? {} : { recover: seen.recover }) };
+
+/** The steps as the configuration has them now, in their declared order. */
+export function stepsOf(
+  loaded: LoadedConfig,
+  of: {
+    readonly kind: Kind;
+    readonly environment: string;
+    readonly cause: string;
+    readonly components: readonly Component[];
+    readonly targets: readonly Target[];
+    readonly data: DataLook | null;
+  },
+): PlanStep[] {
+  const { kind, cause, components, targets, data } = of;
+  const environment = environmentOf(loaded, of.environment);
+  return incidentSteps({
     kind,
-    cause: input.cause,
+    cause,
     targets,
     waves: wavesOf(components),
     configured: new Set(components.flatMap((component) => (component.config.config ? [component.name] : []))),
     parity: components.some((component) => component.config.openapi),
-    gates,
-    carriers,
+    gates: Object.entries(environment.gates ?? {}).map(([name, gate]) => ({ name, covers: gate.covers })),
+    carriers: Object.keys(environment.freeze?.carriers ?? {}),
     review: environment.review !== undefined,
+    ...(data === null ? {} : { data: data.data }),
     fourEyes: (step) => fourEyesOn(loaded.config, step),
   });
-  return {
-    targets,
-    steps,
-    targetSeconds: POLICIES[kind].targetSeconds,
-    warnings: [...compared.flatMap((one) => one.warnings), ...missing(loaded, input, environment.review !== undefined, gates)],
-  };
 }
 
 /** The freeze is the incident's: whoever lifts it answers for everything that an earlier rollback of it left behind. */
-async function checkLeft({ kind, input, deps, loaded }: PlanOf): Promise<void> {
+async function checkLeft({ input, deps, loaded }: PlanOf): Promise<void> {
   const held = await deps.store.freezes({ environment: input.environment, incident: input.incident ?? '', inForceOnly: true });
   if (held.length === 0) return;
-  const earlier = await deps.store.rollbacks({ workflowId: workflowIdOf({ kind, ...input }), limit: 50 });
+  // It may have been of another level.
+  const levels = KINDS.filter((one) => POLICIES[one].level !== null);
+  const earlier = (await Promise.all(levels.map((one) => deps.store.rollbacks({ workflowId: workflowIdOf({ kind: one, ...input }), limit: 50 })))).flat();
   const configured = loaded.config.environments[input.environment]?.components ?? {};
   const left = new Set(earlier.flatMap((one) => (one.outcome === 'partial' ? one.components : [])).filter((name) => Object.hasOwn(configured, name)));
   const missing = [...left].filter((name) => !input.components.includes(name));
@@ -75,13 +110,15 @@ async function checkLeft({ kind, input, deps, loaded }: PlanOf): Promise<void> {
 }
 
 /** What [001 step 4] and [001 Ownership] ask for and the configuration does not have. */
-function missing(loaded: LoadedConfig, input: StartInput, review: boolean, gates: readonly { covers: string }[]): string[] {
+function missing(loaded: LoadedConfig, input: StartInput): string[] {
   const { people, channels } = loaded.config;
+  const environment = environmentOf(loaded, input.environment);
+  const gates = Object.values(environment.gates ?? {});
   const uncovered = ['ci', 'evidence'].filter((cover) => !gates.some((gate) => gate.covers === cover));
   const held = Object.values(people ?? {}).flatMap((person) => person.roles);
   return [
     ...uncovered.map((cover) => `no gate of ${input.environment} covers ${cover}; [001 step 4] asks for one`),
-    ...(review ? [] : ['no repository for review is configured: [001 step 4] asks to record verification evidence in docs/review/']),
+    ...(environment.review ? [] : ['no repository for review is configured: [001 step 4] asks to record verification evidence in docs/review/']),
     ...(people === undefined ? ['no people are configured: anyone may declare, confirm and unfreeze, self-declared'] : []),
     ...(people !== undefined && !held.includes('incident-commander') ? ['nobody has the role incident-commander: assign it to somebody'] : []),
     ...(channels.stakeholders.length === 0 ? ['no channel for stakeholders is configured (channels.stakeholders)'] : []),

@@ -175,9 +175,11 @@ class Reader {
         ms: milliseconds(event.timerStartedEventAttributes.startToFireTimeout),
         summary: encodedOf(event.userMetadata?.summary),
       });
-    else if (event.upsertWorkflowSearchAttributesEventAttributes)
-      this.attributes.push({ eventId, values: fieldsOf(event.upsertWorkflowSearchAttributesEventAttributes.searchAttributes?.indexedFields) });
-    else if (event.workflowExecutionUpdateAcceptedEventAttributes)
+    else if (event.upsertWorkflowSearchAttributesEventAttributes) {
+      const values = fieldsOf(event.upsertWorkflowSearchAttributesEventAttributes.searchAttributes?.indexedFields);
+      // Written by the SDK for each patch marker, and not by the workflow.
+      if (Object.keys(values).some((name) => name !== 'TemporalChangeVersion')) this.attributes.push({ eventId, values });
+    } else if (event.workflowExecutionUpdateAcceptedEventAttributes)
       this.accepted.set(eventId, text(event.workflowExecutionUpdateAcceptedEventAttributes.protocolInstanceId));
     else if (event.workflowExecutionUpdateCompletedEventAttributes) this.update(event, eventId);
     else if (event.workflowExecutionCompletedEventAttributes)

@@ -147,12 +147,28 @@ class Reconciliation {
         this.entry(where, beside ? at(`${event}/attempt-${word(result['attempts'])}`) : at(event), { state, receipt, failure, remains });
         return;
       }
+      case 'escalateRollback':
+        if (isFields(result['plan'])) this.replanned(where, at(`escalated/${word(work['to'])}`), result);
+        return;
       case 'notify':
         this.entry(where, at(`${word(work['notice'])}/${word(work['at'])}`), { notice: work['notice'], text: work['text'] });
         return;
       default:
         this.closed(where, at('closed'), work);
     }
+  }
+
+  /** The plan of another level; a run that was reset is answered with the one that an earlier run has written. */
+  private replanned(where: string, event: string, { plan, planHash }: Fields): void {
+    if (sha256(canonical(plan ?? null)) !== planHash)
+      this.fault(
+        where,
+        'the plan does not have the hash that was confirmed',
+        'The plan or its hash was changed in the history: what people confirmed is not what it shows.',
+      );
+    if (this.byEvent.has(event)) this.entry(where, event, { plan, planHash });
+    else if (!this.story.entries.some(({ entry }) => entry.type === 'replanned' && entry['planHash'] === planHash))
+      this.fault(where, `the record has no entry ${event}`, LOST);
   }
 
   private closed(where: string, event: string, work: Fields): void {
@@ -229,6 +245,8 @@ function ownEvents(type: string, work: Fields): string[] {
       return [`step/${word(fields(work['step'])['id'])}/${word(work['generation'])}/${word(work['ordinal'])}`];
     case 'notify':
       return [`${word(work['notice'])}/${word(work['at'])}`];
+    case 'escalateRollback':
+      return [`escalated/${word(work['to'])}`];
     case 'closeRollback':
       return ['closed'];
     default:

@@ -1,7 +1,9 @@
 /** `backout deployment`: what CI deployed, and what the checks found of it. Only what is known healthy can be gone back to. */
 import { Option, type Command } from 'commander';
-import type { Deployment } from '../../store/store.ts';
+import { sha256 } from '../../store/digest.ts';
+import { StoreUnavailable, type Deployment, type Store } from '../../store/store.ts';
 import { askWorker } from '../ask.ts';
+import { readMigrations, type MigrationGiven } from '../migrations-file.ts';
 import { commandName, note, paint, print, width } from '../output.ts';
 import { personOf } from '../person.ts';
 import { EXIT, Problem, said } from '../problem.ts';
@@ -18,6 +20,8 @@ interface RecordFlags {
   readonly status: string;
   readonly ref?: string;
   readonly by?: string;
+  readonly migrations?: string;
+  readonly database?: string;
 }
 interface ListFlags {
   readonly environment?: string;
@@ -47,6 +51,8 @@ export function register(program: Command): void {
     .requiredOption('--status <status>', RECORDABLE.join(', '))
     .option('--ref <platform-id>', 'id of the deployment on the platform')
     .option('--by <name>', 'who deployed; default $BACKOUT_BY, then $USER')
+    .option('--migrations <path>', 'what it applies to a database, with the way back of each: a JSON file, or a folder with NAME.sql and NAME.down.sql')
+    .option('--database <name>', 'which database of backout.yaml; needed where there are several')
     .addHelpText(
       'after',
       '\nExample:\n  $ backout deployment record --id "$(uuidgen)" --environment production --component web --version v2.5.3 --commit "$(git rev-parse HEAD)" --branch main --status in_progress',
@@ -101,6 +107,7 @@ const record = (flags: RecordFlags, command: Command): Promise<void> =>
     ] as const)
       if (value.trim() === '') throw usage(`${flag} is empty`, `give the ${flag.slice(2)} that is deployed`);
     await warnUnknown(session, flags);
+    const applied = flags.migrations === undefined ? null : { migrations: await readMigrations(flags.migrations), database: await databaseOf(session, flags) };
     const store = await migrated(session);
     const deploymentId = flags.id.toLowerCase();
     const before = await store.deployment(deploymentId);
@@ -130,13 +137,42 @@ const record = (flags: RecordFlags, command: Command): Promise<void> =>
       platformRef: flags.ref ?? null,
       deployedBy: personOf(flags.by),
     });
+    const told = applied && (await recordApplied(store, deploymentId, applied));
     print(
       session.flags.json,
-      stored,
+      told === null ? stored : { ...stored, migrations: told },
       () =>
-        `recorded ${component} ${version} in ${environment} as ${stored.status}${stored.status === 'in_progress' ? `\n  ${commandName()} deployment verify ${deploymentId}` : ''}`,
+        `recorded ${component} ${version} in ${environment} as ${stored.status}${told === null ? '' : `, with ${told.length} migrations of ${applied?.database ?? ''}`}${stored.status === 'in_progress' ? `\n  ${commandName()} deployment verify ${deploymentId}` : ''}`,
     );
   });
+
+/** Named, or the only one there is. */
+async function databaseOf(session: Session, { environment, database }: RecordFlags): Promise<string> {
+  if (database !== undefined) {
+    if (!NAME.test(database)) throw usage(`--database ${JSON.stringify(database)} is no name`, 'a name is lower-case letters, digits and hyphens');
+    return database;
+  }
+  const loaded = await session.settings.config().catch(() => null);
+  const known = Object.keys(loaded?.config.environments[environment]?.databases ?? {});
+  const [only, another] = known;
+  if (only !== undefined && another === undefined) return only;
+  throw usage(
+    `which database do these migrations belong to? ${known.length === 0 ? 'backout.yaml names none' : `there is ${known.join(', ')}`}`,
+    'say --database NAME',
+  );
+}
+
+async function recordApplied(store: Store, deploymentId: string, { migrations, database }: { migrations: readonly MigrationGiven[]; database: string }) {
+  try {
+    await store.recordMigrations({ deploymentId, database, migrations });
+  } catch (error) {
+    if (error instanceof StoreUnavailable) throw error;
+    throw new Problem(EXIT.usage, 'conflict', said(error).message, 'what was applied is recorded once; another migration has another name', {}, error);
+  }
+  for (const { name, inverse } of migrations)
+    if (inverse === null) note(`! ${name} has no inverse: a rollback over it is refused at level 2, or goes by a backup`);
+  return migrations.map(({ name, hash, inverse }) => ({ name, hash, inverse: inverse === null ? null : sha256(inverse) }));
+}
 
 /** CI may run far from the worker's file, so it is a remark only. */
 async function warnUnknown(session: Session, { environment, component }: RecordFlags): Promise<void> {

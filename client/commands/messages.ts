@@ -3,6 +3,7 @@ import type { Command } from 'commander';
 import type { MessageName } from '../../model/input.ts';
 import { findRollback, type Meant } from '../find.ts';
 import { commandName, print } from '../output.ts';
+import { RECOVER_HELP, recoveryOf, WINDOW_HELP } from '../request.ts';
 import { requirePerson } from '../person.ts';
 import { EXIT, Problem } from '../problem.ts';
 import { readRollback } from '../read.ts';
@@ -27,6 +28,8 @@ interface Given {
   readonly choice?: string;
   readonly plan?: string;
   readonly to?: string;
+  readonly recover?: readonly string[];
+  readonly window?: string;
 }
 
 type Flag = keyof Given;
@@ -45,6 +48,8 @@ const FLAGS: Readonly<Record<Flag, readonly [flags: string, text: string]>> = {
   choice: ['--choice <name>', 'which of the choices the step offers'],
   plan: ['--plan <hash>', 'the plan that was looked at; refused when it is another by now'],
   to: ['--to <name>', 'to whom, or to which level'],
+  recover: ['--recover <how...>', RECOVER_HELP],
+  window: ['--window <span>', WINDOW_HELP],
 };
 
 interface MessageCommand {
@@ -96,10 +101,13 @@ const MESSAGES: readonly MessageCommand[] = [
   {
     name: 'escalate',
     summary: 'raise the level of an incident rollback',
-    flags: ['to', 'by', 'reason'],
+    flags: ['to', 'recover', 'window', 'by', 'reason'],
     required: ['to', 'reason'],
     done: 'escalated',
-    examples: ['INC-42 --to l2Rollback --reason "data is affected"'],
+    examples: [
+      'INC-42 --to l2Rollback --reason "data is affected"',
+      'INC-42 --to l2Rollback --recover main=2026-11-21T02:40:00Z --reason "rows were overwritten"',
+    ],
   },
   {
     name: 'assign',
@@ -134,8 +142,9 @@ const answer = (asked: MessageCommand, text: string, given: Given, command: Comm
     if (given.all && given.step) throw new Problem(EXIT.usage, 'usage', '--all and --step exclude each other', 'give one of them');
     if (needsStep && steps.length === 0) throw await stepMissing(session, meant);
     const by = requirePerson(given.by);
-    const { all: _, step: __, ...rest } = given;
-    const message = { ...rest, ...(data === undefined ? {} : { data }), by };
+    const { all: _, step: __, recover, window: span, ...rest } = given;
+    const recovery = recoveryOf({ ...(recover === undefined ? {} : { recover }), ...(span === undefined ? {} : { window: span }) });
+    const message = { ...rest, ...recovery, ...(data === undefined ? {} : { data }), by };
     let state = '';
     // One after the other: where one is refused, those before it are answered, and it says which.
     for (const step of steps) ({ state } = await send(session, meant, name, { ...message, step }));

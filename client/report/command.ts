@@ -2,10 +2,14 @@
 import { fieldOf } from '../../model/field.ts';
 import { unfreezeConditions } from '../../model/conditions.ts';
 import type { Compared, Plan } from '../../model/plan.ts';
+import type { RecordEntry } from '../../model/record.ts';
 import { INCIDENT_ROLES, roleTitle } from '../../model/roles.ts';
 import type { Answer, Condition } from '../../model/state.ts';
+import { cleanupOf, type CleanupRow } from './cleanup.ts';
+import { dataOf, type DataReport } from './data.ts';
 import { freezeOf, type FreezeReport } from './freeze.ts';
-import { cleanupOf, signOffsOf, type CleanupRow, type SignOff } from './proof.ts';
+import { levelName } from './growth.ts';
+import { signOffsOf, type SignOff } from './proof.ts';
 import { entriesOf, lastSaid, runsOf, said, stepOf, textIn, textsIn, type Reading } from './reading.ts';
 
 export interface Declaration {
@@ -51,8 +55,9 @@ export interface Takeover {
   readonly components: readonly string[];
 }
 
-/** A confirmation of the target that reality has overtaken. */
+/** A confirmation that reality has overtaken, or another level. */
 export interface VoidConfirmation {
+  readonly step: string;
   readonly at: string;
   readonly by: string | null;
   readonly confirmedAt: string | null;
@@ -60,9 +65,20 @@ export interface VoidConfirmation {
   readonly why: string;
 }
 
+/** The level grew in place [product.md 2]. */
+export interface Escalation {
+  readonly at: string;
+  readonly from: string;
+  readonly to: string;
+  readonly by: string;
+  readonly reason: string;
+}
+
 export interface IncidentReport {
   readonly incident: string | null;
+  /** The last one. */
   readonly level: string;
+  readonly escalations: readonly Escalation[];
   /** Null: it was only proposed. */
   readonly declaration: Declaration | null;
   readonly roles: readonly RoleReport[];
@@ -80,6 +96,8 @@ export interface IncidentReport {
   readonly communications: readonly Communication[];
   readonly takeovers: readonly Takeover[];
   readonly voided: readonly VoidConfirmation[];
+  /** What levels 2 and 3 did; null where none of it was planned. */
+  readonly data: DataReport | null;
   /** Where the verification was committed for review; null: nowhere. */
   readonly review: { readonly commit: string; readonly branch: string; readonly path: string; readonly remote: string | null } | null;
 }
@@ -92,6 +110,7 @@ export function incidentReportOf(reading: Reading, incident: string | null): Inc
   return {
     incident,
     level,
+    escalations: reading.growth.map(({ from, to, ...one }) => ({ ...one, from: levelName(from), to: levelName(to) })),
     declaration: declarationOf(reading, level),
     roles: rolesOf(reading),
     freeze: freezeOf(reading),
@@ -111,6 +130,7 @@ export function incidentReportOf(reading: Reading, incident: string | null): Inc
     communications: communicationsOf(reading),
     takeovers: takeoversOf(reading),
     voided: voidedOf(reading),
+    data: dataOf(reading),
     review: reviewOf(reading),
   };
 }
@@ -237,20 +257,31 @@ function takeoversOf(reading: Reading): Takeover[] {
 
 /** Said so by the workflow; or by a plan that took the place of one that had been confirmed. */
 function voidedOf(reading: Reading): VoidConfirmation[] {
+  const voided = reading.voids.flatMap((one, index) =>
+    one.steps.flatMap((step): VoidConfirmation[] => {
+      const answer = said(reading, 'confirm', step).findLast((given) => given.at <= one.at);
+      const isVoidAlready = answer !== undefined && reading.voids.slice(0, index).some((earlier) => earlier.steps.includes(step) && earlier.at >= answer.at);
+      // Of a level that grows every step is named that is gone through again, answered or not.
+      if ((answer === undefined && one.byGrowth) || isVoidAlready) return [];
+      return [{ step, at: one.at, by: answer?.by ?? null, confirmedAt: answer?.at ?? null, plan: textIn(answer, 'plan'), why: inLevels(one.why) }];
+    }),
+  );
   const confirmed = said(reading, 'confirm', 'target');
-  const voided = entriesOf(reading, 'void').map((entry) => {
-    const answer = confirmed.findLast((one) => one.at <= entry.at);
-    return { at: entry.at, by: answer?.by ?? null, confirmedAt: answer?.at ?? null, plan: textIn(answer, 'plan'), why: textIn(entry, 'why') ?? '' };
-  });
-  const replaced = entriesOf(reading, 'replanned').flatMap((entry) => {
+  const replaced = entriesOf(reading, 'replanned').flatMap((entry): VoidConfirmation[] => {
     const answer = confirmed.findLast((one) => one.at <= entry.at && one['plan'] === entry['planHashBefore']);
-    if (!answer || voided.some((one) => one.confirmedAt === answer.at)) return [];
+    if (!answer || isRecount(reading, entry) || voided.some((one) => one.confirmedAt === answer.at)) return [];
     const { targets } = entry['plan'] as Plan; // Written by identify.
     const why = `the plan is another one: ${targets.map((one) => `${one.component} from ${one.from ?? 'an unknown version'} to ${one.to}`).join(', ')}`;
-    return [{ at: entry.at, by: answer.by, confirmedAt: answer.at, plan: textIn(answer, 'plan'), why }];
+    return [{ step: 'target', at: entry.at, by: answer.by, confirmedAt: answer.at, plan: textIn(answer, 'plan'), why }];
   });
   return [...voided, ...replaced].toSorted((one, other) => one.at.localeCompare(other.at));
 }
+
+const inLevels = (why: string): string => why.replaceAll(/\bl([123])Rollback\b/g, 'L$1');
+
+/** The same targets; only what one step would destroy was counted anew, and that step alone is asked again. */
+const isRecount = (reading: Reading, entry: RecordEntry): boolean =>
+  entriesOf(reading, 'step').some((one) => fieldOf(fieldOf(fieldOf(one, 'change'), 'recounted'), 'hash') === entry['planHash']);
 
 function reviewOf(reading: Reading): IncidentReport['review'] {
   const ids = runsOf(reading, 'review').findLast((run) => run.failure === null)?.receipt?.ids;

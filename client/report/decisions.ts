@@ -2,9 +2,12 @@
 import { fieldOf } from '../../model/field.ts';
 import type { RecordEntry } from '../../model/record.ts';
 import { itemsOf } from '../../model/evidence.ts';
+import { isKind } from '../../model/policy.ts';
 import { own } from '../../model/roles.ts';
 import { BLOCKED, PASSED, type Answer, type StepView } from '../../model/state.ts';
-import { entriesOf, lastSaid, ownerOf, runsOf, said, secondsBetween, stepOf, textIn, textsIn, titleOf, type Reading } from './reading.ts';
+import { signedWords } from './data-words.ts';
+import { isRefused, levelName } from './growth.ts';
+import { entriesOf, lastSaid, ownerOf, planAt, runsOf, said, secondsBetween, stepOf, textIn, textsIn, titleOf, type Reading } from './reading.ts';
 
 export interface Decision {
   readonly at: string;
@@ -55,6 +58,7 @@ const DECIDES: Readonly<Record<string, (answer: Answer) => string>> = {
     const scopes = textsIn(answer['data'], 'scopes');
     return `confirmed the unfreeze${scopes.length === 0 ? '' : ` of ${scopes.join(', ')}`}`;
   },
+  credentials: (answer) => `signed the list of credentials: ${signedWords(answer)}`,
   availability: () => 'confirmed that the service is available again',
   inventory: (answer) => `confirmed the inventory, plan ${(textIn(answer, 'plan') ?? '?').slice(0, HASH_SHOWN)}`,
   routes: () => 'confirmed that no route answers any more',
@@ -79,7 +83,7 @@ const ACTIONS: Readonly<Record<string, (answer: Answer) => string>> = {
 export function decisionsOf(reading: Reading): Decision[] {
   const answered = reading.answers.flatMap((answer): Decision[] => {
     const isLeft = reading.policy.subject === 'tenant' && answer.name === 'decide' && answer['action'] === 'skip';
-    const what = isLeft ? leftOut(answer) : whatOf(answer);
+    const what = isLeft ? leftOut(answer) : whatOf(reading, answer);
     if (what === null) return [];
     const why = [textIn(answer, 'reason'), textIn(answer, 'analysis'), textIn(answer, 'note')].filter((one) => one !== null).join('; ');
     return [
@@ -100,10 +104,12 @@ export function decisionsOf(reading: Reading): Decision[] {
   return [...answered, ...successors(reading)].toSorted((one, other) => one.at.localeCompare(other.at));
 }
 
-function whatOf(answer: Answer): string | null {
+function whatOf(reading: Reading, answer: Answer): string | null {
   switch (answer.name) {
     case 'confirm':
-      return own(DECIDES, answer.step ?? '')?.(answer) ?? null;
+      return own(DECIDES, answer.step ?? '')?.(answer) ?? approved(reading, answer);
+    case 'escalate':
+      return escalated(reading, answer);
     case 'decline':
       return `declined ${answer.step ?? ''}`;
     case 'decide':
@@ -115,6 +121,20 @@ function whatOf(answer: Answer): string | null {
     default:
       return null;
   }
+}
+
+/** As the plan had it that was looked at: what would be lost may have been counted anew since. */
+function approved(reading: Reading, { step, at }: Answer): string | null {
+  const planned = planAt(reading, at)?.steps.find((one) => one.id === step) ?? stepOf(reading, step ?? '');
+  return planned?.approval && planned.place !== undefined ? `approved ${step ?? ''}: ${planned.title}` : null;
+}
+
+function escalated({ state, growth }: Reading, answer: Answer): string {
+  const to = isKind(answer['to']) ? answer['to'] : null;
+  if (to === null) return 'asked for a higher level';
+  if (isRefused(state, answer)) return `asked for ${levelName(to)}, which was refused`;
+  const grown = growth.find((one) => one.to === to && one.by === answer.by);
+  return grown ? `escalated from ${levelName(grown.from)} to ${levelName(to)}` : `asked for ${levelName(to)}`;
 }
 
 /** Who went on with it after its execution had been ended from outside. */
@@ -238,7 +258,7 @@ function reachedAt(reading: Reading, step: StepView, at: string): string {
   const before = [...reading.steps.slice(0, first).filter((one) => !one.beside && !one.afterFailure && one.irreversible === undefined), ...awaited];
   const ends = before.map((one) => lastBefore(at, endsOf(reading, one.id)));
   if (ends.includes(null)) return at;
-  const again = said(reading, 'decide', step.id).map((one) => one.at);
+  const again = [...said(reading, 'decide', step.id), ...reading.voids.filter((one) => one.steps.includes(step.id))].map((one) => one.at);
   return (
     lastBefore(at, [
       reading.state.trigger.at,

@@ -1,4 +1,5 @@
 /** What is left to do once everybody has gone home: each with who owns it and, where somebody said so, until when [001 Post-Rollback Deliverables, 004 section 8]. */
+import { dataFollowUps } from './data-follow-ups.ts';
 import type { GateReport, SignOff } from './proof.ts';
 import type { IncidentReport } from './command.ts';
 import type { TenantReport } from './tenant.ts';
@@ -42,11 +43,17 @@ export function followUpsOf(findings: Findings): FollowUp[] {
     ...signed(findings),
     ...unchecked(findings),
     ...drifted(findings),
+    ...ofData(findings),
     ...breached(findings),
     ...migrated(findings),
     ...lateStart(findings),
     ...afterwards(findings),
   ];
+}
+
+function ofData(findings: Findings): FollowUp[] {
+  const data = findings.incident?.data;
+  return data ? dataFollowUps(data, { lead: personOf(findings, 'data-evidence-lead'), security: personOf(findings, 'security-lead') }) : [];
 }
 
 /** Who holds the role now; who answered in it, where nobody else is known; else the role itself. */

@@ -1,6 +1,7 @@
 /** For somebody who was not there, in a few lines: what happened, who decided, what was proven, what remains. */
 import { PASSED } from '../../model/state.ts';
 import { duration } from '../words.ts';
+import { lostWords } from './data-sections.ts';
 import type { Decision } from './decisions.ts';
 import { due } from './document.ts';
 import type { FollowUp } from './follow-ups.ts';
@@ -33,7 +34,7 @@ export interface InShortOf {
 const LINES_MAX = 9;
 
 export const inShortOf = (of: InShortOf): InShort => ({
-  happened: [of.summary, ...freezeLine(of), ...(of.tenant ? failedLines(of.tenant) : []), ...driftLines(of)],
+  happened: [of.summary, ...grownLine(of), ...freezeLine(of), ...lostLine(of), ...(of.tenant ? failedLines(of.tenant) : []), ...driftLines(of)],
   decided: decidedLines(of),
   proven: provenLines(of),
   remains: remainLines(of),
@@ -59,6 +60,21 @@ function freezeLine({ reading, incident }: InShortOf): string[] {
   const from = since === undefined ? '' : `, from ${when(reading, since)}`;
   if (inForce.length > 0) return [`Frozen: ${what}${from}. Still frozen: ${list(inForce)}.`];
   return [`Frozen: ${what}${from}${last === undefined ? '' : ` until ${when(reading, last)}`}.`];
+}
+
+const grownLine = ({ reading, incident }: InShortOf): string[] =>
+  (incident?.escalations ?? []).map(({ at, from, to, by, reason }) => `${by} had it grow from ${from} to ${to} at ${when(reading, at)}: ${reason}.`);
+
+/** Nobody should find it out later. */
+function lostLine({ incident }: InShortOf): string[] {
+  const { lost = [], lostUntold = [] } = incident?.data ?? {};
+  const shown = lost.slice(0, LINES_MAX).map(lostWords);
+  return [
+    ...(lost.length === 0
+      ? []
+      : [`LOST BY DESIGN: ${shown.join('; ')}${lost.length > shown.length ? `; and ${lost.length - shown.length} more, below` : ''}.`]),
+    ...(lostUntold.length === 0 ? [] : [`What was lost of ${and(lostUntold)}, which people went back with by hand, they alone can say.`]),
+  ];
 }
 
 const undeclared = ({ state }: Reading): string =>
@@ -128,11 +144,28 @@ function provenLines({ reading, gates, incident, tenant }: InShortOf): string[] 
           `${signed.length} of ${rows.length} rows of the cleanup checklist are answered${signed.length === 0 ? '.' : `: ${list(signed.map(({ title, answer, by }) => `${title} (${answer ?? ''}, ${by ?? ''})`))}.`}`,
         ]
       : []),
+    ...movedLines(incident),
     ...(files === 0 ? [] : [`${files} output${files === 1 ? ' is' : 's are'} kept with ${files === 1 ? 'its hash' : 'their hashes'}.`]),
     ...(incident?.review
       ? [`The results are committed for review: ${incident.review.path}, commit ${incident.review.commit.slice(0, 12)} on ${incident.review.branch}.`]
       : []),
     ...(reading.entries.length === 0 ? ['The record could not be read for this report.'] : []),
+  ];
+}
+
+/** Whose word moved the credentials, and that the evidence goes on. */
+function movedLines(incident: IncidentReport | null): string[] {
+  const { chains = [], credentials = null } = incident?.data ?? {};
+  const rotated = [
+    ...(credentials?.rotated ?? []).filter((one) => one.state === 'rotated'),
+    ...(credentials?.byHand ?? []).filter((one) => one.state === 'confirmed'),
+  ];
+  const intact = chains.filter((one) => one.verdict === 'intact' || one.verdict === 'broken-before');
+  return [
+    ...(intact.length === 0
+      ? []
+      : [`Evidence goes on and was not rewritten: ${list(intact.map(({ name, verdict }) => `${name}${verdict === 'intact' ? '' : ' (broken before)'}`))}.`]),
+    ...(credentials?.signed && rotated.length > 0 ? [`Rotated, as signed by ${credentials.signed.by}: ${list(rotated.map((one) => one.name))}.`] : []),
   ];
 }
 

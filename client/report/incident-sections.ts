@@ -2,6 +2,8 @@
 import { NOT_APPLICABLE } from '../../model/incident.ts';
 import { roleTitle } from '../../model/roles.ts';
 import type { IncidentReport } from './command.ts';
+import type { CleanupItem } from './cleanup.ts';
+import { dataBlocks } from './data-sections.ts';
 import { code, moment, strong, table, tableIf, tableOr, text, type Block, type Line, type Piece, type Section, type Tone } from './document.ts';
 import type { CarrierReport } from './freeze.ts';
 import type { SignOff } from './proof.ts';
@@ -11,9 +13,10 @@ export function incidentSections(report: Report): Section[] {
   const { incidentCommand: command } = report;
   if (!command || report.steps.length === 0) return driftSections(report);
   return [
-    { id: 'declaration', title: 'Declaration and roles', blocks: [...declaration(command), ...roles(command)] },
+    { id: 'declaration', title: 'Declaration and roles', blocks: [...declaration(command), ...escalations(command), ...roles(command)] },
     { id: 'freeze', title: 'Freeze', blocks: freeze(command) },
     { id: 'comparison', title: 'Now and then', blocks: comparison(command) },
+    ...(command.data ? [{ id: 'data', title: 'Data, evidence and credentials', blocks: dataBlocks(command.data) }] : []),
     { id: 'cleanup', title: 'Mandatory cleanup validation', blocks: cleanup(command) },
     { id: 'risks', title: 'Accepted risks and known baseline blockers', blocks: risks(command) },
     { id: 'unfreeze', title: 'Conditions of the unfreeze', blocks: unfreeze(command) },
@@ -24,12 +27,12 @@ export function incidentSections(report: Report): Section[] {
   ];
 }
 
-function declaration({ declaration: one, level, incident }: IncidentReport): Block[] {
+function declaration({ declaration: one, level, incident, escalations: [first] }: IncidentReport): Block[] {
   if (!one) return [text('Rollback mode was proposed, and not declared.')];
   const rows: Line[][] = [
     ['Declared', [`${moment(one.at)} UTC by `, strong(one.by)]],
     ['Incident', incident ?? 'not named'],
-    ['Level', level],
+    ['Level', first ? [strong(level), `, grown from ${first.from}`] : level],
     ['Trigger', one.trigger],
     ['Reason', one.reason],
     ...(one.criticalArea === null ? [] : [['Critical area', one.criticalArea]]),
@@ -37,6 +40,13 @@ function declaration({ declaration: one, level, incident }: IncidentReport): Blo
   ];
   return [table(['', ''], rows)];
 }
+
+const escalations = ({ escalations: all }: IncidentReport): Block[] =>
+  tableIf(
+    'How the level grew',
+    ['time (UTC)', 'level', 'escalated by', 'why'],
+    all.map((one): Line[] => [moment(one.at), [one.from, ' → ', strong(one.to)], one.by, one.reason]),
+  );
 
 const KNOWN: Readonly<Record<IncidentReport['roles'][number]['known'], string>> = {
   configured: '',
@@ -117,7 +127,7 @@ function cleanup({ cleanup: rows, ownership }: IncidentReport): Block[] {
     row.answer === null ? { tone: 'bad', text: 'not answered' } : row.answer,
     row.by === null ? roleTitle(row.owner) : `${row.by}, ${row.at === null ? '' : moment(row.at)}`,
     [
-      ...row.evidence.flatMap(({ item, text: given }) => (given === null && row.answer === NOT_APPLICABLE ? [] : [`${item}: ${given ?? 'not given'}`])),
+      ...row.evidence.flatMap((one) => (one.text === null && !one.produced && row.answer === NOT_APPLICABLE ? [] : [`${one.item}: ${itemWords(one)}`])),
       ...(row.note === null ? [] : [`note: ${row.note}`]),
     ].join('; '),
   ]);
@@ -125,6 +135,13 @@ function cleanup({ cleanup: rows, ownership }: IncidentReport): Block[] {
     ? `Ownership is re-established by ${ownership.by}: ${ownership.nextCycleOwner ?? 'nobody named'} owns the next cycle, ${ownership.reviewOwner ?? 'nobody named'} the post-incident review.`
     : 'Ownership for the next cycle is not re-established.';
   return [table(['area and actions', 'answer', 'by', 'evidence'], answered), text(owner)];
+}
+
+/** What a person gave, and what the steps themselves have produced. */
+function itemWords({ text: given, produced = [] }: CleanupItem): string {
+  const made = produced.map(({ step, state, what }) => `${step} ${state}, ${what}`).join('; ');
+  if (made === '') return given ?? 'not given';
+  return `${given === null ? '' : `${given}; `}produced by ${made}`;
 }
 
 function risks({ acceptedRisks, baselineBlockers }: IncidentReport): Block[] {
@@ -187,11 +204,12 @@ const voided = ({ voided: all }: IncidentReport): Block[] =>
   all.length === 0
     ? []
     : [
-        text('The target was confirmed, and reality moved before it was put in place: the confirmation was void, and the plan was shown again.'),
+        text('What was confirmed here counts for nothing any more: reality had moved, or the level had grown. It was asked again.'),
         table(
-          ['void since (UTC)', 'confirmed by', 'plan', 'why'],
+          ['void since (UTC)', 'step', 'confirmed by', 'plan', 'why'],
           all.map((one): Line[] => [
             moment(one.at),
+            code(one.step),
             `${one.by ?? 'nobody'}${one.confirmedAt === null ? '' : `, ${moment(one.confirmedAt)}`}`,
             one.plan === null ? '' : code(one.plan),
             one.why,

@@ -1,9 +1,9 @@
-/** What was proven, and by what: the verdict of every check with its evidence, the cleanup checklist item by item, and what was let through by signature [001 steps 3 to 5]. */
+/** What was proven, and by what: the verdict of every check with its evidence, and what was let through by signature [001 steps 4 and 5]. */
 import { fieldOf } from '../../model/field.ts';
 import { itemsOf } from '../../model/evidence.ts';
-import { CHECKLIST } from '../../model/incident.ts';
 import { PASSED, type Answer, type StepView } from '../../model/state.ts';
-import { lastSaid, runsOf, skipOf, stepOf, textIn, textsIn, titleOf, type Reading, type Run } from './reading.ts';
+import { dataWords } from './data-words.ts';
+import { isUnexposed, runsOf, skipOf, stepOf, textIn, textsIn, titleOf, type Reading, type Run } from './reading.ts';
 
 /** `unchecked`: nothing is configured to look at. `not-run`: not looked at, or not again since something moved. */
 export type Verdict = 'passed' | 'failed' | 'inconclusive' | 'error' | 'unchecked' | 'not-run';
@@ -58,20 +58,6 @@ export interface SignOff {
   readonly failedBefore: string | null;
 }
 
-export interface CleanupRow {
-  readonly step: string;
-  readonly title: string;
-  readonly owner: string;
-  readonly actions: readonly string[];
-  /** Null: not answered. */
-  readonly answer: string | null;
-  readonly by: string | null;
-  readonly at: string | null;
-  readonly note: string | null;
-  /** Each item that [001] asks for; null: not given. What was given beside them comes after. */
-  readonly evidence: readonly { readonly item: string; readonly text: string | null }[];
-}
-
 /** Failures of a check that has looked; every other one could not tell. */
 const BAD: ReadonlySet<string> = new Set([
   'SmokeFailed',
@@ -82,6 +68,9 @@ const BAD: ReadonlySet<string> = new Set([
   'Drifted',
   'FreezeLifted',
   'NotAtTarget',
+  'InvariantViolated',
+  'ChainBroken',
+  'NotScoped',
 ]);
 
 function verdictOf({ state, failure }: Run): Verdict {
@@ -91,11 +80,13 @@ function verdictOf({ state, failure }: Run): Verdict {
   return failure !== null && BAD.has(failure.type) ? 'failed' : 'error';
 }
 
-export const gatesOf = (reading: Reading): GateReport[] => reading.steps.filter((step) => step.mode === 'gate').map((step) => gateOf(reading, step));
+/** But of a credential that was not exposed: there was nothing to check. */
+export const gatesOf = (reading: Reading): GateReport[] =>
+  reading.steps.filter((step) => step.mode === 'gate' && !isUnexposed(reading, step)).map((step) => gateOf(reading, step));
 
 function gateOf(reading: Reading, step: StepView): GateReport {
   const raw = runsOf(reading, step.id);
-  const runs = raw.map(gateRunOf);
+  const runs = raw.map((run) => gateRunOf(run, step.operation));
   const last = runs.at(-1);
   const isOpen = step.state === 'pending' || step.state === 'running';
   const signed = skipOf(reading, step.id);
@@ -113,7 +104,7 @@ function gateOf(reading: Reading, step: StepView): GateReport {
   };
 }
 
-function gateRunOf(run: Run): GateRun {
+function gateRunOf(run: Run, operation: StepView['operation']): GateRun {
   const { failure, receipt, startedAt, at } = run;
   const seconds = fieldOf(receipt?.after, 'seconds');
   const took = startedAt === null ? null : (Date.parse(at) - Date.parse(startedAt)) / 1000;
@@ -121,7 +112,7 @@ function gateRunOf(run: Run): GateRun {
     at,
     verdict: verdictOf(run),
     seconds: typeof seconds === 'number' ? seconds : took,
-    detail: failure?.message ?? receipt?.detail ?? seenIn(receipt?.after),
+    detail: failure?.message ?? receipt?.detail ?? dataWords(operation, receipt) ?? seenIn(receipt?.after),
     evidence: evidenceIn(receipt?.ids),
   };
 }
@@ -173,25 +164,4 @@ function signOffOf(reading: Reading, answer: Answer): SignOff {
     link: textIn(given, 'link'),
     failedBefore: textIn(given, 'proof'),
   };
-}
-
-export function cleanupOf(reading: Reading): CleanupRow[] {
-  return CHECKLIST.map((row) => {
-    const step = `cleanup.${row.area}`;
-    const answer = lastSaid(reading, 'confirm', step);
-    const given = textsIn(answer, 'evidence');
-    const items = itemsOf(given);
-    const more = given.filter((one) => !row.items.includes(one.slice(0, Math.max(0, one.indexOf('='))).trim()));
-    return {
-      step,
-      title: row.title,
-      owner: row.owner,
-      actions: row.actions,
-      answer: answer === undefined ? null : (textIn(answer, 'choice') ?? 'confirmed'),
-      by: answer?.by ?? null,
-      at: answer?.at ?? null,
-      note: textIn(answer, 'note'),
-      evidence: [...row.items.map((item) => ({ item, text: textIn(items, item) })), ...more.map((text) => ({ item: 'beside that', text }))],
-    };
-  });
 }

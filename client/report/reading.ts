@@ -5,7 +5,10 @@ import { CHECKLIST } from '../../model/incident.ts';
 import type { RecordEntry } from '../../model/record.ts';
 import { POLICIES, type Policy } from '../../model/policy.ts';
 import { own } from '../../model/roles.ts';
+import { signedOf, type Signed } from '../../model/signed.ts';
 import { BLOCKED, PASSED, type Answer, type Failure, type Receipt, type RollbackState, type StepState, type StepView } from '../../model/state.ts';
+import type { Plan } from '../../model/plan.ts';
+import { growthOf, grownState, voidsOf, type Growth, type Void } from './growth.ts';
 import type { Recorded } from './timeline.ts';
 
 export interface Material {
@@ -43,15 +46,23 @@ export interface Reading {
   readonly input: Readonly<Record<string, unknown>>;
   readonly steps: readonly StepView[];
   readonly answers: readonly Answer[];
+  /** Oldest first. */
+  readonly growth: readonly Growth[];
+  readonly voids: readonly Void[];
   /** ISO; null while it is not closed. */
   readonly endedAt: string | null;
   readonly madeAt: string;
 }
 
-export function readingOf({ state, recorded, freezes, madeAt }: Material, endedAt: string | null): Reading {
-  const policy = POLICIES[state.kind];
+export function readingOf({ state: known, recorded, freezes, madeAt }: Material, endedAt: string | null): Reading {
   const entries = recorded.map((one) => one.entry);
-  const { answers } = state;
+  const growth = growthOf(known, entries);
+  const voids = voidsOf(entries, growth);
+  const { answers } = known;
+  const signed = signedIn(answers);
+  const standing = known.steps.map((step) => asSigned(asAskedAgain(step, voids), signed));
+  const state = { ...grownState(known, growth), steps: standing };
+  const policy = POLICIES[state.kind];
   return {
     state,
     policy,
@@ -59,8 +70,10 @@ export function readingOf({ state, recorded, freezes, madeAt }: Material, endedA
     entries,
     freezes: freezes ?? null,
     input: startInput(entries),
-    steps: state.steps.map((step) => asDecided(step, answers, policy.subject === 'tenant')),
+    steps: standing.map((step) => asDecided(step, answers, policy.subject === 'tenant')),
     answers,
+    growth,
+    voids,
     endedAt,
     madeAt,
   };
@@ -80,6 +93,34 @@ function asDecided(step: StepView, answers: readonly Answer[], anyOpen: boolean)
   return isLater && last['action'] === 'skip' ? { ...step, state: 'skipped' } : step;
 }
 
+/** It does not know either that an answer was taken back when the level grew. */
+function asAskedAgain(step: StepView, voids: readonly Void[]): StepView {
+  const isOver = PASSED.has(step.state) || BLOCKED.has(step.state);
+  const isVoid = voids.some((one) => one.byGrowth && one.steps.includes(step.id) && step.endedAt !== null && one.at >= step.endedAt);
+  return isOver && isVoid ? { ...step, state: 'pending', startedAt: null, endedAt: null, failure: null } : step;
+}
+
+/** Null: the Security Lead has signed nothing. */
+export const signedIn = (answers: readonly Answer[]): Signed | null => {
+  const said = answers.findLast((one) => one.name === 'confirm' && one.step === 'credentials');
+  return said ? signedOf(said['data']) : null;
+};
+
+const isOfCredential = ({ effect, operation }: StepView): boolean => effect === 'credential' || operation === 'scope';
+
+/** Nor that what was not exposed stays as it is. */
+const asSigned = (step: StepView, signed: Signed | null): StepView =>
+  step.state === 'pending' && isOfCredential(step) && signed?.unaffected.includes(step.subject ?? '') ? { ...step, state: 'skipped' } : step;
+
+/** A credential that was not exposed: nothing of it was left out. */
+export const isUnexposed = ({ answers }: Pick<Reading, 'answers'>, step: StepView): boolean =>
+  step.state === 'skipped' && isOfCredential(step) && (signedIn(answers)?.unaffected.includes(step.subject ?? '') ?? false);
+
+/** As it was made last, or was at that time; null where the record has none. */
+export const planAt = ({ entries }: Reading, at: string | null = null): Plan | null =>
+  (entries.findLast((entry) => (at === null || entry.at <= at) && typeof entry['plan'] === 'object' && entry['plan'] !== null)?.['plan'] as Plan | undefined) ??
+  null; // Written by whoever plans.
+
 /** Null where it is no text, or an empty one. */
 export function textIn(from: unknown, name: string): string | null {
   const value = fieldOf(from, name);
@@ -88,6 +129,15 @@ export function textIn(from: unknown, name: string): string | null {
 export function textsIn(from: unknown, name: string): string[] {
   const value = fieldOf(from, name);
   return Array.isArray(value) ? value.filter((one) => typeof one === 'string') : [];
+}
+
+export function numberIn(from: unknown, name: string): number | null {
+  const value = fieldOf(from, name);
+  return typeof value === 'number' ? value : null;
+}
+export function listIn(from: unknown, name: string): readonly unknown[] {
+  const value = fieldOf(from, name);
+  return Array.isArray(value) ? value : [];
 }
 
 export const secondsBetween = (from: string, to: string): number => Math.max(0, (Date.parse(to) - Date.parse(from)) / 1000);
@@ -126,7 +176,15 @@ function runOf(entry: RecordEntry): Run {
 /** The decision that let a step go without its success; null: there is none, or it was tried again since, as after a drift. */
 export function skipOf(reading: Reading, id: string): Answer | null {
   const last = lastSaid(reading, 'decide', id);
-  return last?.['action'] === 'skip' && !runsOf(reading, id).some((run) => run.at > last.at) ? last : null;
+  return last?.['action'] === 'skip' && !runsOf(reading, id).some((run) => run.at > last.at) && !isVoidSince(reading, id, last.at) ? last : null;
+}
+
+export const isVoidSince = ({ voids }: Reading, id: string, at: string): boolean => voids.some((one) => one.at >= at && one.steps.includes(id));
+
+/** The last confirmation that still counts. */
+export function confirmOf(reading: Reading, id: string): Answer | undefined {
+  const last = lastSaid(reading, 'confirm', id);
+  return last && !isVoidSince(reading, id, last.at) ? last : undefined;
 }
 
 /** In a state that is put together from the record it is in the Workflow Id only. */

@@ -1,11 +1,15 @@
 /** An incident report: everything the state and the record can say, and the questions that only a person can answer. */
+import type { Operation } from '../../model/plan.ts';
 import { POLICIES } from '../../model/policy.ts';
 import type { Answer, Receipt, RollbackState } from '../../model/state.ts';
 import { duration } from '../words.ts';
 import { incidentReportOf, type IncidentReport } from './command.ts';
+import { dataWords } from './data-words.ts';
 import { decisionsOf, waitingTimesOf, type Decision, type WaitingTimes } from './decisions.ts';
+import { withEarlierSteps } from './earlier-steps.ts';
 import { followUpsOf, type FollowUp } from './follow-ups.ts';
 import { driftOf, type Drift } from './freeze.ts';
+import { levelName } from './growth.ts';
 import { inShortOf, type InShort } from './in-short.ts';
 import { gatesOf, signOffsOf, type GateReport } from './proof.ts';
 import { incidentOf, readingOf, textIn, type Material, type Reading } from './reading.ts';
@@ -73,13 +77,18 @@ export interface Report {
 }
 
 export function reportOf(material: Material): Report {
-  const { state, recorded, sources, madeAt } = material;
-  const { clock, trigger } = state;
-  const timeline = timelineOf(state, recorded);
+  const { recorded, sources, madeAt } = material;
+  const known = withEarlierSteps(
+    material.state,
+    recorded.map((one) => one.entry),
+  );
+  const timeline = timelineOf(known, recorded);
   // A refused successor ends nothing.
   const end = recorded.find(({ entry }) => entry.type === 'closed') ?? recorded.find(({ entry }) => entry.type === 'refused');
-  const endedAt = state.state === 'closed' ? (end?.entry.at ?? timeline.at(-1)?.at ?? null) : null;
-  const reading = readingOf(material, endedAt);
+  const endedAt = known.state === 'closed' ? (end?.entry.at ?? timeline.at(-1)?.at ?? null) : null;
+  const reading = readingOf({ ...material, state: known }, endedAt);
+  const { state } = reading;
+  const { clock, trigger } = state;
   const tenant = tenantReportOf(reading, material.earlier);
   return {
     id: state.id,
@@ -102,14 +111,14 @@ export function reportOf(material: Material): Report {
     summary: summaryOf(reading, tenant),
     clock: { ...clock, sumSeconds: clock.machineSeconds + clock.humanSeconds },
     timeline,
-    steps: state.steps.map(({ id, title, state: word, attempts, startedAt, endedAt: ended, receipt, failure }) => ({
+    steps: state.steps.map(({ id, title, state: word, attempts, startedAt, endedAt: ended, receipt, failure, operation }) => ({
       id,
       title,
       state: word,
       attempts,
       startedAt,
       endedAt: ended,
-      evidence: failure ? `${failure.type}: ${failure.message}` : evidenceOf(receipt),
+      evidence: failure ? `${failure.type}: ${failure.message}` : evidenceOf(receipt, operation),
     })),
     answers: state.answers,
     refusals: state.refusals,
@@ -149,17 +158,18 @@ function findingsOf(
   };
 }
 
-function kindOf({ kind, incident, id }: RollbackState): string {
+function kindOf({ state: { kind, incident, id }, growth: [first] }: Reading): string {
   const { level, subject } = POLICIES[kind];
   const name = incident ?? (subject === 'incident' ? id.split('/')[2] : undefined);
-  return level === null ? 'a rollback' : `an L${level} rollback${name === undefined ? '' : ` for incident ${name}`}`;
+  return level === null ? 'a rollback' : `an ${levelName(first?.from ?? kind)} rollback${name === undefined ? '' : ` for incident ${name}`}`;
 }
 
-function summaryOf({ state }: Reading, tenant: TenantReport | null): string {
+function summaryOf(reading: Reading, tenant: TenantReport | null): string {
+  const { state } = reading;
   if (tenant) return tenantSummary(tenant, state);
   const { trigger, targets, clock, outcome } = state;
   const what = state.components.length > 0 ? state.components.join(', ') : (state.tenant ?? state.incident ?? 'nothing that could be named');
-  const why = `${trigger.by === '' ? 'Somebody' : trigger.by} asked for ${kindOf(state)} of ${what}${state.environment === '' ? '' : ` in ${state.environment}`} (${trigger.type}${trigger.cause === '' ? '' : `, ${trigger.cause}`})${trigger.reason === '' ? '.' : `, because: ${trigger.reason}.`}`;
+  const why = `${trigger.by === '' ? 'Somebody' : trigger.by} asked for ${kindOf(reading)} of ${what}${state.environment === '' ? '' : ` in ${state.environment}`} (${trigger.type}${trigger.cause === '' ? '' : `, ${trigger.cause}`})${trigger.reason === '' ? '.' : `, because: ${trigger.reason}.`}`;
   const where = targets.map((target) => `${target.component} from ${target.from ?? 'an unknown version'} to ${target.to}`).join(', ');
   const to = where === '' ? 'No plan was made.' : `It went back: ${where}.`;
   if (outcome === 'refused') return `${why} It was refused and nothing was changed: ${state.refusals.at(-1)?.explanation ?? 'see the refusals'}`;
@@ -176,7 +186,7 @@ function summaryOf({ state }: Reading, tenant: TenantReport | null): string {
 }
 
 /** What the platform answered, in a few words: from which version to which, and its own ids. */
-function evidenceOf(receipt: Receipt | null): string {
+function evidenceOf(receipt: Receipt | null, operation: Operation | null): string {
   if (receipt === null) return '';
   const version = (seen: unknown): string | null =>
     typeof seen === 'object' && seen !== null && 'version' in seen && typeof seen.version === 'string' ? seen.version : null;
@@ -185,7 +195,7 @@ function evidenceOf(receipt: Receipt | null): string {
   const ids = Object.entries(receipt.ids ?? {})
     .map(([name, id]) => `${name} ${id}`)
     .join(', ');
-  return [moved, receipt.detail ?? null, ids === '' ? null : ids].filter((one) => one !== null).join('; ');
+  return [moved, receipt.detail ?? dataWords(operation, receipt), ids === '' ? null : ids].filter((one) => one !== null).join('; ');
 }
 
 const questions = (impact: string | null): Question[] => [

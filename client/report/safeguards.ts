@@ -4,6 +4,7 @@ import { INCIDENT_ROLES, own, roleTitle } from '../../model/roles.ts';
 import type { GateCover } from '../../model/incident.ts';
 import { duration } from '../words.ts';
 import { entriesOf, lastSaid, runsOf, secondsBetween, textIn, textsIn, type Reading } from './reading.ts';
+import { dataSafeguards } from './data-safeguards.ts';
 import type { Findings } from './follow-ups.ts';
 import { tenantSafeguards } from './tenant-safeguards.ts';
 
@@ -33,6 +34,7 @@ export function safeguardsOf(findings: Findings): Safeguard[] {
           ...channels(findings),
         ]
       : []),
+    ...dataSafeguards(findings),
     ...tenantSafeguards(findings),
     ...incidentChannel(findings),
     ...drift(findings),

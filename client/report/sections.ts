@@ -21,6 +21,7 @@ import {
   type Section,
   type Tone,
 } from './document.ts';
+import { lostWords } from './data-sections.ts';
 import { incidentSections } from './incident-sections.ts';
 import { tenantFacts, tenantSections, unlessTold } from './tenant-sections.ts';
 import { BACKOUT } from './timeline.ts';
@@ -104,6 +105,7 @@ export function factRows(report: Report): (readonly Line[])[] {
     ['Started', `${at(report.startedAt)} by ${trigger.by} (${trigger.type}, ${trigger.cause})`],
     ...(incident.detectedAt === null ? [] : [['Detected', at(incident.detectedAt)]]),
     ['Ended', report.endedAt === null ? 'not closed' : at(report.endedAt)],
+    ...lostFact(report),
     ['Machine time', duration(clock.machineSeconds)],
     ['People awaited', duration(clock.humanSeconds)],
     ['Together', duration(clock.sumSeconds)],
@@ -114,6 +116,14 @@ export function factRows(report: Report): (readonly Line[])[] {
     ...(incident.contact === null ? [] : [['Contact', incident.contact]]),
     ['Rollback', [code(report.id), ', ', code(report.rollbackId)]],
   ];
+}
+
+/** Where data was gone back with: nobody has to look for it. */
+function lostFact({ incidentCommand }: Report): Line[][] {
+  const data = incidentCommand?.data;
+  if (!data || data.databases.length + data.chains.length === 0) return [];
+  const words = [...data.lost.map(lostWords), ...data.lostUntold.map((name) => `of ${name} what people say who went back with it by hand`)];
+  return [['Lost by design', words.length === 0 ? 'nothing' : strong(words.join('; '))]];
 }
 
 export const followUpRows = (report: Report): Line[][] => report.followUps.map((one) => [one.action, one.owner, due(one.due), one.source]);

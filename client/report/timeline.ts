@@ -1,8 +1,12 @@
 /** What happened, in order, from the entries of the record; without them, from the state. */
 import type { RecordEntry } from '../../model/record.ts';
+import { fieldOf } from '../../model/field.ts';
 import type { Plan } from '../../model/plan.ts';
-import { BLOCKED, type Answer, type Failure, type RollbackState, type StepState } from '../../model/state.ts';
+import { isKind, type Kind } from '../../model/policy.ts';
+import { BLOCKED, type Answer, type Failure, type Receipt, type RollbackState, type StepState, type StepView } from '../../model/state.ts';
 import type { Refusal } from '../../model/refusal.ts';
+import { dataWords, signedWords } from './data-words.ts';
+import { levelName } from './growth.ts';
 
 export interface Moment {
   /** ISO time, by the clock of whoever made it happen. */
@@ -27,11 +31,12 @@ const words = (value: unknown): string => (Array.isArray(value) ? value.map(text
 const secondsOf = (ms: unknown): string => `${(Number(ms ?? 0) / 1000).toFixed(1)} s`;
 
 export function timelineOf(state: RollbackState, recorded: readonly Recorded[]): Moment[] {
+  const operations: Operations = new Map(state.steps.map((step) => [step.id, step.operation]));
   const moments =
     recorded.length > 0
       ? recorded
           .filter(({ entry }) => !SILENT.has(entry.type))
-          .map(({ entry }) => ({ ...momentOf(entry), ...(isTrouble(entry) ? { trouble: true as const } : {}) }))
+          .map(({ entry }) => ({ ...momentOf(entry, operations), ...(isTrouble(entry) ? { trouble: true as const } : {}) }))
       : momentsOf(state);
   // Answers ride with the next entry; the time is when they were given.
   return moments.toSorted((one, other) => one.at.localeCompare(other.at));
@@ -40,7 +45,10 @@ export function timelineOf(state: RollbackState, recorded: readonly Recorded[]):
 const TROUBLE: ReadonlySet<string> = new Set(['refused', 'refusal', 'breach', 'drift', 'freeze-drift', 'void', 'abandoned', 'stuck', 'flood', 'late-attempt']);
 const isTrouble = (entry: RecordEntry): boolean => TROUBLE.has(entry.type) || (entry.type === 'step' && BLOCKED.has(entry['state'] as StepState)); // Written by runStep.
 
-function momentOf(entry: RecordEntry): Moment {
+/** What each step does, by its id. */
+type Operations = ReadonlyMap<string, StepView['operation']>;
+
+function momentOf(entry: RecordEntry, operations: Operations): Moment {
   const { at, type } = entry;
   const moment = (who: string, what: string): Moment => ({ at, who, what });
   switch (type) {
@@ -56,7 +64,9 @@ function momentOf(entry: RecordEntry): Moment {
     case 'late-attempt': {
       const failure = entry['failure'] as Failure | null | undefined; // Written by runStep.
       const late = type === 'late-attempt' ? ', by an attempt that came late' : '';
-      return moment(BACKOUT, `${text(entry['step'])}: ${text(entry['state'])}${late}${failure ? `, ${failure.message}` : ''}`);
+      const done = dataWords(operations.get(text(entry['step'])) ?? null, (entry['receipt'] as Receipt | null | undefined) ?? null); // Written by runStep too.
+      const what = failure?.message ?? done ?? '';
+      return moment(BACKOUT, `${text(entry['step'])}: ${text(entry['state'])}${late}${what === '' ? '' : `, ${what}`}`);
     }
     case 'answer': {
       const answer = entry['answer'] as Answer; // Written by the workflow.
@@ -83,11 +93,18 @@ function momentOf(entry: RecordEntry): Moment {
     case 'unfreeze':
       return moment(BACKOUT, `lifted the freeze of ${words(entry['scopes'])} in ${text(entry['environment'])}`);
     case 'replanned':
+      if (isKind(fieldOf(entry['escalated'], 'to'))) return grown(entry, moment);
+      if (RECOUNT.test(entry.event)) return moment(BACKOUT, recounted(entry));
       return moment(BACKOUT, `made another plan, since reality has moved: ${plannedOf(entry['plan'])}`);
     case 'takeover':
       return moment(text(entry['by']), `took ${words(entry['components'])} over from ${text(entry['from'])}, which was stopped`);
     case 'void':
-      return moment(BACKOUT, `the confirmation of the ${text(entry['step'])} is void: ${text(entry['why'])}`);
+      return moment(
+        BACKOUT,
+        Array.isArray(entry['steps'])
+          ? `asked again, and void what was said of them: ${words(entry['steps'])}`
+          : `the confirmation of the ${text(entry['step'])} is void: ${text(entry['why'])}`,
+      );
     case 'freeze-drift':
       return moment(BACKOUT, `saw that ${text(entry['text'])}`);
     case 'flood':
@@ -119,6 +136,25 @@ function opened(entry: RecordEntry, moment: (who: string, what: string) => Momen
   return moment(input?.by ?? '', `started it (${input?.trigger ?? ''}, ${input?.cause ?? ''}): ${input?.reason ?? ''}. The plan: ${where}`);
 }
 
+function grown(entry: RecordEntry, moment: (who: string, what: string) => Moment): Moment {
+  const { from, to, by, reason } = entry['escalated'] as { from: Kind; to: Kind; by: string; reason: string }; // Written by escalateRollback.
+  const { steps = [] } = (entry['plan'] as Pick<Plan, 'steps'> | null) ?? {};
+  const added = steps.filter((step) => step.place !== undefined || step.id === 'credentials').map((step) => step.id);
+  return moment(
+    by,
+    `had it grow from ${levelName(from)} to ${levelName(to)}: ${reason}. Its plan has now ${added.length === 0 ? 'no more steps' : added.join(', ')}`,
+  );
+}
+
+/** By a step that would have destroyed more than was approved, and has changed nothing. */
+const RECOUNT = /\/step\/(undo\..+)\/\d+\/\d+\/plan$/;
+
+function recounted({ event, plan }: RecordEntry): string {
+  const [, id = ''] = RECOUNT.exec(event) ?? [];
+  const step = (plan as Pick<Plan, 'steps'> | null)?.steps.find((one) => one.id === id);
+  return `counted anew what would be lost, which is more than was approved, and asks again: ${step?.title ?? id}`;
+}
+
 function plannedOf(planned: unknown): string {
   const plan = planned as Partial<Pick<Plan, 'targets' | 'artifacts' | 'requests'>> | null; // Written by openRollback or identify.
   if (plan?.artifacts)
@@ -135,6 +171,7 @@ function saidBy(answer: Answer): string {
   const step = answer.step === null ? '' : ` ${answer.step}`;
   switch (answer.name) {
     case 'confirm':
+      if (answer.step === 'credentials') return `signed the list of credentials: ${signedWords(answer)}${more}`;
       return `confirmed${step}${text(answer['choice']) === '' ? '' : ` (${text(answer['choice'])})`}${more}`;
     case 'decline':
       return `declined${step}${more}`;
@@ -144,6 +181,8 @@ function saidBy(answer: Answer): string {
       return `stopped it${more}`;
     case 'resume':
       return `let it go on${more}`;
+    case 'escalate':
+      return `asked for ${isKind(answer['to']) ? levelName(answer['to']) : 'a higher level'}${more}`;
     case 'assign':
       return `gave the role ${text(answer['role'])} to ${text(answer['to'])}${more}`;
     default:

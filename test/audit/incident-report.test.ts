@@ -158,7 +158,7 @@ describe.each([
     expect(incident.takeovers).toEqual([{ at: at('03:02:40'), by: 'carol', choice: 'take-over', from: 'deployRevert/production/web', components: ['web'] }]);
     // The plan that took its place is the same event, told once.
     expect(incident.voided).toEqual([
-      { at: at('03:04:02'), by: 'carol', confirmedAt: at('03:04:00'), plan: PLAN, why: 'config SESSION_KEY of web is not what the plan shows' },
+      { step: 'target', at: at('03:04:02'), by: 'carol', confirmedAt: at('03:04:00'), plan: PLAN, why: 'config SESSION_KEY of web is not what the plan shows' },
     ]);
     expect(report.drift.map(({ what, subject }) => [what, subject])).toEqual([
       ['component', 'web'],
@@ -418,7 +418,7 @@ test('a plan that took the place of a confirmed one makes its confirmation void'
     }),
   );
   expect(command(reportOn(one)).voided).toEqual([
-    { at: at('03:05:00'), by: 'carol', confirmedAt: at('03:04:00'), plan: PLAN, why: 'the plan is another one: api from v2.7.0 to v2.5.3' },
+    { step: 'target', at: at('03:05:00'), by: 'carol', confirmedAt: at('03:04:00'), plan: PLAN, why: 'the plan is another one: api from v2.7.0 to v2.5.3' },
   ]);
 });
 

@@ -116,13 +116,6 @@ const REFUSED: readonly (readonly [string, () => Promise<WorkflowHandle>, Rule, 
     ...(['another Workflow Id', () => lying.raw(json(request()), 'deployRevert', 'mine'), 'workflow-id'] as const),
     'the Workflow Id of this request is deployRevert/production/web, not mine; start it under that Id',
   ],
-  ...(['l2Rollback', 'l3Rollback'] as const).map(
-    (name) =>
-      [
-        ...([`${name}, which is not built`, kind(name, 'INC-1', { cause: 'reliability-regression', incident: 'INC-1' }), 'kind-not-built'] as const),
-        `${name} is a known kind whose plan is not built in this version; nothing was changed`,
-      ] as const,
-  ),
   [
     'an automatic deprovisioning',
     kind('upaDeprovision', 'acme', { trigger: 'automatic' }),

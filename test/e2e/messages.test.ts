@@ -2,7 +2,7 @@
 import { WorkflowNotFoundError, WorkflowUpdateFailedError, type WorkflowHandle } from '@temporalio/client';
 import { ApplicationFailure } from '@temporalio/common';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { UNREADABLE } from '../../model/input.ts';
+import { UNREADABLE } from '../../model/reading.ts';
 import type { Plan } from '../../model/plan.ts';
 import type { RollbackState, Waiting } from '../../model/state.ts';
 import type { MessageReply } from '../../workflows/messages.ts';

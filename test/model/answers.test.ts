@@ -1,6 +1,7 @@
 /** Who may say what when: each rule of model/answers.ts that says no, and that it says yes otherwise. */
 import { describe, expect, it } from 'vitest';
-import { isStopped, judgeAssign, judgeConfirm, judgeDecide, judgeDecline, judgeEscalate, judgeResume, judgeRole, type Desk } from '../../model/answers.ts';
+import { isStopped, judgeConfirm, judgeDecide, judgeDecline, judgeEscalate, judgeResume, type Desk } from '../../model/answers.ts';
+import { judgeAssign, judgeRole } from '../../model/authority.ts';
 import type { Confirm, Decide, Decline } from '../../model/input.ts';
 import { POLICIES } from '../../model/policy.ts';
 import { RULE_SOURCE } from '../../model/refusal.ts';

@@ -55,6 +55,8 @@ function desk(states: Readonly<Record<string, StepState | Partial<DeskStep>>> = 
     people,
     assigned: {},
     stopRequested: false,
+    escalating: false,
+    closing: false,
     closed: false,
     kept: new Set(),
     answers: [],

@@ -34,6 +34,8 @@ export function desk(states: Readonly<Record<string, StepState>> = {}, more: Par
     people: null,
     assigned: {},
     stopRequested: false,
+    escalating: false,
+    closing: false,
     closed: false,
     kept: new Set(),
     answers: [],

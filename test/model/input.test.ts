@@ -1,7 +1,8 @@
 /** The guards of what comes in from outside: whatever it is, they answer; what they accept can be stored and replayed. */
 import * as fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { DECISIONS, parseMessage, parseStart, UNREADABLE, type MessageName, type Parsed } from '../../model/input.ts';
+import { DECISIONS, parseMessage, parseStart, type MessageName } from '../../model/input.ts';
+import { UNREADABLE, type Parsed } from '../../model/reading.ts';
 import { TRIGGERS } from '../../model/policy.ts';
 import { MESSAGE_HELP } from '../../workflows/messages.ts';
 import { START } from './given.ts';

@@ -51,7 +51,7 @@ const TABLE: Readonly<
     subject: 'incident',
     lead: 'incident-commander',
     level: 2,
-    built: false,
+    built: true,
   },
   l3Rollback: {
     starters: ['operator', 'verification', 'automatic', 'drill'],
@@ -62,7 +62,7 @@ const TABLE: Readonly<
     subject: 'incident',
     lead: 'incident-commander',
     level: 3,
-    built: false,
+    built: true,
   },
   upaDeprovision: {
     starters: ['operator'],

@@ -4,7 +4,8 @@
  */
 import { describe, expect, it } from 'vitest';
 import { answerTo } from '../../model/answer-to.ts';
-import { judgeAssign, judgeConfirm, judgeDecide, judgeDecline, judgeResume, type Desk } from '../../model/answers.ts';
+import { judgeConfirm, judgeDecide, judgeDecline, judgeResume, type Desk } from '../../model/answers.ts';
+import { judgeAssign } from '../../model/authority.ts';
 import { unfreezeConditions } from '../../model/conditions.ts';
 import { parseMessage } from '../../model/input.ts';
 import { RULE_SOURCE } from '../../model/refusal.ts';

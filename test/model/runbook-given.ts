@@ -1,7 +1,8 @@
 /** An L1 on paper as the tests of the runbook need it: its plan, a desk whose steps are in given states, people in their roles, and answers. */
 import { expect } from 'vitest';
 import { draft } from '../../activities/draft.ts';
-import type { Desk, No } from '../../model/answers.ts';
+import type { Desk } from '../../model/answers.ts';
+import type { No } from '../../model/authority.ts';
 import { incidentSteps, type IncidentPlace } from '../../model/incident.ts';
 import { parseMessage, type Confirm, type Decide, type StartInput } from '../../model/input.ts';
 import { whole, type PlannedStep, type PlanStep, type Target } from '../../model/plan.ts';
@@ -58,6 +59,8 @@ export const desk = (states: Readonly<Record<string, StepState>> = {}, more: Par
   people: PEOPLE,
   assigned: {},
   stopRequested: false,
+  escalating: false,
+  closing: false,
   closed: false,
   kept: new Set(),
   answers: [],

@@ -3,7 +3,7 @@
  * show (freezing, telling, drifting) is named the same way in test/e2e/incident-*.test.ts.
  */
 import { describe, expect, it } from 'vitest';
-import { judgeConfirm, judgeDecide, judgeDecline, judgeEscalate } from '../../model/answers.ts';
+import { judgeConfirm, judgeDecide, judgeDecline } from '../../model/answers.ts';
 import { CHECKLIST, type IncidentPlace } from '../../model/incident.ts';
 import { forbiddenStep, type Plan, type PlannedStep } from '../../model/plan.ts';
 import { changes, EFFECTS } from '../../model/policy.ts';
@@ -55,10 +55,6 @@ describe('[001 Rollback Scope Levels]', () => {
     const step: PlannedStep = { ...stepOf('api.deploy'), id: 'api.more', effect };
     const allowed = ['freeze', 'deploy', 'config'].includes(effect);
     expect(forbiddenStep('l1Rollback', [...steps(), step])).toBe(allowed ? undefined : step);
-  });
-  it('[001 Rollback Scope Levels] there is no other level yet: it is refused, and nothing changes', () => {
-    for (const to of ['l2Rollback', 'l3Rollback'] as const)
-      expect(judgeEscalate(desk(), { to, by: 'carol', reason: 'x' })).toEqual(no('kind-not-built', /nothing was changed, and the freeze stays$/));
   });
   it('the time target is 15 minutes for the whole, and each component has its own', async () => {
     const { plan } = await planned();

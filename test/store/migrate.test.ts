@@ -37,7 +37,7 @@ describe('the migration', () => {
     await Promise.all([1, 2, 3, 4].map(() => migrate(database.url)));
     await migrate(database.url);
     const applied = await database.query<{ name: string }>('SELECT name FROM ops.schema_migrations ORDER BY id');
-    expect(applied.map((row) => row.name)).toEqual(['0001_deployments', '0002_record', '0003_claims', '0004_freezes', '0005_provisioning']);
+    expect(applied.map((row) => row.name)).toEqual(['0001_deployments', '0002_record', '0003_claims', '0004_freezes', '0005_provisioning', '0006_data']);
   });
 
   it('waits for a migration that is under way elsewhere', async () => {
@@ -103,7 +103,9 @@ describe('the migration', () => {
     ]);
     expect(await columnsOf(database.url, 'migration_history')).toEqual([
       'applied_at',
+      'database',
       'deployment_id',
+      'environment',
       'error_message',
       'execution_time_ms',
       'id',

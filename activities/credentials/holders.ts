@@ -1,0 +1,2 @@
+/** One line per holder of credentials, in the order of the alphabet. */
+export { envFile } from './env-key.ts';

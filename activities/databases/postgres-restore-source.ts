@@ -1,0 +1,135 @@
+/** What a configured restore means in this very database: which columns, which audit entries, which sequences. */
+import { escapeIdentifier, type Client } from 'pg';
+import { AdapterError } from '../adapters/adapter.ts';
+import type { Restore } from './database.ts';
+import type { RestoreOptions } from './postgres-options.ts';
+import { quotedTable, type Call } from './postgres-session.ts';
+
+export interface Source {
+  /** For a statement. */
+  readonly table: string;
+  readonly key: readonly string[];
+  /** `k0 uuid, k1 text`: the key with its own types. */
+  readonly keyColumns: string;
+  /** What may be put back, with its type as Postgres writes it. */
+  readonly columns: ReadonlyMap<string, string>;
+  /** The numbers that count for themselves, with their sequences. */
+  readonly sequences: readonly { readonly column: string; readonly sequence: string }[];
+  readonly hasTenant: boolean;
+  /** A query of the latest entry of each key: `k0…`, `tenant`, and `old`, of which only `columns` are left. */
+  readonly wanted: string;
+  readonly values: readonly unknown[];
+  /** Queries over the same window: entries without a key, which nobody can put back; and columns that the table has no more. */
+  readonly unreadable: { readonly text: string; readonly values: readonly unknown[] };
+  readonly lost: { readonly text: string; readonly values: readonly unknown[] };
+}
+
+interface Column {
+  readonly name: string;
+  readonly type: string;
+  readonly generated: boolean;
+  readonly sequence: string | null;
+}
+
+/** Throws `configuration` where it cannot be done as it is configured or asked. */
+export async function restoreOf(call: Call, restore: Restore, client: Client): Promise<Source> {
+  const options = Object.hasOwn(call.options.restores, restore.name) ? call.options.restores[restore.name] : undefined;
+  if (options === undefined) throw wrong(`no restore ${restore.name} is configured`);
+  const tenants = tenantsOf(options, restore);
+  await requireClosed(client, restore);
+  const table = quotedTable(options.table);
+  const all = await columnsOf(client, table);
+  if (all.length === 0) throw wrong(`there is no table ${options.table}`);
+  await requireKey(client, table, options);
+  const columns = restorable(options, all);
+  const { audit, key } = options;
+  const [of, action, old, at, id] = [audit.of, audit.action, audit.old, audit.at, audit.id].map((name) => `entry.${escapeIdentifier(name)}`);
+  const entries = `SELECT ${old}::jsonb AS old, ${at} AS at, ${id} AS id FROM ${quotedTable(audit.table)} AS entry
+    WHERE ${at} >= $1::timestamptz AND ${at} < $2::timestamptz AND ${of}::text = $3 AND ${action}::text = $4`;
+  const window = [restore.window.from, restore.window.to, audit.named ?? options.table.split('.').at(-1), audit.deleted];
+  const types = key.map((name) => columns.get(name) ?? '');
+  const places = key.map((_, place) => `k${place}`).join();
+  // The keys alone are read here, each as what it is: a row that has changed hands since is filtered by whose it was last.
+  const hasKey = (literal: readonly string[]): string => literal.map((name) => `entries.old ->> '${name}' IS NOT NULL`).join(' AND ');
+  const tenant = options.tenant === undefined ? 'NULL::text' : `entries.old ->> '${options.tenant}'`;
+  const wanted = `SELECT ${places}, tenant, (SELECT jsonb_object_agg(key, value) FROM jsonb_each(old) WHERE key = ANY ($5)) AS old FROM (
+      SELECT DISTINCT ON (${places}) ${places}, ${tenant} AS tenant, entries.old
+      FROM (${entries}) AS entries, jsonb_to_record(CASE WHEN jsonb_typeof(entries.old) = 'object' THEN entries.old END) AS typed(${key.map((name, place) => `${escapeIdentifier(name)} ${types[place]}`).join()}),
+        LATERAL (SELECT ${key.map((name, place) => `typed.${escapeIdentifier(name)} AS k${place}`).join()}) AS keys
+      WHERE jsonb_typeof(entries.old) = 'object' AND ${hasKey(key)} ORDER BY ${places}, entries.at DESC, entries.id DESC) AS latest
+    WHERE $6::text[] IS NULL OR tenant = ANY ($6)`;
+  return {
+    table,
+    key,
+    keyColumns: types.map((type, place) => `k${place} ${type}`).join(),
+    columns,
+    sequences: all.flatMap(({ name, sequence }) => (sequence === null || !columns.has(name) ? [] : [{ column: name, sequence }])),
+    hasTenant: options.tenant !== undefined,
+    wanted,
+    values: [...window, [...columns.keys()], tenants],
+    unreadable: {
+      text: `SELECT count(*) AS rows FROM (${entries}) AS entries WHERE (jsonb_typeof(entries.old) = 'object' AND ${hasKey(key)}) IS NOT TRUE`,
+      values: window,
+    },
+    lost: {
+      text: `SELECT DISTINCT name FROM (${entries}) AS entries, jsonb_object_keys(CASE WHEN jsonb_typeof(entries.old) = 'object' THEN entries.old END) AS name
+        WHERE name <> ALL ($5) ORDER BY 1 LIMIT 20`,
+      values: [...window, all.map(({ name }) => name)],
+    },
+  };
+}
+
+/** Null: rows of all. What is asked for may narrow what is configured, never widen it. */
+function tenantsOf({ tenant, tenants }: RestoreOptions, restore: Restore): readonly string[] | null {
+  if (tenant === undefined && (restore.tenant !== null || tenants !== undefined)) {
+    throw wrong(`the restore ${restore.name} names no column that says whose row it is (\`tenant\`), so it cannot be narrowed to a tenant`);
+  }
+  if (restore.tenant === null) return tenants ?? null;
+  if (tenants !== undefined && !tenants.includes(restore.tenant)) throw wrong(`the restore ${restore.name} is not configured for the tenant ${restore.tenant}`);
+  return [restore.tenant];
+}
+
+/** By the database's own clock: in an open window what is restored would not be what was counted. */
+async function requireClosed(client: Client, { window: { from, to } }: Restore): Promise<void> {
+  if ([from, to].some((time) => !/^\d{4}-\d\d-\d\dT.*(?:Z|[+-]\d\d:?\d\d)$/.test(time) || Number.isNaN(Date.parse(time)))) {
+    throw wrong('the window wants two ISO times with their time zone');
+  }
+  if (Date.parse(from) >= Date.parse(to)) throw wrong(`the window ends (${to}) before it begins (${from})`);
+  const { rows } = await client.query<{ closed: boolean }>('SELECT $1::timestamptz <= clock_timestamp() AS closed', [to]);
+  if (rows[0]?.closed !== true) throw wrong(`the window is not over yet (${to}): what is restored would not be what was counted`);
+}
+
+async function columnsOf(client: Client, table: string): Promise<readonly Column[]> {
+  const { rows } = await client.query<Column>(
+    `SELECT attname::text AS name, format_type(atttypid, atttypmod) AS type, attgenerated <> '' AS generated, pg_get_serial_sequence($1, attname) AS sequence
+     FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid AND relkind IN ('r', 'p')
+     WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum`,
+    [table],
+  );
+  return rows;
+}
+
+/** What `ON CONFLICT` asks for, in words that a person can act on. */
+async function requireKey(client: Client, table: string, { table: named, key }: RestoreOptions): Promise<void> {
+  const { rows } = await client.query(
+    `SELECT FROM pg_index WHERE indrelid = to_regclass($1) AND indisunique AND indisvalid AND indimmediate AND indpred IS NULL AND indexprs IS NULL
+       AND ARRAY(SELECT attname::text FROM pg_attribute WHERE attrelid = indrelid AND attnum = ANY ((indkey::int2[])[0:indnkeyatts - 1]) ORDER BY attname) = $2`,
+    [table, [...key].sort()],
+  );
+  if (rows.length === 0) throw wrong(`${key.join(', ')} is no primary key or unique constraint of ${named}`);
+}
+
+function restorable(options: RestoreOptions, all: readonly Column[]): ReadonlyMap<string, string> {
+  const asked = options.columns === undefined ? all.filter(({ generated }) => !generated).map(({ name }) => name) : [...options.columns, ...options.key];
+  const wanted = options.tenant === undefined ? asked : [...asked, ...(options.columns === undefined ? [] : [options.tenant])];
+  return new Map(
+    [...new Set(wanted)].map((name) => {
+      const column = all.find((one) => one.name === name);
+      if (column === undefined) throw wrong(`${options.table} has no column ${name}`);
+      if (column.generated) throw wrong(`${options.table}.${name} is a generated column: it is not put back, it follows from the others`);
+      return [name, column.type];
+    }),
+  );
+}
+
+const wrong = (message: string): AdapterError => new AdapterError('configuration', message);

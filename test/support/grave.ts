@@ -1,0 +1,187 @@
+/**
+ * A house that an incident of level 3 goes back with: a database with migrations, an audit log and derived totals; evidence in a hash chain; a service that
+ * authenticates by keys. All real; two components, so that it is quick.
+ */
+import { createHash, randomBytes, randomUUID } from 'node:crypto';
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { WorkflowHandle } from '@temporalio/client';
+import type { RollbackState } from '../../model/state.ts';
+import { startKeyService, type KeyService } from '../fakes/key-service-process.ts';
+import { queryAt } from '../store/database.ts';
+import { GATES, incidentWorld, PEOPLE, waitsFor } from './incident.ts';
+import type { World } from './world.ts';
+
+export const NAMES = ['api', 'worker'] as const;
+/** The key that was exposed: it must be in no history, record, log or answer. */
+export const EXPOSED = `canary-${randomBytes(12).toString('hex')}`;
+
+export interface Grave {
+  readonly world: World;
+  readonly keys: KeyService;
+  /** Of the house's database. */
+  readonly url: string;
+  query<Row extends object>(sql: string, values?: readonly unknown[]): Promise<Row[]>;
+  /** What the key in `api.env` is good for. */
+  charges(tenant?: string): Promise<number>;
+  close(): Promise<void>;
+}
+
+const yaml = (keysUrl: string): string[] => [
+  ...GATES,
+  '    databases:',
+  '      main:',
+  '        options:',
+  '          url: env:SHOP_DB',
+  '          ledger: { table: supabase_migrations.schema_migrations, statements: statements }',
+  '          restores: { orders: { table: orders, key: [id], tenant: tenant, audit: { table: audit_log, of: table_name } } }',
+  '        rebuild: [{ name: totals, command: [./rebuild-totals] }]',
+  '        checks:',
+  '          - { name: tenant-isolation, covers: tenants, sql: "select o.id from orders o left join tenants t on t.name = o.tenant where t.name is null" }',
+  '          - { name: one-order-a-request, covers: idempotency, sql: "select request from orders group by request having count(*) > 1" }',
+  '    evidence:',
+  '      trail:',
+  '        options:',
+  '          url: env:SHOP_DB',
+  '          table: evidence',
+  '          order: seq',
+  '          contiguous: true',
+  '          previous: previous',
+  '          hash: hash',
+  '          genesis: genesis',
+  '          over: [{ previous: true }, { text: "|" }, { column: seq }, { text: "|" }, { column: body }]',
+  '          at: at',
+  '          operation: { column: operation }',
+  '          append: { columns: { at: "{at}", operation: "{operation}", body: { incident: "{incident}", rollback: "{rollbackId}", entries: "{entries}" } } }',
+  '    credentials:',
+  '      payments:',
+  '        authority: key-files',
+  `        options: { folder: ./payments-keys, accepts: { url: "${keysUrl}/key" } }`,
+  '        scopes: [charge:read]',
+  '        tenants: [acme, globex]',
+  '        held: [{ holder: env-file, options: { path: ./api.env, key: PAYMENTS_KEY, reload: [sh, -c, "date >> api.reloaded"] } }]',
+  '        prove: { command: [./prove-payments] }',
+  '      google:',
+  '        authority: manual',
+  '        options: { console: "https://console.cloud.google.com/apis/credentials", record: { command: [echo, "redirect https://shop.example/oauth, scope calendar.readonly"] } }',
+];
+
+/** Everything at v1.0.0 and verified with the worker's own verification; then v1.1.0 with its migration, and what it damaged. */
+export async function graveWorld(more: { readonly yaml?: readonly string[]; readonly worker?: boolean } = {}): Promise<Grave> {
+  const folder = join(process.env['BACKOUT_TEST_FOLDER'] ?? '/tmp', `backout-keys-${randomUUID()}`);
+  await mkdir(folder, { recursive: true });
+  const keys = await startKeyService(folder);
+  const env: NodeJS.ProcessEnv = {};
+  const world = await incidentWorld({
+    components: [...NAMES],
+    component: { api: ['config: [{ source: env-file, options: { path: ./api.env, plain: [RATE_LIMIT] } }]'] },
+    environment: [...yaml(keys.url).map((line) => line.replace('./payments-keys', folder)), ...(more.yaml ?? [])],
+    people: PEOPLE,
+    world: { env },
+  });
+  const database = `house_${randomUUID().replaceAll('-', '')}`;
+  await queryAt(world.services.databaseUrl, `CREATE DATABASE ${database}`);
+  const at = new URL(world.services.databaseUrl);
+  at.pathname = `/${database}`;
+  env['SHOP_DB'] = at.href;
+  const query = <Row extends object>(sql: string, values: readonly unknown[] = []): Promise<Row[]> => queryAt<Row & Record<string, unknown>>(at.href, sql, values);
+  const grave: Grave = {
+    world,
+    keys,
+    url: at.href,
+    query,
+    charges: async (tenant = 'acme') => keys.charges(/^PAYMENTS_KEY=(.*)$/m.exec(await readFile(join(world.folder, 'api.env'), 'utf8'))?.[1] ?? '', tenant),
+    close: async () => {
+      await world.close();
+      await keys.stop();
+    },
+  };
+  await layHouse(grave, folder);
+  if (more.worker !== false) await world.worker();
+  return grave;
+}
+
+async function layHouse({ world, query }: Grave, folder: string): Promise<void> {
+  await query(`
+    CREATE SCHEMA supabase_migrations;
+    CREATE TABLE supabase_migrations.schema_migrations (version text PRIMARY KEY, statements text[], name text);
+    CREATE TABLE tenants (name text PRIMARY KEY);
+    INSERT INTO tenants VALUES ('acme'), ('globex');
+    CREATE TABLE orders (id bigint PRIMARY KEY, tenant text NOT NULL, request text NOT NULL, cents int NOT NULL);
+    CREATE TABLE totals (tenant text PRIMARY KEY, cents bigint NOT NULL);
+    CREATE TABLE audit_log (id bigserial PRIMARY KEY, table_name text, action text, old_data jsonb, created_at timestamptz DEFAULT clock_timestamp());
+    CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+      INSERT INTO audit_log (table_name, action, old_data) VALUES (TG_TABLE_NAME, TG_OP, to_jsonb(OLD)); RETURN NULL; END $$;
+    CREATE TRIGGER audit AFTER UPDATE OR DELETE ON orders FOR EACH ROW EXECUTE FUNCTION audit();
+    CREATE TABLE evidence (seq bigint PRIMARY KEY, at timestamptz NOT NULL, body text NOT NULL, operation text, previous text NOT NULL UNIQUE, hash text NOT NULL);
+    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'evidence is append-only'; END $$;
+    CREATE TRIGGER refuse BEFORE UPDATE OR DELETE OR TRUNCATE ON evidence FOR EACH STATEMENT EXECUTE FUNCTION refuse();
+    INSERT INTO supabase_migrations.schema_migrations VALUES ('20260101000001_orders', '{"create table orders"}', 'orders');
+    INSERT INTO orders SELECT i, (ARRAY['acme', 'globex'])[1 + i % 2], 'request-' || i, i * 100 FROM generate_series(1, 100) i`);
+  await writeFile(
+    join(world.folder, 'rebuild-totals'),
+    `#!/usr/bin/env node\nimport('${join(import.meta.dirname, '../../node_modules/pg/lib/index.js')}').then(async ({ default: pg }) => {\n  const client = new pg.Client({ connectionString: require('node:fs').readFileSync('shop-db', 'utf8').trim() });\n  await client.connect();\n  await client.query('DELETE FROM totals');\n  await client.query('INSERT INTO totals SELECT tenant, sum(cents) FROM orders GROUP BY tenant');\n  await client.end();\n});\n`,
+    { mode: 0o755 },
+  );
+  await writeFile(join(world.folder, 'prove-payments'), `#!/bin/sh\ntest ! -e refuse-proof\n`, { mode: 0o755 });
+  await writeFile(join(world.folder, 'api.env'), `RATE_LIMIT=100\nPAYMENTS_KEY=${EXPOSED}\n`);
+  await layKey(folder, 'key-2025', EXPOSED);
+}
+
+/** As the house's own tool has made it, long before Backout. */
+export async function layKey(folder: string, id: string, secret: string): Promise<void> {
+  const record = {
+    id,
+    sha256: createHash('sha256').update(secret).digest('hex'),
+    scopes: ['charge:read', 'charge:write'],
+    tenants: ['acme', 'globex'],
+    state: 'live',
+    issuedAt: '2025-01-01T00:00:00.000Z',
+    operation: null,
+  };
+  await writeFile(join(folder, `${id}.json`), JSON.stringify(record), { mode: 0o640 });
+}
+
+export const MIGRATION = '20260112000001_coupon';
+export const INVERSE = 'ALTER TABLE orders DROP COLUMN coupon;';
+
+/** The bad release: a migration that is recorded with its inverse, and what its code did to data and evidence. */
+export async function badCycle({ world, query, url }: Grave): Promise<void> {
+  await writeFile(join(world.folder, 'shop-db'), url, { mode: 0o600 });
+  await Promise.all(NAMES.map((name) => world.release(name, 'v1.0.0', false)));
+  for (const name of NAMES) {
+    const [row] = await world.store.deployments({ component: name });
+    const verified = await world.cli(['deployment', 'verify', row?.deploymentId ?? '']);
+    if (verified.code !== 0) throw new Error(`${name} could not be verified: ${verified.stdout}${verified.stderr}`);
+  }
+  const up = 'ALTER TABLE orders ADD COLUMN coupon text';
+  await world.deploy('api', 'v1.1.0');
+  await query(up);
+  await query(`INSERT INTO supabase_migrations.schema_migrations VALUES ($1, $2, 'coupon')`, [MIGRATION, [up]]);
+  await writeFile(join(world.folder, 'migrations.json'), JSON.stringify([{ name: MIGRATION, sql: up, inverse: INVERSE }]));
+  const more = ['--environment', 'production', '--component', 'api', '--version', 'v1.1.0', '--commit', 'abc', '--branch', 'main', '--status', 'in_progress'];
+  const recorded = await world.cli(['deployment', 'record', '--id', randomUUID(), ...more, '--migrations', join(world.folder, 'migrations.json')]);
+  if (recorded.code !== 0) throw new Error(recorded.stderr);
+  await world.release('worker', 'v1.1.0', false);
+  await query(`UPDATE orders SET coupon = 'SPRING' WHERE id <= 7`);
+  await query('DELETE FROM orders WHERE id BETWEEN 41 AND 60');
+  await appendEvidence(query, 5);
+}
+
+/** As the house's application does it. */
+export async function appendEvidence(query: Grave['query'], count: number): Promise<void> {
+  for (let round = 0; round < count; round += 1) {
+    const [head] = await query<{ seq: string; hash: string }>('SELECT seq, hash FROM evidence ORDER BY seq DESC LIMIT 1');
+    const [seq, previous] = [String(Number(head?.seq ?? 0) + 1), head?.hash ?? 'genesis'];
+    const body = `{"run":"${seq}"}`;
+    const hash = createHash('sha256').update(`${previous}|${seq}|${body}`).digest('hex');
+    await query('INSERT INTO evidence (seq, at, body, previous, hash) VALUES ($1, clock_timestamp(), $2, $3, $4)', [seq, body, previous, hash]);
+  }
+}
+
+/** Answers whatever is asked of the data lead about data, as it is shown. */
+export async function approve(world: World, handle: WorkflowHandle, step: string): Promise<RollbackState> {
+  const state = await waitsFor(world, handle, step);
+  await handle.signal('confirm', { step, by: 'dora', plan: state.planHash });
+  return state;
+}

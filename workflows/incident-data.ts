@@ -1,0 +1,179 @@
+/** What levels 2 and 3 add to the walk of an incident [001 steps 3c to 3e]: what their steps are given, what the Security Lead's list means, and how a level grows. */
+import { upsertSearchAttributes } from '@temporalio/workflow';
+import { CHECKLIST } from '../model/incident.ts';
+import { whole, type Plan, type PlanStep } from '../model/plan.ts';
+import { signedOf } from '../model/signed.ts';
+import { PASSED, type Answer } from '../model/state.ts';
+import type { DataWork } from '../activities/step.ts';
+import type { StepOutcome } from '../activities/step.ts';
+import { plannedAttributes } from './details.ts';
+import type { Progress } from './progress.ts';
+import { escalateRollback } from './proxies.ts';
+import { newStep, replanned, type StepProgress } from './step-progress.ts';
+import { recorded, show, tell } from './telling.ts';
+
+const iso = (ms: number): string => new Date(ms).toISOString();
+
+/** Null: the step acts on components only. */
+export function dataWorkOf(progress: Progress, step: StepProgress): DataWork | null {
+  const { plan } = progress;
+  const { place, operation, subject = '', digest, destroys = [] } = step.planned;
+  const hash = place === undefined ? undefined : plan?.places?.[place];
+  if (place === undefined || hash === undefined || !plan) return null;
+  const [name = ''] = subject.split('/');
+  const before = surveyOf(progress, place);
+  const signed = place.startsWith('credential/') ? signedBy(progress, name) : null;
+  return {
+    at: place,
+    place: hash,
+    approved: step.approval === null ? [] : destroys,
+    ...(digest === undefined ? {} : { digest }),
+    ...(plan.window === undefined ? {} : { window: plan.window }),
+    ...(plan.tenant === null ? {} : { tenant: plan.tenant }),
+    ...(operation === 'recover' && plan.recover?.[name] !== undefined ? { recover: plan.recover[name] } : {}),
+    ...(before === undefined || (operation !== 'invariants' && operation !== 'chain') ? {} : { before }),
+    ...(signed === null ? {} : { signed }),
+    ...(operation === 'revoke' ? { use: useOf(progress, step, name) } : {}),
+  };
+}
+
+/** As it was seen first: a later look would take what this rollback has done for what was there. */
+const surveyOf = (progress: Progress, place: string): unknown =>
+  progress.steps.find(({ planned }) => planned.operation === 'survey' && planned.place === place)?.receipt?.after;
+
+const listOf = (progress: Progress): Answer | undefined =>
+  progress.step('credentials')?.state === 'confirmed' ? progress.answers.findLast((one) => one.name === 'confirm' && one.step === 'credentials') : undefined;
+
+function signedBy(progress: Progress, credential: string): NonNullable<DataWork['signed']> | null {
+  const said = listOf(progress);
+  if (!said) return null;
+  const { rotate, revokeFirst } = signedOf(said['data']);
+  return rotate.includes(credential) || revokeFirst.includes(credential) ? { by: said.by, first: revokeFirst.includes(credential) } : null;
+}
+
+/** An old one that is still used stands in the way; of her decision to retry only what was used after it does. */
+function useOf(progress: Progress, { planned: { id }, endedAt, generation }: StepProgress, credential: string): NonNullable<DataWork['use']> {
+  const decided = progress.answers.findLast((one) => one.name === 'decide' && one.step === id && one['action'] === 'retry');
+  const anyway = generation > 0 && typeof decided?.['analysis'] === 'string';
+  const since = generation > 0 && decided ? decided.at : (progress.step(`install.${credential}`)?.endedAt ?? endedAt);
+  return { since, anyway };
+}
+
+const OF_CREDENTIAL: ReadonlySet<string | null> = new Set(['issue', 'install', 'revoke', 'scope']);
+
+/** What was not exposed stays; what is exploited goes before everything else. Done again after a resume, from the same answer. */
+export function arrange(progress: Progress): void {
+  const said = listOf(progress);
+  if (!said) return;
+  const { unaffected, revokeFirst } = signedOf(said['data']);
+  const isOf = (names: readonly string[], { planned: { operation, id, subject } }: StepProgress): boolean =>
+    (OF_CREDENTIAL.has(operation) || id.startsWith('rotate.')) && subject !== undefined && names.includes(subject);
+  for (const step of progress.steps)
+    if (step.state === 'pending' && isOf(unaffected, step)) Object.assign(step, { state: 'skipped', startedAt: said.at, endedAt: said.at });
+  const first = (['revoke', 'issue', 'install'] as const).flatMap((operation) =>
+    progress.steps.filter((step) => step.planned.operation === operation && isOf(revokeFirst, step)),
+  );
+  if (first.length === 0 || first.every((step) => (step.planned.wave ?? 0) < 0)) return;
+  // Waves of their own, or each would run with the others of its kind.
+  const wave: Readonly<Record<string, number>> = { revoke: -3, issue: -2, install: -1 };
+  for (const step of first) replanned(step, { ...step.planned, wave: wave[step.planned.operation ?? ''] ?? -1 });
+  const rest = progress.steps.filter((step) => !first.includes(step));
+  const at = rest.findIndex((step) => step.planned.id === 'credentials') + 1;
+  progress.steps = [...rest.slice(0, at), ...first, ...rest.slice(at)];
+}
+
+/** More would be lost than was approved: it is asked about again, with what would be lost now. */
+export function recount(progress: Progress, step: StepProgress, { hash, destroys, title }: NonNullable<NonNullable<StepOutcome['change']>['recounted']>): void {
+  if (!progress.plan) return;
+  const planned = { ...step.planned, destroys, title, approval: true, attests: 'seen', demands: { plan: true } } as const;
+  progress.plan = { ...progress.plan, steps: progress.plan.steps.map((one) => (one.id === planned.id ? planned : one)) };
+  progress.planHash = hash;
+  replanned(step, planned);
+  Object.assign(step, { state: 'pending', approval: null, failure: null, startedAt: null, endedAt: null });
+  progress.warn(`${planned.id} would destroy more than was approved; nothing was changed, and it is asked about again`);
+}
+
+/** The steps of another plan in the place of this one's: what is known of a step is kept, and so is what this run has asked beside its plan. */
+export function adoptSteps(progress: Progress, before: Plan, steps: readonly PlanStep[]): void {
+  const known = new Map(progress.steps.map((one) => [one.planned.id, one]));
+  const next = steps.map((planned) => {
+    const step = known.get(planned.id);
+    if (!step) return newStep(whole(planned));
+    replanned(step, whole(planned));
+    return step;
+  });
+  const was = new Set(before.steps.map((one) => one.id));
+  for (const [at, step] of progress.steps.entries()) {
+    if (next.includes(step) || (was.has(step.planned.id) && step.state === 'pending')) continue;
+    const previous = progress.steps.slice(0, at).findLast((one) => next.includes(one));
+    next.splice(previous ? next.indexOf(previous) + 1 : 0, 0, step);
+  }
+  progress.steps = next;
+}
+
+/** Plans the level that was asked for, at a boundary of the walk: nothing is under way. What is done stays done; what was signed of the smaller one is asked again. */
+export async function escalate(progress: Progress): Promise<void> {
+  const { escalation, identity, input, plan } = progress;
+  if (!escalation || !plan) return;
+  const entries = progress.takeUnrecorded(Date.now());
+  const answer = await escalateRollback.executeWithOptions({ summary: `${escalation.to}: ${escalation.reason}`.slice(0, 200) }, [
+    { ...escalation, rollbackId: identity.rollbackId, cause: input?.cause ?? '', entries },
+  ]);
+  recorded(progress, answer.record, entries);
+  // A higher one may have been asked for meanwhile.
+  if (progress.escalation === escalation) progress.escalation = null;
+  if ('rule' in answer) {
+    progress.refuse(answer.rule, `not escalated to ${escalation.to}: ${answer.explanation}`, escalation.by, Date.now(), 'escalate');
+    show(progress);
+    void tell(progress, 'escalated', `${escalation.by} asked for ${escalation.to}, which is refused: ${answer.explanation}`);
+    return;
+  }
+  const from = progress.policy.level ?? 1;
+  progress.plan = answer.plan;
+  progress.planHash = answer.planHash;
+  adoptSteps(progress, plan, answer.plan.steps);
+  for (const step of progress.steps) step.mayHaveActed ||= !plan.steps.some((one) => one.id === step.planned.id);
+  askAgain(progress, from);
+  for (const warning of answer.warnings) progress.warn(warning);
+  upsertSearchAttributes(plannedAttributes(progress));
+  show(progress);
+  void tell(
+    progress,
+    'escalated',
+    `${escalation.by} escalated to ${progress.kind}: ${escalation.reason}. Confirm its plan; ${rolesIn(answer.plan).join(', ')} are needed`,
+  );
+}
+
+const rolesIn = ({ steps }: Plan): string[] => [...new Set(steps.flatMap((step) => (step.place !== undefined && step.owner !== null ? [step.owner] : [])))];
+
+/** Answers about a smaller plan are none about this one; what was seen or said after the change is seen and said again, and what was unfrozen is frozen again. */
+function askAgain(progress: Progress, from: number): void {
+  const rows = new Set(CHECKLIST.filter((row) => row.level > from && row.level <= (progress.policy.level ?? 1)).map((row) => `cleanup.${row.area}`));
+  const isVoid = ({ planned: { id, mode, operation } }: StepProgress): boolean =>
+    id === 'target' ||
+    rows.has(id) ||
+    mode === 'gate' ||
+    operation === 'review' ||
+    operation === 'lift' ||
+    id === 'unfreeze' ||
+    id === 'communication.declared' ||
+    id === 'communication.recovery';
+  const lifted = progress.steps.filter(({ planned, state }) => planned.operation === 'lift' && PASSED.has(state));
+  const voided = progress.steps.filter((step) => isVoid(step) && step.state !== 'pending');
+  for (const step of voided) {
+    const isTold = step.planned.operation !== null && step.planned.operation !== 'freeze';
+    Object.assign(step, { state: 'pending', approval: null, failure: null, startedAt: null, endedAt: null, generation: step.generation + (isTold ? 1 : 0) });
+  }
+  for (const { planned } of lifted) {
+    const held = progress.step(planned.subject === undefined ? 'freeze' : `freeze.${planned.subject}`);
+    if (held) Object.assign(held, { state: 'pending', mayHaveActed: true, generation: held.generation + 1 });
+  }
+  if (progress.incident) progress.incident.lifting = null;
+  progress.kept.clear();
+  progress.note('void', Date.now(), {
+    steps: voided.map((step) => step.planned.id),
+    why: `escalated to ${progress.kind}`,
+    plan: progress.planHash,
+    at: iso(Date.now()),
+  });
+}
