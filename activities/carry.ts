@@ -114,9 +114,7 @@ const untouched: StepCarried = {
 /** Of a tenant: what passed stays so, and the last look looks at all of it before the end. */
 const OF_TENANT: ReadonlySet<Operation | null> = new Set(['inventory', 'begin', 'remove', 'release', 'look', 'fail']);
 /** Of data, evidence and credentials too: it is proven by its gates anew, and a survey of before must not see what was done since. */
-const OF_DATA: ReadonlySet<Operation | null> = new Set([
-  ...(['survey', 'undo', 'restore', 'recover', 'switch', 'rebuild', 'annotate', 'issue', 'install', 'revoke'] as const),
-]);
+const OF_DATA: ReadonlySet<Operation | null> = new Set(['survey', 'undo', 'restore', 'recover', 'switch', 'rebuild', 'annotate', 'issue', 'install', 'revoke']);
 /** What such a step has done stays done, and is not said or written twice, unless it was undone since. Everything else looks again: it finds what is there. */
 const LASTING: ReadonlySet<Operation | null> = new Set(['communicate', 'freeze', 'lift', 'review', ...OF_TENANT, ...OF_DATA]);
 

@@ -1,4 +1,5 @@
 /** What only an incident rollback shows: who commands, what is frozen, now against then, and what the unfreeze still needs [001]. */
+import { lossOf } from '../model/incident-data.ts';
 import type { RollbackState } from '../model/state.ts';
 import { paint } from './output.ts';
 import { at, columns, cut, plain, wrap } from './words.ts';
@@ -44,6 +45,17 @@ export function comparisonLines(state: RollbackState, look: Look): string[] {
     paint('dim', line(['component', 'what', 'now', 'then'])),
     ...rows.map((row) => (row[2] === row[3] ? paint('dim', line(row)) : line(row))),
     paint('dim', `plan ${state.planHash ?? ''}`),
+  ];
+}
+
+/** What is lost by what lies ahead, in full: the list of steps cuts its titles off. Gone once nothing of it is left to be done. */
+export function lossLines(state: RollbackState, look: Look): string[] {
+  const ahead = state.steps.filter((step) => (step.destroys?.length ?? 0) > 0 && (step.state === 'pending' || step.state === 'waiting'));
+  if (ahead.length === 0) return [];
+  const wide = Math.min(look.width, 100);
+  return [
+    paint('bold', 'What will be lost, each for its own approval'),
+    ...ahead.flatMap((step) => wrap(`! ${step.id}: ${plain(lossOf(step.destroys ?? []))}`, wide, '  ').map((line) => paint('yellow', line))),
   ];
 }
 

@@ -1,6 +1,6 @@
 /** A rollback as a person reads it at three in the morning: what happened, what now, and the exact next command last. */
 import type { Outcome, RollbackState, StepState, StepView } from '../model/state.ts';
-import { commandLines, comparisonLines, conditionLines } from './incident-view.ts';
+import { commandLines, comparisonLines, conditionLines, lossLines } from './incident-view.ts';
 import { commandName, paint } from './output.ts';
 import { inventoryLines, shownSteps } from './tenant-view.ts';
 import { at, clock, columns, cut, duration, elapsed, plain, quoted, wrap } from './words.ts';
@@ -64,6 +64,7 @@ export function render(state: RollbackState, look: Look): string[] {
     timeLines(state, look),
     stepLines(state, look),
     comparisonLines(state, look),
+    lossLines(state, look),
     inventoryLines(state, look),
     conditionLines(state, look),
     remarks(state, look),

@@ -36,7 +36,7 @@ function factOf(name: string, steps: readonly StepView[]): DatabaseFact {
     ...done.flatMap((step) => (step.operation === 'restore' ? [rowsOf(step)] : [])),
     ...(done.some((step) => step.operation === null) ? ['gone back by hand'] : []),
   ];
-  const rest = [...(open > left ? [`${open - left} steps to go`] : []), ...(left > 0 ? [`${left} left out`] : [])];
+  const rest = [...(open > left ? [`${open - left} ${open - left === 1 ? 'step' : 'steps'} to go`] : []), ...(left > 0 ? [`${left} left out`] : [])];
   const stands = own.length === 0 ? 'as it was, nothing in it is gone back with' : [...(words.length === 0 ? ['nothing yet'] : words), ...rest].join(', ');
   return { name, asOf: recovered ? textOf(fieldOf(recovered.receipt, 'after'), 'asOf') : null, stands };
 }

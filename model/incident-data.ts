@@ -54,8 +54,6 @@ export interface DataPlace {
   readonly credentials: readonly CredentialPlace[];
 }
 
-export const NOTHING: DataPlace = { databases: [], chains: [], credentials: [] };
-
 type Wave = readonly PlanStep[];
 
 const DATA_LEAD = 'data-evidence-lead';

@@ -19,7 +19,7 @@ export function signedProblem(data: unknown, names: readonly string[]): string |
   const unknown = said.find((one) => typeof one !== 'string' || !names.includes(one));
   if (unknown !== undefined) return `${JSON.stringify(unknown)} is no credential of this plan; it has ${names.join(', ')}`;
   const twice = said.find((one, at) => said.indexOf(one) !== at);
-  if (twice !== undefined) return `${String(twice)} is named twice`;
+  if (twice !== undefined) return `${JSON.stringify(twice)} is named twice`;
   const missing = names.filter((name) => !said.includes(name));
   return missing.length === 0 ? null : `say of ${missing.join(', ')} in which list of ${shape} it is`;
 }

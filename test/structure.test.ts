@@ -6,6 +6,9 @@ import { historyFromJSON, historyToJSON } from '@temporalio/common/lib/proto-uti
 import { describe, expect, it } from 'vitest';
 import * as registry from '../activities/adapters/registry.ts';
 import * as sources from '../activities/configs/registry.ts';
+import * as authorities from '../activities/credentials/authorities.ts';
+import * as holders from '../activities/credentials/holders.ts';
+import * as chains from '../activities/evidence/registry.ts';
 import * as carriers from '../activities/freezes/registry.ts';
 import * as stores from '../activities/provisioning/registry.ts';
 import * as platforms from '../activities/tenants/registry.ts';
@@ -87,6 +90,20 @@ describe('the other ports', () => {
       own: ['platform.ts', 'read-only.ts', 'registry.ts'],
       contract: 'tenantContract',
       tests: 'test/tenants',
+    },
+    {
+      folder: 'activities/evidence',
+      names: Object.values(chains).map((one) => one.name),
+      own: ['chain.ts', 'registry.ts'],
+      contract: 'evidenceContract',
+      tests: 'test/evidence',
+    },
+    {
+      folder: 'activities/credentials',
+      names: [...Object.values(authorities), ...Object.values(holders)].map((one) => one.name),
+      own: ['authority.ts', 'authorities.ts', 'holders.ts', 'kept.ts', 'fingerprint.ts', 'fingerprint-files.ts'],
+      contract: '(authority|holder)Contract',
+      tests: 'test/credentials',
     },
   ];
   it.each(ports)('$folder: one line and one contract test for each platform', async ({ folder, names, own, contract, tests }) => {

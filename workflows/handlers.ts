@@ -128,8 +128,9 @@ const RECEIVERS: { [N in MessageName]: (progress: Progress, message: Messages[N]
     if (no) return no;
     const level = POLICIES[message.to].level ?? 0;
     const asked = Math.max(progress.policy.level ?? 0, POLICIES[progress.escalation?.to ?? 'l1Rollback'].level ?? 0);
-    if (level <= asked) return null;
-    progress.escalation = message;
+    if (level <= asked) return saysOtherwise(progress, message);
+    // What was said of databases with a lower one that is not planned yet still holds.
+    progress.escalation = { ...progress.escalation, ...message };
     progress.answered({ name: 'escalate', step: null, ...message }, now);
     return null;
   },
@@ -140,6 +141,17 @@ const RECEIVERS: { [N in MessageName]: (progress: Progress, message: Messages[N]
     return null;
   },
 };
+
+/** The same again changes nothing; how the same level goes back is part of its plan, and is not taken for said. */
+function saysOtherwise({ escalation, plan }: Progress, { to, recover, window }: Messages['escalate']): No {
+  const known = escalation ?? plan;
+  const isSame = (mine: unknown, theirs: unknown): boolean => mine === undefined || JSON.stringify(mine) === JSON.stringify(theirs);
+  if (isSame(recover, known?.recover) && isSame(window, known?.window)) return null;
+  return {
+    rule: 'level',
+    explanation: `this rollback is at ${escalation?.to ?? plan?.kind ?? to} already, and how it goes back is part of that plan: decide about its steps, or say it with a higher level`,
+  };
+}
 
 function confirm(progress: Progress, message: Confirm, now: number): No {
   const no = judgeConfirm(progress.desk(), message);

@@ -3,7 +3,7 @@ import { upsertSearchAttributes } from '@temporalio/workflow';
 import { CHECKLIST } from '../model/incident.ts';
 import { whole, type Plan, type PlanStep } from '../model/plan.ts';
 import { signedOf } from '../model/signed.ts';
-import { PASSED, type Answer } from '../model/state.ts';
+import type { Answer } from '../model/state.ts';
 import type { DataWork } from '../activities/step.ts';
 import type { StepOutcome } from '../activities/step.ts';
 import { plannedAttributes } from './details.ts';
@@ -30,7 +30,7 @@ export function dataWorkOf(progress: Progress, step: StepProgress): DataWork | n
     ...(digest === undefined ? {} : { digest }),
     ...(plan.window === undefined ? {} : { window: plan.window }),
     ...(plan.tenant === null ? {} : { tenant: plan.tenant }),
-    ...(operation === 'recover' && plan.recover?.[name] !== undefined ? { recover: plan.recover[name] } : {}),
+    ...(place.startsWith('database/') && plan.recover?.[name] !== undefined ? { recover: plan.recover[name] } : {}),
     ...(before === undefined || (operation !== 'invariants' && operation !== 'chain') ? {} : { before }),
     ...(signed === null ? {} : { signed }),
     ...(operation === 'revoke' ? { use: useOf(progress, step, name) } : {}),
@@ -73,7 +73,7 @@ export function arrange(progress: Progress): void {
   const first = (['revoke', 'issue', 'install'] as const).flatMap((operation) =>
     progress.steps.filter((step) => step.planned.operation === operation && isOf(revokeFirst, step)),
   );
-  if (first.length === 0 || first.every((step) => (step.planned.wave ?? 0) < 0)) return;
+  if (first.every((step) => (step.planned.wave ?? 0) < 0)) return;
   // Waves of their own, or each would run with the others of its kind.
   const wave: Readonly<Record<string, number>> = { revoke: -3, issue: -2, install: -1 };
   for (const step of first) replanned(step, { ...step.planned, wave: wave[step.planned.operation ?? ''] ?? -1 });
@@ -158,7 +158,12 @@ function askAgain(progress: Progress, from: number): void {
     id === 'unfreeze' ||
     id === 'communication.declared' ||
     id === 'communication.recovery';
-  const lifted = progress.steps.filter(({ planned, state }) => planned.operation === 'lift' && PASSED.has(state));
+  // What was asked already comes after what is planned now, and is asked in its turn.
+  for (const step of progress.steps)
+    if (step.state === 'waiting' && step.planned.mode === 'manual' && !step.planned.beside && progress.plan?.steps.some((one) => one.id === step.planned.id))
+      Object.assign(step, { state: 'pending', startedAt: null });
+  // Also where only a part was lifted, or where that failed on its way.
+  const lifted = progress.steps.filter(({ planned, attempts }) => planned.operation === 'lift' && attempts > 0);
   const voided = progress.steps.filter((step) => isVoid(step) && step.state !== 'pending');
   for (const step of voided) {
     const isTold = step.planned.operation !== null && step.planned.operation !== 'freeze';
@@ -166,7 +171,8 @@ function askAgain(progress: Progress, from: number): void {
   }
   for (const { planned } of lifted) {
     const held = progress.step(planned.subject === undefined ? 'freeze' : `freeze.${planned.subject}`);
-    if (held) Object.assign(held, { state: 'pending', mayHaveActed: true, generation: held.generation + 1 });
+    // A platform that was left to people still is.
+    if (held && held.state !== 'skipped') Object.assign(held, { state: 'pending', mayHaveActed: true, generation: held.generation + 1 });
   }
   if (progress.incident) progress.incident.lifting = null;
   progress.kept.clear();

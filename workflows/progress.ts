@@ -118,13 +118,15 @@ export class Progress {
     if (answer.name === 'stop') this.stop = { by: answer.by, reason: typeof answer['reason'] === 'string' ? answer['reason'] : '' };
     if (answer.name === 'resume') this.stop = null;
     const step = (answer.name === 'confirm' || answer.name === 'decline') && answer.step !== null ? this.step(answer.step) : undefined;
-    if (step?.planned.approval) step.approval = answer.name === 'confirm' ? approvalOf(answer) : null;
+    // A word about another plan than the one that is gone on with is none.
+    const isBound = step?.planned.demands?.plan !== true || answer['plan'] === this.planHash;
+    if (step?.planned.approval) step.approval = answer.name === 'confirm' && isBound ? approvalOf(answer) : null;
     // What was said of artifacts was about the inventory that was confirmed before.
     if (answer.name === 'confirm' && answer.step === 'inventory') for (const one of this.steps) one.approval = null;
     if (answer.name === 'decline') return;
     // What a person has done stays done; what he has seen is asked again, unless it is bound to the very plan that is gone on with.
-    const holds = step?.planned.attests === 'done' || (step?.planned.demands?.plan === true && answer['plan'] === this.planHash);
-    if (step && holds && !step.planned.beside) Object.assign(step, { state: 'confirmed', endedAt: answer.at });
+    const holds = step?.planned.attests === 'done' || (step?.planned.demands?.plan === true && isBound);
+    if (step && holds && !step.planned.beside && !step.planned.approval) Object.assign(step, { state: 'confirmed', endedAt: answer.at });
   }
 
   /** A property of its own whatever the name is: it comes from outside. False: he has it already. */

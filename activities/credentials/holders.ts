@@ -1,2 +1,2 @@
 /** One line per holder of credentials, in the order of the alphabet. */
-export { envFile } from './env-key.ts';
+export { envFile } from './env-file.ts';

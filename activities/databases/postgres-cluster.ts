@@ -30,7 +30,7 @@ export async function runAs(call: Call, base: string): Promise<RunAs> {
   throw new AdapterError('configuration', `Postgres does not run as root, and root owns ${base}: give it to another user, or set \`archive.start\``);
 }
 
-const LEFT_OUT = new Set(['postmaster.pid', 'postmaster.opts', 'standby.signal', 'recovery.signal', 'postgresql.conf', 'postgresql.auto.conf']);
+const LEFT_OUT = new Set(['postmaster.pid', 'postmaster.opts', 'standby.signal', 'recovery.signal']);
 
 /** Answers how many bytes. Throws `failed` where the disk is full; nothing is followed out of the base. */
 export async function copyBase(call: Call, base: string, data: string, { owner }: RunAs): Promise<number> {

@@ -111,7 +111,10 @@ async function lookAtDatabase(scope: Scope, name: string): Promise<DatabasePlace
     if (problem !== null) throw new NotPossible('recover', `${name} cannot be recovered from ${recover}: ${problem}; name another time, backup or by-hand`);
     await refuseRewrite(scope, name);
     if (at.config.reference.length === 0)
-      warnings.push(`nothing says where the address of ${name} is read (databases.${name}.reference): the switch-over is by hand`);
+      throw new NotPossible(
+        'recover',
+        `nothing says where the address of ${name} is read (databases.${name}.reference), so nothing could be switched over; add it, or say by-hand`,
+      );
     return { ...place, asOf };
   }
   const undo = await looking(async () => undoingOf(scope, name, at, await evidenceIn(scope, name)));
@@ -123,7 +126,8 @@ async function lookAtDatabase(scope: Scope, name: string): Promise<DatabasePlace
       ? []
       : await Promise.all(
           names.map(async ({ name: restore, table }) => {
-            const { missing: rows, changed } = await looking(() => at.database.preview(at.call, { name: restore, window, tenant: ask.tenant }));
+            const { missing: rows, changed, unreadable } = await looking(() => at.database.preview(at.call, { name: restore, window, tenant: ask.tenant }));
+            if (unreadable > 0) warnings.push(`${unreadable} deleted rows of ${table} have no readable key in the audit log: they are put back by hand`);
             return { name: restore, table, missing: rows, changed };
           }),
         );

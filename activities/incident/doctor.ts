@@ -1,4 +1,4 @@
-/** Would an incident of this environment find what it needs? Roles, gates, carriers, the repository for review, recorded configuration. Changes nothing. */
+/** Would an incident of this environment find what it needs? Roles, gates, carriers, the repository for review; and what levels 2 and 3 go back with. Changes nothing. */
 import { resolve } from 'node:path';
 import { FREEZE_SCOPES } from '../../model/freeze.ts';
 import { INCIDENT_ROLES } from '../../model/roles.ts';
@@ -9,11 +9,9 @@ import type { Attempt, Dependencies } from '../dependencies.ts';
 import { StoreUnavailable } from '../../store/store.ts';
 import type { Finding } from '../inspect.ts';
 import { callTo, carrierOf } from './carriers.ts';
+import { diagnoseData } from './data-doctor.ts';
+import { ok, problem, warning } from './findings.ts';
 import { reviewProblem } from './review.ts';
-
-const ok = (check: string, detail: string): Finding => ({ check, verdict: 'ok', detail, remedy: null });
-const warning = (check: string, detail: string, remedy: string): Finding => ({ check, verdict: 'warning', detail, remedy });
-const problem = (check: string, detail: string, remedy: string): Finding => ({ check, verdict: 'problem', detail, remedy });
 
 export async function diagnoseIncidents(loaded: LoadedConfig, name: string, deps: Dependencies, attempt: Attempt): Promise<Finding[]> {
   const environment = environmentOf(loaded, name);
@@ -27,6 +25,7 @@ export async function diagnoseIncidents(loaded: LoadedConfig, name: string, deps
     ...(await Promise.all(names.map((carrier) => carrierFinding(loaded, name, carrier, attempt)))),
     ...(await reviewOf(loaded, environment.review?.repository ?? null, attempt.signal)),
     ...(await frozen(name, deps)),
+    ...(await diagnoseData(loaded, name, deps, attempt)),
   ];
 }
 

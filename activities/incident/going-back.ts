@@ -9,7 +9,8 @@ import { failed, fromError, type Found } from '../found.ts';
 import { runGate } from '../gate.ts';
 import { replan } from '../recording.ts';
 import { doneOr, found, onPlace, type OnPlace } from './on-place.ts';
-import { databaseAt, referencesOf } from './places.ts';
+import type { StepWork } from '../step.ts';
+import { databaseAt, referencesOf, type Caller } from './places.ts';
 import { bare, digestOf, hashesOf } from './undoing.ts';
 
 const late = (what: string): Found => failed('DeadlinePassed', `the time target was over before ${what}; nothing was begun`);
@@ -26,7 +27,7 @@ export const undo = onPlace(async (on) => {
   if (!recorded && !isApplied && again) return found('done', { migration: part, already: true });
   if (!recorded || digestOf(recorded) !== data.digest)
     return stale(`${part} of ${name} is not recorded any more as it was confirmed: its hash or its inverse is another one`);
-  if (work.mode === 'inspect') return isApplied ? failed('NotAtTarget', `${part} is still in the ledger of ${name}`) : await handDone(on, of);
+  if (work.mode === 'inspect') return isApplied ? failed('NotAtTarget', `${part} is still in the ledger of ${name}`) : handDone(on, of);
   if (on.isLate && isApplied) return late(`${part} of ${name} could be undone`);
   // As the ledger says it, where that is what was recorded.
   const known = await hashesOf(recorded, { database });
@@ -117,9 +118,12 @@ export const recover = onPlace(async ({ loaded, work, data, name, caller, again,
   return { state: doneOr(receipt, again), receipt: seen, failure: null, remains: [] };
 }, true);
 
+/** As whoever recovered it is called: it is found by that name. */
+export const recoveryOf = ({ rollbackId }: StepWork, name: string, caller: Caller): Caller => ({ ...caller, operationId: `${rollbackId}/recover.${name}/0` });
+
 /** The address where it is read, and what reads it begun anew. The database in use takes no writes any more, and is kept. */
 export const switchOver = onPlace(async ({ loaded, work, name, caller, isLate }) => {
-  const { database, call } = databaseAt(loaded, name, { ...caller, operationId: `${work.rollbackId}/recover.${name}/0` });
+  const { database, call } = databaseAt(loaded, name, recoveryOf(work, name, caller));
   const holders = referencesOf(loaded, name, caller);
   const address = await database.recovered(call);
   const held = await Promise.all(holders.map((one) => one.holder.read(one.call)));

@@ -3,7 +3,7 @@ import { fieldOf } from '../../model/field.ts';
 import { failed, type Found } from '../found.ts';
 import type { Survey } from '../evidence/chain.ts';
 import { doneOr, found, onPlace, type OnPlace } from './on-place.ts';
-import { shownOf, violationsOf } from './going-back.ts';
+import { recoveryOf, shownOf, violationsOf } from './going-back.ts';
 import { chainAt, databaseAt } from './places.ts';
 
 /** Before anything is changed. What is violated or broken already stops nothing, and is told. */
@@ -27,9 +27,11 @@ const brokenOf = ({ broken, breaks: [first] }: Pick<Survey, 'broken' | 'breaks'>
   `${broken} ${broken === 1 ? 'break' : 'breaks'}, the first at ${first?.at ?? '?'} (${first?.detail ?? 'not told'})`;
 
 /** The same checks after it: nobody can accept as risk what they find. */
-export const invariants = onPlace(async ({ loaded, data, name, caller }) => {
-  const { config, database, call } = databaseAt(loaded, name, caller);
-  const checks = await database.check(call, config.checks);
+export const invariants = onPlace(async ({ loaded, work, data, name, caller }) => {
+  // Of the one that is in use by now.
+  const switched = data.recover === undefined ? undefined : 'recovered';
+  const { config, database, call } = databaseAt(loaded, name, switched ? recoveryOf(work, name, caller) : caller);
+  const checks = await database.check(call, config.checks, switched);
   const violated = violationsOf(checks);
   const before = fieldOf(data.before, 'checks');
   const receipt = { after: { checks: shownOf(checks), ...(before === undefined ? {} : { before }) } };

@@ -103,7 +103,7 @@ const MESSAGES: readonly MessageCommand[] = [
     summary: 'raise the level of an incident rollback',
     flags: ['to', 'recover', 'window', 'by', 'reason'],
     required: ['to', 'reason'],
-    done: 'escalated',
+    done: 'asked for a higher level',
     examples: [
       'INC-42 --to l2Rollback --reason "data is affected"',
       'INC-42 --to l2Rollback --recover main=2026-11-21T02:40:00Z --reason "rows were overwritten"',

@@ -80,7 +80,7 @@ export async function onStage(folder: string, ports: Readonly<Record<string, num
 }
 
 /** What CI does: deploy with its own script, record, verify. Answers the exit code of the verification. */
-export async function release(stage: Stage, component: string, version: string, commit: string): Promise<number> {
+export async function release(stage: Stage, component: string, version: string, commit: string, more: readonly string[] = []): Promise<number> {
   const deploy = [
     'activities/adapters/releases.ts',
     'deploy',
@@ -120,6 +120,7 @@ export async function release(stage: Stage, component: string, version: string, 
     'in_progress',
     '--by',
     'ci',
+    ...more,
   ]);
   return backout(stage, ['deployment', 'verify', id]);
 }

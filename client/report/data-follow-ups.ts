@@ -17,13 +17,12 @@ export function dataFollowUps(data: DataReport, { lead, security }: { readonly l
           ),
     ),
     ...data.databases.flatMap(({ name, recovered }) => {
-      const { kept = null, connected = [], step = '', places = null } = recovered?.switched ?? {};
+      const { kept = null, connected = [], step = '' } = recovered?.switched ?? {};
       return [
         ...(kept === null ? [] : [follow(`Decide what becomes of ${kept}, the ${name} that was in use: it is kept, read-only`, lead, step)]),
         ...(connected.length === 0 || kept === null
           ? []
           : [follow(`See that nothing is connected to ${kept} any more; ${connected.join(', ')} still was`, lead, step)]),
-        ...(kept !== null && places === 0 ? [follow(`Change the address of ${name} by hand wherever it is read: nothing says where that is`, lead, step)] : []),
         ...(recovered && recovered.switched?.kept === null && recovered.into !== null && recovered.failure === null && recovered.at !== null
           ? [follow(`Decide what becomes of ${recovered.into}, into which ${name} was recovered: nobody was switched over to it`, lead, recovered.step)]
           : []),

@@ -7,14 +7,14 @@ import type { DataReport } from './data.ts';
 import type { DataStep } from './data-step.ts';
 import { count, shortHash, violationWords } from './data-words.ts';
 import type { CheckReport, DatabaseReport, Recovered } from './databases.ts';
-import { code, heading, moment, quote, strong, table, tableIf, text, type Block, type Line, type Piece, type Tone } from './document.ts';
+import { code, heading, moment, quote, strong, table, text, type Block, type Line, type Piece, type Tone } from './document.ts';
 import type { Lost } from './losses.ts';
 
 export const dataBlocks = (data: DataReport): Block[] => [
   ...lossBlocks(data),
   ...(data.window === null || data.databases.length + data.chains.length === 0
     ? []
-    : [text(`Taken for damaged: what was written from ${moment(data.window.from)} to ${moment(data.window.to)} UTC.`)]),
+    : [text(`Taken for damaged: what was deleted or written from ${moment(data.window.from)} to ${moment(data.window.to)} UTC.`)]),
   ...data.databases.flatMap(databaseBlocks),
   ...data.chains.flatMap(chainBlocks),
   ...(data.credentials ? credentialBlocks(data.credentials) : []),
@@ -190,11 +190,9 @@ function chainBlocks({ name, before, after, verdict, failure, annotation }: Chai
     table(['', 'time (UTC)', 'entries', 'head', 'broken'], rows),
     ...(before?.firstBreak ? [text([strong('Broken before, and not repaired:'), ` ${before.firstBreak}`])] : []),
     ...(annotation ? [annotationBlock(annotation)] : []),
-    ...tableIf(
-      'What could let it be rewritten unseen',
-      ['seen in the catalog'],
-      (before?.warnings ?? []).map((one): Line[] => [one]),
-    ),
+    ...((before?.warnings ?? []).length === 0
+      ? []
+      : [text([strong('What could let it be forked or rewritten unseen:'), ` ${before?.warnings.join('; ') ?? ''}`])]),
   ];
 }
 

@@ -1,7 +1,7 @@
 /** What became of each database [001 step 3c, 004 section 3]: migrations, rows, a recovery, what was rebuilt, and the house's own checks. */
 import { fieldOf } from '../../model/field.ts';
 import type { Destroyed } from '../../model/plan.ts';
-import { PASSED, type StepView } from '../../model/state.ts';
+import type { StepView } from '../../model/state.ts';
 import { isPassedRun, partOf, toldOf, type DataStep } from './data-step.ts';
 import { checksIn, destroyedIn, type CheckFound } from './data-words.ts';
 import { confirmOf, listIn, numberIn, runsOf, textIn, textsIn, type Reading } from './reading.ts';
@@ -169,7 +169,12 @@ function switchedOf(reading: Reading, step: StepView, inUse: string | null): Rec
   const after = run?.receipt?.after;
   const still = fieldOf(after, 'stillConnected');
   const connected = listIn(still, 'connected').map((one) => `${textIn(one, 'application') ?? '?'} (${numberIn(one, 'sessions') ?? '?'})`);
-  return { ...told, places: numberIn(after, 'switched'), kept: PASSED.has(step.state) ? (textIn(still, 'database') ?? inUse) : null, connected };
+  return {
+    ...told,
+    places: numberIn(after, 'switched'),
+    kept: step.state === 'done' || step.state === 'already' ? (textIn(still, 'database') ?? inUse) : null,
+    connected,
+  };
 }
 
 function checksOf(reading: Reading, survey: StepView | undefined, gate: StepView | undefined): CheckReport[] {

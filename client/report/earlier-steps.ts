@@ -8,17 +8,21 @@ import type { Failure, Receipt, RollbackState, StepState, StepView } from '../..
 export function withEarlierSteps(state: RollbackState, entries: readonly RecordEntry[]): RollbackState {
   if (POLICIES[state.kind].level === null) return state;
   const steps = [...state.steps];
-  for (const plan of entries.map((entry) => entry['plan'] as Plan | null | undefined))
-    // Written by whoever plans.
-    for (const [at, planned] of (plan?.steps ?? []).entries()) {
+  // The newest first: what was counted anew stands there.
+  for (const plan of plansIn(entries).toReversed()) {
+    for (const [at, planned] of plan.steps.entries()) {
       if (planned.place === undefined || steps.some((one) => one.id === planned.id)) continue;
       const view = viewOf(planned, entries);
       if (!view) continue;
-      const before = plan?.steps.slice(0, at).findLast((one) => steps.some((step) => step.id === one.id));
+      const before = plan.steps.slice(0, at).findLast((one) => steps.some((step) => step.id === one.id));
       steps.splice(before ? steps.findIndex((step) => step.id === before.id) + 1 : 0, 0, view);
     }
+  }
   return steps.length === state.steps.length ? state : { ...state, steps };
 }
+
+const plansIn = (entries: readonly RecordEntry[]): Plan[] =>
+  entries.flatMap((entry) => (typeof entry['plan'] === 'object' && entry['plan'] !== null ? [entry['plan'] as Plan] : [])); // Written by whoever plans.
 
 /** As runStep recorded it. */
 type StepEntry = RecordEntry & {

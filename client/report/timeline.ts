@@ -3,7 +3,7 @@ import type { RecordEntry } from '../../model/record.ts';
 import { fieldOf } from '../../model/field.ts';
 import type { Plan } from '../../model/plan.ts';
 import { isKind, type Kind } from '../../model/policy.ts';
-import { BLOCKED, type Answer, type Failure, type Receipt, type RollbackState, type StepState, type StepView } from '../../model/state.ts';
+import { BLOCKED, type Answer, type Failure, type RollbackState, type StepState, type StepView } from '../../model/state.ts';
 import type { Refusal } from '../../model/refusal.ts';
 import { dataWords, signedWords } from './data-words.ts';
 import { levelName } from './growth.ts';
@@ -61,13 +61,8 @@ function momentOf(entry: RecordEntry, operations: Operations): Moment {
       return moment(BACKOUT, `refused the start of ${refusal.by}: ${refusal.explanation} ${refusal.source}`);
     }
     case 'step':
-    case 'late-attempt': {
-      const failure = entry['failure'] as Failure | null | undefined; // Written by runStep.
-      const late = type === 'late-attempt' ? ', by an attempt that came late' : '';
-      const done = dataWords(operations.get(text(entry['step'])) ?? null, (entry['receipt'] as Receipt | null | undefined) ?? null); // Written by runStep too.
-      const what = failure?.message ?? done ?? '';
-      return moment(BACKOUT, `${text(entry['step'])}: ${text(entry['state'])}${late}${what === '' ? '' : `, ${what}`}`);
-    }
+    case 'late-attempt':
+      return moment(BACKOUT, ranOf(entry, operations));
     case 'answer': {
       const answer = entry['answer'] as Answer; // Written by the workflow.
       return { at: answer.at, who: answer.by, what: saidBy(answer) };
@@ -119,6 +114,13 @@ function momentOf(entry: RecordEntry, operations: Operations): Moment {
     default:
       return moment(BACKOUT, `${type}: ${text(entry['text'])}`);
   }
+}
+
+function ranOf(entry: RecordEntry, operations: Operations): string {
+  const { failure, receipt } = entry as Partial<Pick<StepView, 'failure' | 'receipt'>>; // Written by runStep.
+  const late = entry.type === 'late-attempt' ? ', by an attempt that came late' : '';
+  const what = failure?.message ?? dataWords(operations.get(text(entry['step'])) ?? null, receipt ?? null);
+  return `${text(entry['step'])}: ${text(entry['state'])}${late}${what === null ? '' : `, ${what}`}`;
 }
 
 function opened(entry: RecordEntry, moment: (who: string, what: string) => Moment): Moment {

@@ -115,7 +115,10 @@ export interface Given {
 }
 
 export interface GivenOptions {
+  /** The last one, as the record's own row has it. */
   readonly plan?: Plan;
+  /** The one it was opened with, where it was another. */
+  readonly opened?: Plan;
   readonly outcome?: Outcome | null;
   readonly closedAt?: string;
   readonly clock?: { readonly machineMs: number; readonly humanMs: number; readonly breached: boolean };
@@ -144,7 +147,7 @@ export function given(story: (telling: Telling) => void, options: GivenOptions =
   const put: Telling['put'] = (time, type, detail, event) => {
     entries.push({ event: event ?? `${ROLLBACK}/${type}/${entries.length}`, rollbackId: ROLLBACK, at: at(time), type, ...detail });
   };
-  put('02:58:10', 'opened', { workflowId: ID, runId: ROLLBACK, input, plan, planHash: PLAN, warnings: options.warnings ?? [] });
+  put('02:58:10', 'opened', { workflowId: ID, runId: ROLLBACK, input, plan: options.opened ?? plan, planHash: PLAN, warnings: options.warnings ?? [] });
   story({
     put,
     say: (time, name, by, step, detail = {}) => {

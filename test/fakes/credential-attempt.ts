@@ -5,7 +5,7 @@
  */
 import { AdapterError } from '../../activities/adapters/adapter.ts';
 import type { CredentialCall, Grant } from '../../activities/credentials/authority.ts';
-import { envFile } from '../../activities/credentials/env-key.ts';
+import { envFile } from '../../activities/credentials/env-file.ts';
 import { keyFiles } from '../../activities/credentials/key-files.ts';
 
 interface Job {

@@ -172,7 +172,7 @@ describe('[001 step 3e] credentials', () => {
     expect(sign(LIST)).toBeNull();
     expect(sign(LIST, null)).toEqual(no('evidence', /say in "note" why/));
     expect(sign({ rotate: ['payments'] })).toEqual(no('choice', /say of google in which list/));
-    expect(sign({ ...LIST, revokeFirst: ['payments'] })).toEqual(no('choice', /payments is named twice/));
+    expect(sign({ ...LIST, revokeFirst: ['payments'] })).toEqual(no('choice', /"payments" is named twice/));
     expect(sign({ ...LIST, unaffected: ['google', 'other'] })).toEqual(no('choice', /"other" is no credential of this plan; it has payments, google/));
     expect(sign({ ...LIST, rotate: 'payments' })).toEqual(no('choice', /is a list of names/));
     expect(signedProblem({ rotate: [7] }, ['payments'])).toMatch(/^7 is no credential/);

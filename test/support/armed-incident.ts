@@ -18,13 +18,14 @@ import type { Store } from '../../store/store.ts';
 
 export type Reach = (step: string, boundary: string) => void;
 
-/** The step that an entry belongs to, or an operation: `…/step/NAME/…`, `rollbackId/NAME/generation`. */
-const stepOfEvent = (event: string): string => /\/step\/([^/]+)\//.exec(event)?.[1] ?? '';
+/** The step that an entry belongs to: `…/step/NAME/…`; a plan of a higher level is no step's. */
+const stepOfEvent = (event: string): string => (event.includes('/escalated/') ? ESCALATION : (/\/step\/([^/]+)\//.exec(event)?.[1] ?? ''));
+const ESCALATION = 'escalateRollback';
 /** The name of a step may hold slashes itself, as a webhook's path does. */
-const stepOf = ({ operationId }: { readonly operationId: string }): string => operationId.split('/').slice(1, -1).join('/');
+export const stepOf = ({ operationId }: { readonly operationId: string }): string => operationId.split('/').slice(1, -1).join('/');
 
 /** Runs it between the two boundaries of its name. */
-async function between<T>(reach: Reach, step: string, name: string, act: () => Promise<T>): Promise<T> {
+export async function between<T>(reach: Reach, step: string, name: string, act: () => Promise<T>): Promise<T> {
   reach(step, `before-${name}`);
   const result = await act();
   reach(step, `after-${name}`);
@@ -34,7 +35,8 @@ async function between<T>(reach: Reach, step: string, name: string, act: () => P
 export const armedRegister = (store: Store, reach: Reach): Pick<Store, 'freeze' | 'unfreeze' | 'claim' | 'replan'> => ({
   freeze: (request) => between(reach, stepOfEvent(request.entry.event), 'freeze', () => store.freeze(request)),
   unfreeze: (request) => between(reach, stepOfEvent(request.entry.event), 'unfreeze', () => store.unfreeze(request)),
-  claim: (request) => between(reach, 'identify', 'claim', () => store.claim(request)),
+  // A higher level takes what is no component, and nothing else.
+  claim: (request) => between(reach, request.components.every((one) => one.startsWith('@')) ? ESCALATION : 'identify', 'claim', () => store.claim(request)),
   replan: (rollbackId, to, entry) => between(reach, stepOfEvent(entry.event), 'replan', () => store.replan(rollbackId, to, entry)),
 });
 
@@ -51,7 +53,7 @@ export function armOutside(reach: Reach): void {
 }
 
 /** Its words are boundaries too. */
-const hearing = <Call extends Pick<ConfigCall<unknown>, 'heartbeat' | 'operationId'>>(call: Call, reach: Reach): Call => ({
+export const hearing = <Call extends Pick<ConfigCall<unknown>, 'heartbeat' | 'operationId'>>(call: Call, reach: Reach): Call => ({
   ...call,
   heartbeat: (word: string) => {
     call.heartbeat(word);

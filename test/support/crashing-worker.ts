@@ -10,7 +10,8 @@
  *   STEP:word=TEXT             inside apply, set or lift, where the adapter says a word that begins with TEXT
  *
  * Of an incident also: STEP:before-CALL and :after-CALL, where CALL is `freeze` or `unfreeze` of the register, `claim`, `replan`, `inspect`, `set` or
- * `lift` of a platform that holds the freeze, `compare` or `apply` of the configuration, `post=AUDIENCE`, `git=WORD` (`armed-incident.ts`).
+ * `lift` of a platform that holds the freeze, `compare` or `apply` of the configuration, `post=AUDIENCE`, `git=WORD` (`armed-incident.ts`). Of levels 2 and 3:
+ * every call to a database, an evidence chain, an authority or a holder (`armed-grave.ts`); `escalateRollback:before-claim` and `:before-replan`.
  */
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -22,6 +23,7 @@ import type { TestContext } from 'vitest';
 import { AdapterError, type Adapter, type AdapterCall } from '../../activities/adapters/adapter.ts';
 import type { Dependencies } from '../../activities/dependencies.ts';
 import type { Store } from '../../store/store.ts';
+import { armedHistory, armGrave } from './armed-grave.ts';
 import { armedRegister, armOutside, type Reach } from './armed-incident.ts';
 import type { World } from './world.ts';
 
@@ -196,6 +198,7 @@ const armedAdapter = (adapter: Adapter, armed: Armed): Adapter => ({
 const armedStore = (store: Store, armed: Armed): Store => ({
   ...store,
   ...armedRegister(store, reaching(armed)),
+  ...armedHistory(store, reaching(armed)),
   open: async (request) => {
     armed.reach('openRollback', 'before-open');
     const opened = await store.open(request);
@@ -248,6 +251,7 @@ if (import.meta.main) {
   // Not at the top: the tests read this file for `Crashes`, and need no worker for that.
   const armed = armedByEnvironment();
   armOutside(reaching(armed));
+  armGrave(reaching(armed));
   // Many of them are started, and none comes to an end at which it would keep what it has compiled.
   enableCompileCache();
   const { runProcess } = await import('../../worker/worker.ts');

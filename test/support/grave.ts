@@ -21,28 +21,42 @@ export interface Grave {
   readonly keys: KeyService;
   /** Of the house's database. */
   readonly url: string;
-  query<Row extends object>(sql: string, values?: readonly unknown[]): Promise<Row[]>;
+  readonly query: <Row extends object>(sql: string, values?: readonly unknown[]) => Promise<Row[]>;
   /** What the key in `api.env` is good for. */
-  charges(tenant?: string): Promise<number>;
-  close(): Promise<void>;
+  readonly charges: (tenant?: string) => Promise<number>;
+  readonly close: () => Promise<void>;
 }
 
-const yaml = (keysUrl: string): string[] => [
-  ...GATES,
+/** What an environment of a grave house has beside its components; every part of it lies where the options say. */
+export interface PlaceOptions {
+  /** A reference to the address of the database. */
+  readonly url: string;
+  readonly keysUrl: string;
+  /** Of the keys. */
+  readonly folder: string;
+  /** Where what runs reads its key. */
+  readonly envFile: string;
+  /** Further options of the database. */
+  readonly database?: readonly string[];
+  readonly rebuild?: boolean;
+}
+
+export const placeYaml = ({ url, keysUrl, folder, envFile, database = [], rebuild = false }: PlaceOptions): string[] => [
   '    databases:',
   '      main:',
   '        options:',
-  '          url: env:SHOP_DB',
+  `          url: ${url}`,
   '          ledger: { table: supabase_migrations.schema_migrations, statements: statements }',
   '          restores: { orders: { table: orders, key: [id], tenant: tenant, audit: { table: audit_log, of: table_name } } }',
-  '        rebuild: [{ name: totals, command: [./rebuild-totals] }]',
+  ...database.map((line) => `          ${line}`),
+  ...(rebuild ? ['        rebuild: [{ name: totals, command: [./rebuild-totals] }]'] : []),
   '        checks:',
   '          - { name: tenant-isolation, covers: tenants, sql: "select o.id from orders o left join tenants t on t.name = o.tenant where t.name is null" }',
   '          - { name: one-order-a-request, covers: idempotency, sql: "select request from orders group by request having count(*) > 1" }',
   '    evidence:',
   '      trail:',
   '        options:',
-  '          url: env:SHOP_DB',
+  `          url: ${url}`,
   '          table: evidence',
   '          order: seq',
   '          contiguous: true',
@@ -56,18 +70,23 @@ const yaml = (keysUrl: string): string[] => [
   '    credentials:',
   '      payments:',
   '        authority: key-files',
-  `        options: { folder: ./payments-keys, accepts: { url: "${keysUrl}/key" } }`,
+  `        options: { folder: ${folder}, accepts: { url: "${keysUrl}/key" } }`,
   '        scopes: [charge:read]',
   '        tenants: [acme, globex]',
-  '        held: [{ holder: env-file, options: { path: ./api.env, key: PAYMENTS_KEY, reload: [sh, -c, "date >> api.reloaded"] } }]',
+  `        held: [{ holder: env-file, options: { path: ./${envFile}, key: PAYMENTS_KEY, reload: [sh, -c, "date >> ${envFile.replace('.env', '')}.reloaded"] } }]`,
   '        prove: { command: [./prove-payments] }',
+];
+
+const GOOGLE = [
   '      google:',
   '        authority: manual',
   '        options: { console: "https://console.cloud.google.com/apis/credentials", record: { command: [echo, "redirect https://shop.example/oauth, scope calendar.readonly"] } }',
 ];
 
 /** Everything at v1.0.0 and verified with the worker's own verification; then v1.1.0 with its migration, and what it damaged. */
-export async function graveWorld(more: { readonly yaml?: readonly string[]; readonly worker?: boolean } = {}): Promise<Grave> {
+export async function graveWorld(
+  more: { readonly yaml?: readonly string[]; readonly worker?: boolean; readonly people?: readonly string[] } = {},
+): Promise<Grave> {
   const folder = join(process.env['BACKOUT_TEST_FOLDER'] ?? '/tmp', `backout-keys-${randomUUID()}`);
   await mkdir(folder, { recursive: true });
   const keys = await startKeyService(folder);
@@ -75,20 +94,21 @@ export async function graveWorld(more: { readonly yaml?: readonly string[]; read
   const world = await incidentWorld({
     components: [...NAMES],
     component: { api: ['config: [{ source: env-file, options: { path: ./api.env, plain: [RATE_LIMIT] } }]'] },
-    environment: [...yaml(keys.url).map((line) => line.replace('./payments-keys', folder)), ...(more.yaml ?? [])],
-    people: PEOPLE,
+    environment: [
+      ...GATES,
+      ...placeYaml({ url: 'env:SHOP_DB', keysUrl: keys.url, folder, envFile: 'api.env', rebuild: true }),
+      ...GOOGLE,
+      ...(more.yaml ?? []),
+    ],
+    people: more.people ?? PEOPLE,
     world: { env },
   });
-  const database = `house_${randomUUID().replaceAll('-', '')}`;
-  await queryAt(world.services.databaseUrl, `CREATE DATABASE ${database}`);
-  const at = new URL(world.services.databaseUrl);
-  at.pathname = `/${database}`;
-  env['SHOP_DB'] = at.href;
-  const query = <Row extends object>(sql: string, values: readonly unknown[] = []): Promise<Row[]> => queryAt<Row & Record<string, unknown>>(at.href, sql, values);
+  const { url, query } = await houseDatabase(world);
+  env['SHOP_DB'] = url;
   const grave: Grave = {
     world,
     keys,
-    url: at.href,
+    url,
     query,
     charges: async (tenant = 'acme') => keys.charges(/^PAYMENTS_KEY=(.*)$/m.exec(await readFile(join(world.folder, 'api.env'), 'utf8'))?.[1] ?? '', tenant),
     close: async () => {
@@ -101,7 +121,13 @@ export async function graveWorld(more: { readonly yaml?: readonly string[]; read
   return grave;
 }
 
-async function layHouse({ world, query }: Grave, folder: string): Promise<void> {
+/** With a hundred orders of two tenants, an audit log of what becomes of them, and an evidence table that refuses all but additions. */
+export async function houseDatabase(world: World): Promise<Pick<Grave, 'url' | 'query'>> {
+  const database = `house_${randomUUID().replaceAll('-', '')}`;
+  await queryAt(world.services.databaseUrl, `CREATE DATABASE ${database}`);
+  const at = new URL(world.services.databaseUrl);
+  at.pathname = `/${database}`;
+  const query: Grave['query'] = (sql, values = []) => queryAt(at.href, sql, values);
   await query(`
     CREATE SCHEMA supabase_migrations;
     CREATE TABLE supabase_migrations.schema_migrations (version text PRIMARY KEY, statements text[], name text);
@@ -118,12 +144,18 @@ async function layHouse({ world, query }: Grave, folder: string): Promise<void> 
     CREATE TRIGGER refuse BEFORE UPDATE OR DELETE OR TRUNCATE ON evidence FOR EACH STATEMENT EXECUTE FUNCTION refuse();
     INSERT INTO supabase_migrations.schema_migrations VALUES ('20260101000001_orders', '{"create table orders"}', 'orders');
     INSERT INTO orders SELECT i, (ARRAY['acme', 'globex'])[1 + i % 2], 'request-' || i, i * 100 FROM generate_series(1, 100) i`);
+  return { url: at.href, query };
+}
+
+async function layHouse({ world }: Grave, folder: string): Promise<void> {
   await writeFile(
     join(world.folder, 'rebuild-totals'),
     `#!/usr/bin/env node\nimport('${join(import.meta.dirname, '../../node_modules/pg/lib/index.js')}').then(async ({ default: pg }) => {\n  const client = new pg.Client({ connectionString: require('node:fs').readFileSync('shop-db', 'utf8').trim() });\n  await client.connect();\n  await client.query('DELETE FROM totals');\n  await client.query('INSERT INTO totals SELECT tenant, sum(cents) FROM orders GROUP BY tenant');\n  await client.end();\n});\n`,
     { mode: 0o755 },
   );
-  await writeFile(join(world.folder, 'prove-payments'), `#!/bin/sh\ntest ! -e refuse-proof\n`, { mode: 0o755 });
+  await writeFile(join(world.folder, 'prove-payments'), `#!/bin/sh\ntest ! -e refuse-proof && test ! -e "refuse-proof-$BACKOUT_ENVIRONMENT"\n`, {
+    mode: 0o755,
+  });
   await writeFile(join(world.folder, 'api.env'), `RATE_LIMIT=100\nPAYMENTS_KEY=${EXPOSED}\n`);
   await layKey(folder, 'key-2025', EXPOSED);
 }

@@ -9,7 +9,7 @@ import { parseEnv } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { envFile as source } from '../../activities/configs/env-file.ts';
 import type { CredentialCall } from '../../activities/credentials/authority.ts';
-import { envFile, type EnvKeyOptions } from '../../activities/credentials/env-key.ts';
+import { envFile, type EnvKeyOptions } from '../../activities/credentials/env-file.ts';
 import { rejection } from '../adapters/contract.ts';
 import { holderContract } from './contract.ts';
 
@@ -19,7 +19,7 @@ const ATTEMPT = fileURLToPath(new URL('../fakes/credential-attempt.ts', import.m
 
 let folder = '';
 beforeEach(() => {
-  folder = fs.mkdtempSync(join(tmpdir(), 'env-key-'));
+  folder = fs.mkdtempSync(join(tmpdir(), 'env-file-'));
   fs.writeFileSync(file(), START, { mode: 0o640 });
 });
 afterEach(() => {
