@@ -12,14 +12,16 @@ interface Row {
   at: Date;
 }
 
-/** `Store.tellCredential`. */
-export async function tellCredential(database: Database, one: CredentialGeneration): Promise<void> {
-  await database.query(
-    `INSERT INTO ops.credential_generations (environment, credential, generation, fingerprint, state, rollback_id, at)
-     VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`,
-    [one.environment, one.credential, one.generation, one.fingerprint, one.state, one.rollbackId, one.at],
-  );
-}
+/** `Store.tellCredentials`. In one transaction: half of a list would be taken for all of it. */
+export const tellCredentials = (database: Database, all: readonly CredentialGeneration[]): Promise<void> =>
+  database.transaction(async (queries) => {
+    for (const one of all)
+      await queries.query(
+        `INSERT INTO ops.credential_generations (environment, credential, generation, fingerprint, state, rollback_id, at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`,
+        [one.environment, one.credential, one.generation, one.fingerprint, one.state, one.rollbackId, one.at],
+      );
+  });
 
 /** `Store.credentials`. */
 export async function credentials(database: Database, filter: Parameters<Store['credentials']>[0]): Promise<CredentialGeneration[]> {

@@ -1,7 +1,7 @@
 /** The store on Postgres: one line a method; what it means is said in `store.ts`. */
 import type { Store } from './store.ts';
 import { claim, claims, transferClaims } from './claims.ts';
-import { credentials, tellCredential } from './credentials.ts';
+import { credentials, tellCredentials } from './credentials.ts';
 import { connect, type StoreOptions } from './database.ts';
 import { deployment, deployments, lastHealthy, recordDeployment, verifyDeployment } from './deployments.ts';
 import { freeze, freezes, unfreeze } from './freezes.ts';
@@ -49,7 +49,7 @@ export function openStore(url: string, options: StoreOptions = {}): Store {
     recordMigrations: (request) => recordMigrations(database, request),
     migrations: (of) => migrations(database, of),
     migrationUndone: (told) => migrationUndone(database, told),
-    tellCredential: (one) => tellCredential(database, one),
+    tellCredentials: (all) => tellCredentials(database, all),
     credentials: (filter) => credentials(database, filter),
 
     rollback: (rollbackId) => rollback(database, rollbackId),

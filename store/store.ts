@@ -226,8 +226,8 @@ export interface Store {
     readonly milliseconds: number | null;
     readonly error: string | null;
   }): Promise<void>;
-  /** Told twice for one rollback it is told once. */
-  tellCredential(one: CredentialGeneration): Promise<void>;
+  /** All of them, or none. Told twice for one rollback it is told once. */
+  tellCredentials(all: readonly CredentialGeneration[]): Promise<void>;
   /** In the order they were told. */
   credentials(filter: {
     readonly environment?: string;

@@ -14,7 +14,7 @@ const PLAN: Plan = {
   targets: TARGETS,
   targetSeconds: 900,
   steps: incidentSteps({
-    kind: 'l1Rollback',
+    kind: 'l3Rollback',
     cause: 'reliability-regression',
     targets: TARGETS,
     waves: [['web']],
@@ -23,6 +23,21 @@ const PLAN: Plan = {
     gates: [],
     carriers: ['github'],
     review: true,
+    data: {
+      databases: [
+        {
+          name: 'main',
+          recover: null,
+          asOf: null,
+          undo: [{ name: '2', digest: 'sha256:2', destroys: [{ what: 'table a', rows: 1 }], transactional: true }],
+          restores: [],
+          rebuild: ['totals'],
+          checks: ['tenants'],
+        },
+      ],
+      chains: [{ name: 'trail', affected: 1 }],
+      credentials: [{ name: 'payments', byHand: null }],
+    },
     fourEyes: () => false,
   }),
 };
@@ -74,6 +89,31 @@ describe('a successor', () => {
     ['configuration is looked at again', [step(1, 'web.config')], 'web.config', ['pending', 0]],
     ['a component that is at its target stays done', [step(1, 'web.deploy')], 'web.deploy', ['done', 0]],
     ['what nothing is known of has perhaps been done', [], 'web.deploy', ['pending', 0]],
+    ['a migration that was undone is not undone again', [step(1, 'undo.main.2')], 'undo.main.2', ['done', 0]],
+    ['a survey is of before, whatever was done since', [step(1, 'evidence.trail'), step(2, 'annotate.trail')], 'evidence.trail', ['done', 0]],
+    ['a key that was issued is not issued again', [step(1, 'issue.payments', { generation: 1 })], 'issue.payments', ['done', 1]],
+    ['one that was revoked stays so', [step(1, 'revoke.payments')], 'revoke.payments', ['done', 0]],
+    ['the proofs look again', [step(1, 'chain.trail')], 'chain.trail', ['pending', 0]],
+    ['invariants too', [step(1, 'invariants.main')], 'invariants.main', ['pending', 0]],
+    ['an undo that nothing is known of has perhaps been done', [], 'undo.main.2', ['pending', 0]],
+    [
+      'what was seen before a level grew is seen again, under another operation id',
+      [step(1, 'health'), { type: 'void', at: at(2), steps: ['health'], why: 'escalated' }],
+      'health',
+      ['pending', 1],
+    ],
+    [
+      'what was accepted before it is not accepted after it',
+      [failed(1, 'health'), said(2, 'decide', 'health', { action: 'skip' }), { type: 'void', at: at(3), steps: ['health'], why: 'escalated' }],
+      'health',
+      ['pending', 1],
+    ],
+    [
+      'what was done before it stays done',
+      [step(1, 'web.deploy'), { type: 'void', at: at(2), steps: ['target'], why: 'escalated' }],
+      'web.deploy',
+      ['done', 0],
+    ],
     ['a failure waits for its decision', [failed(1, 'review')], 'review', ['failed', 0]],
     ['a retry that was decided goes on', [failed(1, 'review'), said(2, 'decide', 'review', { action: 'retry' })], 'review', ['pending', 1]],
     [

@@ -3,7 +3,7 @@ import { upsertSearchAttributes } from '@temporalio/workflow';
 import { CHECKLIST } from '../model/incident.ts';
 import { whole, type Plan, type PlanStep } from '../model/plan.ts';
 import { signedOf } from '../model/signed.ts';
-import type { Answer } from '../model/state.ts';
+import type { Answer, StepState } from '../model/state.ts';
 import type { DataWork } from '../activities/step.ts';
 import type { StepOutcome } from '../activities/step.ts';
 import { plannedAttributes } from './details.ts';
@@ -30,12 +30,17 @@ export function dataWorkOf(progress: Progress, step: StepProgress): DataWork | n
     ...(digest === undefined ? {} : { digest }),
     ...(plan.window === undefined ? {} : { window: plan.window }),
     ...(plan.tenant === null ? {} : { tenant: plan.tenant }),
-    ...(place.startsWith('database/') && plan.recover?.[name] !== undefined ? { recover: plan.recover[name] } : {}),
+    ...(isRecovered(progress, step) && plan.recover?.[name] !== undefined ? { recover: plan.recover[name] } : {}),
     ...(before === undefined || (operation !== 'invariants' && operation !== 'chain') ? {} : { before }),
     ...(signed === null ? {} : { signed }),
     ...(operation === 'revoke' ? { use: useOf(progress, step, name) } : {}),
   };
 }
+
+/** Proven is the one that is in use: the recovered one only where it was switched to. */
+const isRecovered = (progress: Progress, { planned: { place = '', operation, subject = '' } }: StepProgress): boolean =>
+  place.startsWith('database/') && (operation !== 'invariants' || PASSED_RUN.has(progress.step(`switch.${subject}`)?.state ?? 'pending'));
+const PASSED_RUN: ReadonlySet<StepState> = new Set(['done', 'already']);
 
 /** As it was seen first: a later look would take what this rollback has done for what was there. */
 const surveyOf = (progress: Progress, place: string): unknown =>

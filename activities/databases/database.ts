@@ -78,7 +78,7 @@ export interface Restore {
   readonly tenant: string | null;
 }
 
-/** More would be destroyed than was approved: nothing was changed, and it is asked again with these counts. */
+/** More would be destroyed than was approved: nothing more was changed, and it is asked again with these counts. */
 export class MoreDestroyed extends AdapterError {
   readonly destroys: readonly Destroyed[];
   constructor(message: string, destroys: readonly Destroyed[]) {

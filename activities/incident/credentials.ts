@@ -37,7 +37,7 @@ export const issue = onCredential(async (on) => {
   const receipt = await at.authority.issue(at.call, { scopes: at.config.scopes, tenants: at.config.tenants ?? null });
   const generation = receipt.ids?.['generation'];
   if (typeof generation !== 'string') return failed('UnexpectedResponse', `the authority of ${name} did not say which generation it has issued`);
-  await tellOf(on, generation, 'issued', await at.authority.reveal(at.call, generation));
+  await on.deps.store.tellCredentials([await generationOf(on, generation, 'issued', await at.authority.reveal(at.call, generation))]);
   return { state: doneOr(receipt, again), receipt, failure: null, remains: [] };
 }, true);
 
@@ -59,7 +59,7 @@ export const install = onCredential(async (on) => {
     await putBack(on, secret);
     return failed('CredentialRejected', `${name} does not work with the new one (${problem}); the earlier one is back where it was`);
   }
-  await tellOf(on, generation, 'installed', secret);
+  await on.deps.store.tellCredentials([await generationOf(on, generation, 'installed', secret)]);
   return found(isHeld && !on.again ? 'already' : 'done', { held: at.holders.length, proven: at.config.prove !== undefined }, { ids: { generation } });
 }, true);
 
@@ -78,7 +78,8 @@ export const revoke = onCredential(async (on) => {
     receipts.push({ generation: one.generation, ...(typeof receipt.after === 'object' ? receipt.after : {}) });
   }
   // Its secret too, wherever it is found again.
-  for (const one of await oldOnes(on)) await on.deps.store.tellCredential({ ...one, state: 'revoked', at: new Date().toISOString() });
+  const ended = { state: 'revoked', at: new Date().toISOString() } as const;
+  await on.deps.store.tellCredentials((await oldOnes(on)).map((one) => ({ ...one, ...ended })));
   keptIn(on)
     .under(operationOf(on))
     .forEach((id) => keptIn(on).forget(id));
@@ -129,14 +130,19 @@ async function oldOnes(on: OnCredential): Promise<CredentialGeneration[]> {
   const known = await deps.store.credentials({ ...of, state: 'old' });
   if (known.length > 0) return known;
   const issued = new Set((await deps.store.credentials({ ...of, state: 'issued' })).map((one) => one.generation));
-  const alive = (await at.authority.generations(at.call)).filter((one) => one.state === 'live' && !issued.has(one.id));
+  // Nor is one that an attempt has issued and died before it could tell.
+  const isOwn = (one: Generation): boolean => issued.has(one.id) || (one.operationId?.startsWith(`${work.rollbackId}/`) ?? false);
+  const alive = (await at.authority.generations(at.call)).filter((one) => one.state === 'live' && !isOwn(one));
   const held = await Promise.all(at.holders.map(({ holder, call }) => holder.read(call)));
+  const old: CredentialGeneration[] = [];
   for (const [index, secret] of held.entries()) {
     const id = secret === null ? null : await at.authority.adopt(at.call, secret);
     // Its authority does not know it: nothing can be revoked, and it is recognised all the same where it is found again.
-    if (secret !== null && id === null) await tellOf(on, `${HELD}${index}`, 'old', secret);
+    if (secret !== null && id === null) old.push(await generationOf(on, `${HELD}${index}`, 'old', secret));
   }
-  for (const { id } of alive) await tellOf(on, id, 'old', await revealed(at, id));
+  for (const { id } of alive) old.push(await generationOf(on, id, 'old', await revealed(at, id)));
+  // At once: what was left out of the list would stay alive for good.
+  await deps.store.tellCredentials(old);
   return deps.store.credentials({ ...of, state: 'old' });
 }
 
@@ -147,22 +153,14 @@ const revealed = (at: CredentialAt, id: string): Promise<string | null> =>
     throw error;
   });
 
-async function tellOf(
-  { deps, loaded, work, name }: OnCredential,
+async function generationOf(
+  { loaded, work, name }: OnCredential,
   generation: string,
   state: CredentialGeneration['state'],
   secret: string | null,
-): Promise<void> {
+): Promise<CredentialGeneration> {
   const fingerprint = secret === null ? null : (await fingerprintOf(loaded.folder, secret)).fingerprint;
-  await deps.store.tellCredential({
-    environment: work.environment,
-    credential: name,
-    generation,
-    fingerprint,
-    state,
-    rollbackId: work.rollbackId,
-    at: new Date().toISOString(),
-  });
+  return { environment: work.environment, credential: name, generation, fingerprint, state, rollbackId: work.rollbackId, at: new Date().toISOString() };
 }
 
 /** What this rollback has issued last; null: nothing. */

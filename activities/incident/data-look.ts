@@ -4,10 +4,12 @@ import { BY_HAND, type ChainPlace, type CredentialPlace, type DatabasePlace, typ
 import type { StartInput } from '../../model/input.ts';
 import type { Plan, Target, Window } from '../../model/plan.ts';
 import { POLICIES, type Kind } from '../../model/policy.ts';
+import { AdapterError } from '../adapters/adapter.ts';
 import { environmentOf, NotPossible } from '../components.ts';
 import type { Attempt, Dependencies } from '../dependencies.ts';
+import { recoveryOf } from './going-back.ts';
 import { keptOf } from './keep.ts';
-import { chainAt, databaseAt, hashOfPlace, manualAt, type Caller } from './places.ts';
+import { chainAt, databaseAt, hashOfPlace, manualAt, referencesOf, type Caller, type DatabaseAt } from './places.ts';
 import { patiently } from '../look.ts';
 import { undoingOf } from './undoing.ts';
 
@@ -16,6 +18,8 @@ export interface DataAsk extends Pick<StartInput, 'recover' | 'window'> {
   readonly environment: string;
   readonly targets: readonly Target[];
   readonly tenant: string | null;
+  /** Of a rollback that is under way: what it has recovered itself is in nobody's way. */
+  readonly rollbackId?: string;
   /** When the rollback was started: nothing later is taken for damage. */
   readonly until: string;
 }
@@ -92,7 +96,7 @@ async function windowOf({ window: said, environment, targets, until }: DataAsk, 
 
 async function lookAtDatabase(scope: Scope, name: string): Promise<DatabasePlace> {
   const { loaded, ask, window, attempt, caller, warnings } = scope;
-  const at = databaseAt(loaded, name, caller);
+  const at = databaseAt(loaded, name, ask.rollbackId === undefined ? caller : recoveryOf({ rollbackId: ask.rollbackId }, name, caller));
   const recover = ask.recover?.[name] ?? null;
   const place = {
     name,
@@ -106,9 +110,11 @@ async function lookAtDatabase(scope: Scope, name: string): Promise<DatabasePlace
   if (at.config.checks.length === 0) warnings.push(`no checks of ${name} are configured: nothing proves its tenant boundaries (databases.${name}.checks)`);
   if (recover === BY_HAND) return { ...place, rebuild: [], checks: [] };
   const looking = <T>(look: () => Promise<T>): Promise<T> => patiently(attempt, `the database ${name} cannot be looked at`, look);
+  await refuseLeft(scope, name, at);
   if (recover !== null) {
     const { problem, asOf } = await looking(() => at.database.recoverable(at.call, recover));
-    if (problem !== null) throw new NotPossible('recover', `${name} cannot be recovered from ${recover}: ${problem}; name another time, backup or by-hand`);
+    const others = recover === 'backup' ? 'a time or by-hand' : 'another time, backup or by-hand';
+    if (problem !== null) throw new NotPossible('recover', `${name} cannot be recovered from ${recover}: ${problem}; name ${others}`);
     await refuseRewrite(scope, name);
     if (at.config.reference.length === 0)
       throw new NotPossible(
@@ -132,6 +138,27 @@ async function lookAtDatabase(scope: Scope, name: string): Promise<DatabasePlace
           }),
         );
   return { ...place, undo, restores: restores.filter((one) => one.missing > 0) };
+}
+
+/** After a switch-over the configuration may still name the one that was left: what is gone back with has to be what is in use. */
+async function refuseLeft({ loaded, caller, warnings }: Scope, name: string, { config, database, call }: DatabaseAt): Promise<void> {
+  if (config.reference.length === 0) return;
+  const own = await database.recovered(call).catch((error: unknown) => {
+    if (!(error instanceof AdapterError)) throw error;
+    return null; // There is none, or nobody can tell: then every place is looked at.
+  });
+  for (const [index, { holder, call: held }] of referencesOf(loaded, name, caller).entries()) {
+    const place = `databases.${name}.reference.${index}`;
+    try {
+      const address = await holder.read(held);
+      if (address !== null && (address === own || (await database.isSame(call, address)))) continue;
+      const what = address === null ? 'holds no address' : `holds the address of another database than databases.${name}.options.url`;
+      throw new NotPossible('recover', `${place} ${what}: set it to the one in use and start the worker anew, or say --recover ${name}=by-hand`);
+    } catch (error) {
+      if (!(error instanceof AdapterError)) throw error;
+      warnings.push(`whether ${place} holds the address of ${name} cannot be told: ${error.message}`);
+    }
+  }
 }
 
 /** The kind's own options; every kind that can restore rows names them so. */

@@ -96,7 +96,12 @@ async function planOf(work: EscalateWork, before: Plan, deps: Dependencies, atte
   const { environment, targets, tenant, window: span, recover } = before;
   const loaded = await deps.config();
   const said = recoveryOf({ ...(recover === undefined ? {} : { recover }), ...(span === undefined ? {} : { window: span }), ...recoveryOf(work) });
-  const seen = await lookAtData(loaded, { kind: to, environment, targets, tenant, until: new Date().toISOString(), ...said }, deps, attempt);
+  const seen = await lookAtData(
+    loaded,
+    { kind: to, environment, targets, tenant, rollbackId: work.rollbackId, until: new Date().toISOString(), ...said },
+    deps,
+    attempt,
+  );
   const components = targets.map((target) => findComponent(loaded, deps.adapters, environment, target.component));
   const steps = stepsOf(loaded, { kind: to, environment, cause, components, targets, data: seen });
   const forbidden = forbiddenStep(to, steps);

@@ -1,5 +1,6 @@
 /** A database is gone back: migration by migration, row by row, or into a new one [001 step 3c, 004 section 3]. */
 import { join } from 'node:path';
+import { fieldOf } from '../../model/field.ts';
 import { lossOf } from '../../model/incident-data.ts';
 import type { Plan } from '../../model/plan.ts';
 import { canonical, sha256 } from '../../store/digest.ts';
@@ -13,7 +14,8 @@ import type { StepWork } from '../step.ts';
 import { databaseAt, referencesOf, type Caller } from './places.ts';
 import { bare, digestOf, hashesOf } from './undoing.ts';
 
-const late = (what: string): Found => failed('DeadlinePassed', `the time target was over before ${what}; nothing was begun`);
+const late = (what: string, again: boolean): Found =>
+  failed('DeadlinePassed', `the time target was over before ${what}; ${again ? 'what an earlier attempt has begun is left as it is' : 'nothing was begun'}`);
 
 /** One migration, by its recorded inverse. */
 export const undo = onPlace(async (on) => {
@@ -28,7 +30,7 @@ export const undo = onPlace(async (on) => {
   if (!recorded || digestOf(recorded) !== data.digest)
     return stale(`${part} of ${name} is not recorded any more as it was confirmed: its hash or its inverse is another one`);
   if (work.mode === 'inspect') return isApplied ? failed('NotAtTarget', `${part} is still in the ledger of ${name}`) : handDone(on, of);
-  if (on.isLate && isApplied) return late(`${part} of ${name} could be undone`);
+  if (on.isLate && isApplied) return late(`${part} of ${name} could be undone`, again);
   // As the ledger says it, where that is what was recorded.
   const known = await hashesOf(recorded, { database });
   const hash = known.find((one) => one === bare(applied?.hash ?? '')) ?? recorded.hash;
@@ -78,7 +80,7 @@ export const restore = onPlace(async ({ loaded, work, data, name, part, caller, 
   const before = await database.preview(call, what);
   if (before.missing === 0) return found(again ? 'done' : 'already', { restored: 0, there: before.same, changedSince: before.changed });
   if (work.mode === 'inspect') return failed('NotAtTarget', `${before.missing} deleted rows of ${part} are not there`);
-  if (isLate) return late(`the rows of ${part} could be put back`);
+  if (isLate) return late(`the rows of ${part} could be put back`, again);
   const receipt = await database.restore(call, what);
   const left = await database.preview(call, what);
   const remains = left.missing === 0 ? [] : [{ artifact: `${left.missing} rows of ${part}`, reason: 'could not be put back', owner: 'data-evidence-lead' }];
@@ -104,48 +106,76 @@ export const recover = onPlace(async ({ loaded, work, data, name, caller, again,
         throw error;
       },
     );
-    if (!there) return isLate ? late(`${name} could be recovered`) : failed('NotAtTarget', `there is no recovered ${name}`);
+    if (!there) return isLate ? late(`${name} could be recovered`, again) : failed('NotAtTarget', `there is no recovered ${name}`);
   }
   const receipt = await database.recover(call, from);
   const checks = await database.check(call, config.checks, 'recovered');
-  const ledger = await database.ledger(call, 'recovered');
+  const ledger = fieldOf(call.options, 'ledger') === undefined ? [] : await database.ledger(call, 'recovered');
   const seen = {
     ...receipt,
     after: { ...(typeof receipt.after === 'object' ? receipt.after : {}), checks: shownOf(checks), newestMigration: ledger.at(-1)?.name ?? null },
   };
   const violated = violationsOf(checks);
-  if (violated !== null) return { ...failed('InvariantViolated', `the recovered ${name} is not switched to: ${violated}`), receipt: seen };
+  if (violated !== null) return { ...notSwitched(name, violated), receipt: seen };
   return { state: doneOr(receipt, again), receipt: seen, failure: null, remains: [] };
 }, true);
 
+const notSwitched = (name: string, violated: string): Found => failed('InvariantViolated', `the recovered ${name} is not switched to: ${violated}`);
+
 /** As whoever recovered it is called: it is found by that name. */
-export const recoveryOf = ({ rollbackId }: StepWork, name: string, caller: Caller): Caller => ({ ...caller, operationId: `${rollbackId}/recover.${name}/0` });
+export const recoveryOf = ({ rollbackId }: Pick<StepWork, 'rollbackId'>, name: string, caller: Caller): Caller => ({
+  ...caller,
+  operationId: `${rollbackId}/recover.${name}/0`,
+});
 
 /** The address where it is read, and what reads it begun anew. The database in use takes no writes any more, and is kept. */
-export const switchOver = onPlace(async ({ loaded, work, name, caller, isLate }) => {
-  const { database, call } = databaseAt(loaded, name, recoveryOf(work, name, caller));
+export const switchOver = onPlace(async ({ loaded, work, attempt, name, caller, again, isLate }) => {
+  const { config, database, call } = databaseAt(loaded, name, recoveryOf(work, name, caller));
   const holders = referencesOf(loaded, name, caller);
   const address = await database.recovered(call);
-  const held = await Promise.all(holders.map((one) => one.holder.read(one.call)));
-  const isThere = held.length > 0 && held.every((one) => one === address);
-  if (work.mode === 'inspect')
-    return isThere ? found('done', { switched: holders.length }) : failed('NotAtTarget', `the address of ${name} is not that of the recovered one everywhere`);
-  if (isLate && !isThere) return late(`${name} could be switched over`);
+  const read = (): Promise<(string | null)[]> => Promise.all(holders.map((one) => one.holder.read(one.call)));
+  const held = await read();
+  if (work.mode === 'inspect') {
+    if (held.length === 0 || held.some((one) => one !== address))
+      return failed('NotAtTarget', `the address of ${name} is not that of the recovered one everywhere`);
+    const unsealed = `${name} was switched over by hand: see that the one that was in use takes no writes any more`;
+    return found('done', { switched: holders.length, byHand: true }, { warnings: [unsealed] });
+  }
+  // What was begun is gone on with: some here and some there is worse than late.
+  if (!held.includes(address)) {
+    if (isLate) {
+      // An attempt that died may have sealed it, and nobody was switched over.
+      if (again) await database.seal(call, false);
+      return late(`${name} could be switched over`, false);
+    }
+    if (held.includes(null)) return failed('NotFound', `the address of ${name} is not everywhere where it is said to be read; nothing was changed`);
+    // Whoever has left out what the recovery found, or has written to it since, is told here.
+    const violated = violationsOf(await database.check(call, config.checks, 'recovered'));
+    if (violated !== null) return notSwitched(name, violated);
+  }
   const sealed = await database.seal(call, true);
-  for (const one of holders) await one.holder.write(one.call, address);
-  const now = await Promise.all(holders.map((one) => one.holder.read(one.call)));
-  if (now.some((one) => one !== address)) return failed('NotAtTarget', `the address of ${name} is not everywhere what it was set to`);
+  try {
+    for (const one of holders) await one.holder.write(one.call, address);
+  } catch (error) {
+    // Another attempt goes on from here.
+    if (attempt.signal.aborted || !(error instanceof AdapterError) || error.kind === 'unavailable' || error.kind === 'superseded') throw error;
+    const isNobody = !(await read()).includes(address);
+    if (isNobody) await database.seal(call, false);
+    const now = isNobody ? 'nobody was switched over, and the one in use takes writes' : 'the one that was in use takes no writes of new sessions any more';
+    throw new AdapterError(error.kind, `${error.message}; ${now}`, { cause: error });
+  }
+  if ((await read()).some((one) => one !== address)) return failed('NotAtTarget', `the address of ${name} is not everywhere what it was set to`);
   return found('done', { switched: holders.length, kept: 'the one that was in use, read-only for new sessions', stillConnected: sealed.after });
 }, true);
 
 /** Derived tables and read models, by the house's own command; its output is kept as evidence. */
-export const rebuild = onPlace(async ({ loaded, work, attempt, name, part, caller, isLate }) => {
+export const rebuild = onPlace(async ({ loaded, work, attempt, name, part, caller, again, isLate }) => {
   const { config } = databaseAt(loaded, name, caller);
   const one = config.rebuild.find((each) => each.name === part);
   if (!one) return failed('Configuration', `${name} has no ${part} to rebuild in backout.yaml any more`);
   if (work.mode === 'inspect')
     return failed('NotAtTarget', `nobody can see of ${part} whether it was rebuilt; retry runs it once more, or skip it with a due date`);
-  if (isLate) return late(`${part} of ${name} could be rebuilt`);
+  if (isLate) return late(`${part} of ${name} could be rebuilt`, again);
   const place = {
     folder: loaded.folder,
     environment: work.environment,

@@ -94,7 +94,11 @@ function environmentsOf(reading: Reading): FrozenEnvironment[] {
     // A freeze that an earlier rollback of the incident left behind was taken over, and has no entry here.
     const scopes = [...new Set(recorded.length > 0 ? recorded : textsIn(after, 'scopes'))];
     // An entry names what was to be lifted; what had been lifted before stays lifted then.
-    const lifted = scopes.flatMap((scope) => lifts.filter((one) => one.environment === environment && one.scope === scope).slice(0, 1));
+    // One that was frozen again, since the level had grown, is not lifted by what was lifted before.
+    const since = (scope: string): string => own.findLast((entry) => textsIn(entry, 'scopes').includes(scope))?.at ?? '';
+    const lifted = scopes.flatMap((scope) =>
+      lifts.filter((one) => one.environment === environment && one.scope === scope && one.at >= since(scope)).slice(0, 1),
+    );
     return {
       environment,
       scopes,

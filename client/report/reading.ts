@@ -176,7 +176,7 @@ function runOf(entry: RecordEntry): Run {
 /** The decision that let a step go without its success; null: there is none, or it was tried again since, as after a drift. */
 export function skipOf(reading: Reading, id: string): Answer | null {
   const last = lastSaid(reading, 'decide', id);
-  return last?.['action'] === 'skip' && !runsOf(reading, id).some((run) => run.at > last.at) ? last : null;
+  return last?.['action'] === 'skip' && !runsOf(reading, id).some((run) => run.at > last.at) && !isVoidSince(reading, id, last.at) ? last : null;
 }
 
 export const isVoidSince = ({ voids }: Reading, id: string, at: string): boolean => voids.some((one) => one.at >= at && one.steps.includes(id));

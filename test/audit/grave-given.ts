@@ -36,6 +36,7 @@ const CREDENTIALS = [
   { name: 'google', byHand: 'https://console.example/google; recorded with the target: redirect https://shop.example/oauth' },
   { name: 'crm', byHand: 'https://console.example/crm; nothing was recorded of it with the target' },
   { name: 'mail', byHand: null },
+  { name: 'sms', byHand: null },
 ];
 
 export const dataPlan = (kind: Kind, data: DataPlace): Plan => ({
@@ -156,7 +157,7 @@ function signed(telling: Telling): void {
   });
   say('03:21:00', 'confirm', 'sam', 'credentials', {
     note: 'seen in the log of the night',
-    data: { rotate: ['payments', 'crm', 'mail'], revokeFirst: ['ledger'], unaffected: ['google'], elsewhere: ['the key of the warehouse'] },
+    data: { rotate: ['payments', 'crm', 'mail'], revokeFirst: ['ledger'], unaffected: ['google', 'sms'], elsewhere: ['the key of the warehouse'] },
   });
   say('03:22:00', 'confirm', 'carol', 'target', { plan: PLAN_3 });
   rotated('ledger', true, telling, { revoke: '03:22:10', issue: '03:22:20', install: '03:23:40' });

@@ -136,14 +136,15 @@ describe.each([
 
   test('names what was not exposed and what people rotated, with its evidence; the first leaves no trace among checks, risks and follow-ups', () => {
     expect(data.credentials).toMatchObject({
-      notExposed: ['google'],
+      notExposed: ['google', 'sms'],
       byHand: [
         { name: 'crm', state: 'confirmed', by: 'sam', evidence: { 'rotation-log': 'https://tracker/CRM-1', 'scope-verification': 'two scopes, as before' } },
       ],
     });
-    expect(section(report, 'Data, evidence and credentials')).toContain('**Not exposed, and left as they are:** google');
-    expect(report.gates.map((one) => one.step)).not.toContain('scope.google');
-    expect(JSON.stringify([report.followUps, command(report).acceptedRisks])).not.toContain('google');
+    expect(section(report, 'Data, evidence and credentials')).toContain('**Not exposed, and left as they are:** google, sms');
+    expect(report.gates.map((one) => one.step)).not.toContain('scope.sms');
+    expect(report.gates.map((one) => one.step)).toContain('scope.mail');
+    expect(JSON.stringify([report.followUps, command(report).acceptedRisks, report.inShort.proven])).not.toMatch(/google|sms/);
     const actions = report.followUps.map((one) => `${one.action} | ${one.owner}`);
     expect(actions).toContain('Rotate by hand what Backout does not know: the key of the warehouse | sam');
     expect(actions.find((one) => one.startsWith('Finish the rotation of mail'))).toContain('the earlier one is back where it was | sam');
@@ -187,7 +188,7 @@ describe.each([
     expect(what).toContain('carol escalated from L1 to L2');
     expect(what).toContain(`dora approved undo.main.${COUPON}: Undo the migration ${COUPON} of main, which destroys column public.orders.coupon with 7 rows`);
     expect(what).toContain(`dora approved undo.main.${COUPON}: Undo the migration ${COUPON} of main, which destroys column public.orders.coupon with 9 rows`);
-    expect(what).toContain('sam signed the list of credentials: rotate payments, crm, mail; revoke first ledger; not exposed: google');
+    expect(what).toContain('sam signed the list of credentials: rotate payments, crm, mail; revoke first ledger; not exposed: google, sms');
     const moments = report.timeline.map((one) => one.what);
     expect(moments).toContain(`undo.main.${COUPON}: done, undone, destroying column public.orders.coupon with 9 rows`);
     expect(moments.some((one) => one.startsWith('counted anew what would be lost'))).toBe(true);
@@ -344,6 +345,57 @@ test('an escalation that was refused changes nothing, and is told as one that wa
   }
 });
 
+test('one that is asked for again after it was refused is told once, and a confirmation that is void already is not void again', () => {
+  const refusals = [
+    { rule: 'inverse', source: '[001 step 3c]', by: 'carol', at: at('03:10:02'), message: 'escalate', explanation: 'not escalated to l2Rollback: no inverse' },
+  ] as const;
+  const one = graveGiven(
+    ({ say, put }) => {
+      say('03:02:00', 'confirm', 'carol', 'declaration', {});
+      say('03:03:00', 'confirm', 'carol', 'target', { plan: PLAN });
+      say('03:10:00', 'escalate', 'carol', null, { to: 'l2Rollback', reason: 'orders are gone' });
+      for (const [time, from, to] of [
+        ['03:11:00', 'l1Rollback', 'l2Rollback'],
+        ['03:12:00', 'l2Rollback', 'l3Rollback'],
+      ] as const) {
+        say(time, 'escalate', 'carol', null, { to, reason: `to ${to}` });
+        put(time, 'replanned', { plan: L1, planHash: PLAN_2, planHashBefore: PLAN, escalated: { from, to, by: 'carol', reason: `to ${to}` } });
+        put(time, 'void', { steps: ['target'], why: `escalated to ${to}` });
+      }
+    },
+    { worker: { refusals } },
+  );
+  for (const recorded of [one.recorded, []]) {
+    const report = made(one.fromWorker, recorded);
+    expect(command(report).escalations.map(({ at: time, to }) => [time, to])).toEqual([
+      [at('03:11:00'), 'L2'],
+      [at('03:12:00'), 'L3'],
+    ]);
+    expect(command(report).voided.map(({ step, why }) => [step, why])).toEqual([['target', 'escalated to L2']]);
+  }
+});
+
+test('what was unfrozen and is frozen again, since the level has grown, is told as frozen', () => {
+  const freeze = { environment: 'production', incident: 'INC-42', by: 'carol', scopes: ['merges', 'claims'], exceptions: { roles: [], items: [] } };
+  const one = graveGiven(({ say, put }) => {
+    say('03:02:00', 'confirm', 'carol', 'declaration', {});
+    put('03:02:01', 'freeze', freeze);
+    put('03:40:00', 'unfreeze', { environment: 'production', incident: 'INC-42', by: 'carol', scopes: ['merges', 'claims'] });
+    say('03:41:00', 'escalate', 'carol', null, { to: 'l2Rollback', reason: 'orders are gone' });
+    put('03:41:01', 'replanned', {
+      plan: L1,
+      planHash: PLAN_2,
+      planHashBefore: PLAN,
+      escalated: { from: 'l1Rollback', to: 'l2Rollback', by: 'carol', reason: 'more' },
+    });
+    put('03:41:02', 'freeze', { ...freeze, scopes: ['merges'] });
+  });
+  expect(command(made(one.fromRecord, one.recorded)).freeze.environments[0]).toMatchObject({
+    inForce: ['merges'],
+    lifted: [{ scope: 'claims', at: at('03:40:00') }],
+  });
+});
+
 test('level 1 has no such section, and says nothing of what was lost', () => {
   const one = given(({ say }) => say('03:02:00', 'confirm', 'carol', 'declaration', {}), { plan: L1, outcome: null });
   const text = markdownOf(made(one.fromWorker, one.recorded));
@@ -355,7 +407,7 @@ test('what adapters leave in a receipt beside what is told is nowhere in the rep
   const evil = graveGiven((telling) => {
     telling.say('03:21:00', 'confirm', 'sam', 'credentials', {
       note: '<script>alert(1)</script>',
-      data: { rotate: ['payments'], unaffected: ['google', 'crm', 'mail', 'ledger'] },
+      data: { rotate: ['payments'], unaffected: ['google', 'crm', 'mail', 'ledger', 'sms'] },
     });
     const secrets = { secret: SECRET, fingerprint: SECRET, address: `postgres://u:${SECRET}@h/d` };
     telling.ran('issue.payments', ['03:22:00', '03:22:01'], 'done', { before: secrets, after: { ...secrets }, ids: { generation: 'key-2' } });

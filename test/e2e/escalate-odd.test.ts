@@ -61,7 +61,7 @@ describe.concurrent('a level is asked for', () => {
     // What was said with the lower one holds for the higher.
     const window = { from: new Date(Date.now() - 7_200_000).toISOString(), to: new Date(Date.now() - 3_600_000).toISOString() };
     const asks = [{ to: 'l2Rollback', window }, { to: 'l3Rollback' }, { to: 'l2Rollback' }];
-    await Promise.all(asks.map((ask) => handle.signal('escalate', { ...ask, by: 'carol', reason: `to ${ask.to}` })));
+    for (const ask of asks) await handle.signal('escalate', { ...ask, by: 'carol', reason: `to ${ask.to}` });
     const grown = await levelled(handle, 3);
     expect(await handle.query('plan')).toMatchObject({ window });
     expect(grown.steps.map((step) => step.id)).not.toContain('restore.main.orders');

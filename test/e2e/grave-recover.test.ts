@@ -9,7 +9,7 @@ import { queryAt } from '../store/database.ts';
 import { Crashes, keepAWorker } from '../support/crashing-worker.ts';
 import { stepOf, waitsFor } from '../support/incident.ts';
 import { CANARY, estate, NAMES, recoverHouse, type Estate, type House } from '../support/recover-house.ts';
-import type { Ran } from '../support/world.ts';
+import { run, type Ran } from '../support/world.ts';
 
 const bin = await postgresTools();
 const TRAIL = 'trail';
@@ -46,27 +46,190 @@ async function confirmPlan(house: House, handle: WorkflowHandle, step: string, b
   return state;
 }
 
+async function decide(house: House, handle: WorkflowHandle, step: string, action: string, ...more: string[]): Promise<Ran> {
+  return cli(house, ['decide', handle.workflowId, '--step', step, '--action', action, '--reason', 'seen to', '--by', 'dora', ...more]);
+}
+const failsAt = ({ world }: House, handle: WorkflowHandle, step: string): Promise<RollbackState> =>
+  world.until(handle, `failed at ${step}`, (state) => state.state === 'stopped' && stepOf(state, step).state === 'failed');
+const countOf = async (url: string): Promise<unknown> =>
+  (
+    await queryAt<{ rows: number; slow: number; last: number; nobody: number; spoilt: number }>(
+      url,
+      `SELECT count(*)::int AS rows, max(id)::int AS last, (count(*) FILTER (WHERE tenant = 'nobody'))::int AS nobody, (count(*) FILTER (WHERE cents = 0))::int AS spoilt,
+       (SELECT count(*)::int FROM slow) AS slow FROM orders`,
+    )
+  )[0];
+/** How often the data lead was believed about this step. */
+const saidOf = (state: RollbackState, step: string): number => state.answers.filter((one) => one.name === 'confirm' && one.step === step).length;
+
+/** Rows are signed with what the steps have produced, and it is unfrozen. */
+async function toTheEnd(house: House, handle: WorkflowHandle, rows: readonly (readonly string[])[]): Promise<RollbackState> {
+  await waitsFor(house.world, handle, 'ownership');
+  const confirm = (step: string, ...more: string[]): Promise<string> => say(house, ['confirm', handle.workflowId, '--step', step, ...more]);
+  for (const [step = '', ...more] of rows) await confirm(step, ...more);
+  await confirm('ownership', '--data', '{"nextCycleOwner":"abe","reviewOwner":"carol"}', '--by', 'carol');
+  await waitsFor(house.world, handle, 'unfreeze');
+  await confirm('unfreeze', '--by', 'carol');
+  return house.world.closed(handle);
+}
+
+/** The password is where it has to be, and in no history, record, log, letter or answer. */
+async function expectNoSecret({ world }: House, handle: WorkflowHandle, rollbackId: string): Promise<void> {
+  const history = JSON.stringify(await handle.fetchHistory()).replaceAll(/"data":"([\w+/=]+)"/g, (_, data: string) => Buffer.from(data, 'base64').toString());
+  expect(history).toContain('switch.main');
+  expect(history).not.toMatch(CANARY);
+  expect(JSON.stringify(await world.store.entriesOf(rollbackId))).not.toMatch(CANARY);
+  const { stdout } = await run('grep', ['-rlaiE', 'canary', '.', '--exclude-dir=*.env.backout', '--exclude-dir=.backout'], world.folder, process.env);
+  expect(
+    stdout
+      .split('\n')
+      .filter((line) => line !== '')
+      .toSorted(),
+  ).toEqual(['./api.env', './trail.env', './worker.env']);
+  expect(await world.workerLog()).not.toMatch(CANARY);
+  expect(heard.join('\n')).not.toMatch(CANARY);
+}
+
 describe.skipIf(bin === null)('from a backup [004 section 3.2]', () => {
   let house: House;
   let handle: WorkflowHandle;
+  let before = '';
   beforeAll(async () => {
     house = await recoverHouse(owned, { database: 'shop', trail: TRAIL, ledger: false });
     handle = handleOf(house, 'l2Rollback', 'INC-42');
+    before = await house.digest();
   }, 120_000);
   afterAll(() => house?.close());
 
-  it('is refused when it is planned where there is no backup, and where evidence would be lost', async () => {
-    const dump = join(house.world.folder, 'main.dump');
+  it('is refused when it is planned where there is no backup, and where evidence would be lost; each with the way out', async () => {
+    const { world } = house;
+    const dump = join(world.folder, 'main.dump');
     await rename(dump, `${dump}.away`);
     const missing = await start(house, 'l2Rollback', 'INC-40', ['--recover', 'main=backup']);
-    console.log(missing);
+    expect(missing).toMatchObject({
+      code: 3,
+      stderr: expect.stringMatching(/there is no backup \.\/main\.dump; name a time or by-hand.*\n.*nothing was changed/) as string,
+    });
     await rename(`${dump}.away`, dump);
     const lost = await start(house, 'l2Rollback', 'INC-41', ['--recover', 'main=backup', 'trail=backup']);
-    console.log(lost);
+    expect(lost).toMatchObject({
+      code: 3,
+      stderr: expect.stringMatching(/trail holds the evidence trail, of which nothing may be lost: recover it by hand/) as string,
+    });
+    const refusals = (await world.store.rollbacks({ limit: 10 })).map((one) => one.outcome);
+    expect(refusals).toEqual(['refused', 'refused']);
+    await expect(house.made()).resolves.toEqual([]);
+  }, 120_000);
+
+  it('is planned with what it loses, and with a time target of half an hour; the data lead approves', async () => {
+    const { world } = house;
     const begun = await start(house, 'l2Rollback', 'INC-42', ['--recover', 'main=backup']);
-    console.log(begun);
-    const state = await confirmPlan(house, handle, 'target', 'carol');
-    console.log(state.steps.map((one) => [one.id, one.title, one.state].join(' | ')).join('\n'), state.clock, state.warnings);
-    await waitsFor(house.world, handle, 'recover.main');
+    expect(begun).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/switch\.main: everything written to main after \S+Z, which cannot be counted/) as string,
+    });
+    const planned = await confirmPlan(house, handle, 'target', 'carol');
+    expect(planned.clock.targetSeconds).toBe(1_800);
+    expect(planned.steps.map((step) => step.id).filter((id) => id.includes('main'))).toEqual([
+      'survey.main',
+      'recover.main',
+      'switch.main',
+      'rebuild.main.totals',
+      'invariants.main',
+    ]);
+    for (const id of ['recover.main', 'switch.main']) expect(stepOf(planned, id)).toMatchObject({ owner: 'data-evidence-lead', approval: true });
+    const waiting = await waitsFor(world, handle, 'recover.main');
+    const another = await cli(house, ['confirm', handle.workflowId, '--step', 'recover.main', '--plan', waiting.planHash ?? '', '--by', 'abe']);
+    expect(another).toMatchObject({ code: 3, stderr: expect.stringMatching(/data-evidence-lead/) as string });
+    await expect(house.made()).resolves.toEqual([]);
+    await world.endWorkers();
+  }, 120_000);
+
+  it('is made anew by who comes after a death in its midst: one, complete, the one in use untouched; what violates a check is not switched to', async (context) => {
+    const { world } = house;
+    const crashes = new Crashes(join(world.folder, 'crashes'), ['recover.main:word=restoring into']);
+    keepAWorker(context, world, crashes.env);
+    await confirmPlan(house, handle, 'recover.main', 'dora');
+    const state = await failsAt(house, handle, 'recover.main');
+    expect(crashes.fired()).toEqual(crashes.points);
+    expect(stepOf(state, 'recover.main').failure).toMatchObject({
+      type: 'InvariantViolated',
+      message: 'the recovered main is not switched to: tenant-isolation finds 1 violations',
+    });
+    const [made = '', ...more] = await house.made();
+    expect([made, more]).toEqual([`shop_backout_${state.rollbackId.slice(0, 8)}`, []]);
+    const recovered = owned.server.url(made, 'shop');
+    await expect(countOf(recovered)).resolves.toEqual({ rows: 100, last: 100, nobody: 1, spoilt: 0, slow: 300 });
+    expect([await house.digest(), await house.isSealed(), await house.addresses()]).toEqual([before, false, [house.url, house.url]]);
+    expect(stepOf(state, 'switch.main').state).toBe('pending');
+    await queryAt(recovered, `UPDATE orders SET tenant = 'acme' WHERE id = 7`);
+    expect(await decide(house, handle, 'recover.main', 'retry', '--analysis', 'its tenant was mended')).toMatchObject({ code: 0 });
+    const asked = await waitsFor(world, handle, 'switch.main');
+    expect(stepOf(asked, 'recover.main')).toMatchObject({ state: 'done', receipt: { after: { database: made, already: true, newestMigration: null } } });
+    expect([saidOf(asked, 'recover.main'), await house.made(), await house.isSealed()]).toEqual([1, [made], false]);
+  }, 120_000);
+
+  it('is switched over to once, whoever dies between the seal and the last place; nobody is asked again', async (context) => {
+    const { world } = house;
+    const crashes = new Crashes(join(world.folder, 'crashes-switch'), ['recover.main:after-seal', 'switch.main:after-write']);
+    const { deaths } = keepAWorker(context, world, crashes.env);
+    await confirmPlan(house, handle, 'switch.main', 'dora');
+    const half = world.until(handle, 'at the rows', (state) => stepOf(state, 'switch.main').state === 'done', 60_000);
+    const state = await half;
+    expect([crashes.fired(), deaths]).toEqual([crashes.points, ['SIGKILL', 'SIGKILL']]);
+    const [made = ''] = await house.made();
+    const place = `127.0.0.1:${owned.server.port}/${made}`;
+    await expect(house.places()).resolves.toEqual([place, place]);
+    for (const name of NAMES)
+      expect(new Set((await readFile(join(world.folder, `${name}.reloaded`), 'utf8')).trim().split('\n')), name).toEqual(new Set([place]));
+    expect(saidOf(state, 'switch.main')).toBe(1);
+    expect([await house.isSealed(), await house.digest()]).toEqual([true, before]);
+    await expect(queryAt(house.url, 'DELETE FROM orders')).rejects.toThrow(/read-only transaction/);
+    await waitsFor(world, handle, 'ownership');
+    await expect(house.app('SELECT sum(cents)::int AS cents FROM totals')).resolves.toEqual([{ cents: 5_050 }]);
+  }, 120_000);
+
+  it('is proven, told with what was lost and kept, and audited; the address is nowhere but where it is read', async () => {
+    const { world } = house;
+    await world.worker();
+    const end = await toTheEnd(house, handle, [
+      ['cleanup.data', '--choice', 'done', '--by', 'dora'],
+      ['cleanup.evidence', '--choice', 'not-applicable', '--note', 'none was written', '--by', 'dora'],
+      ['cleanup.credentials', '--choice', 'not-applicable', '--note', 'none was exposed', '--by', 'sam'],
+    ]);
+    expect(end).toMatchObject({ outcome: 'rolled-back', remains: [], clock: { breached: false } });
+    expect(stepOf(end, 'invariants.main')).toMatchObject({ state: 'done', receipt: { after: { checks: [{ violations: 0 }, { violations: 0 }] } } });
+    const report = await say(house, ['report', handle.workflowId, '--format', 'markdown']);
+    console.log(report);
+    const followUps = await say(house, ['report', handle.workflowId, '--follow-ups']);
+    console.log(followUps);
+    await say(house, ['audit', handle.workflowId]);
+    await expectNoSecret(house, handle, end.rollbackId);
+  }, 120_000);
+
+  it('a later rollback of level 1 leaves the address as it is; a higher one is refused until the configuration names the one in use', async () => {
+    const { world } = house;
+    const held = await house.addresses();
+    const path = join(world.folder, 'api.env');
+    await world.release('api', 'v1.1.0', false);
+    await writeFile(path, (await readFile(path, 'utf8')).replace('RATE_LIMIT=100', 'RATE_LIMIT=1'));
+    const later = handleOf(house, 'l1Rollback', 'INC-43');
+    expect(await start(house, 'l1Rollback', 'INC-43', [], ['api'])).toMatchObject({ code: 0 });
+    await confirmPlan(house, later, 'target', 'carol');
+    const state = await waitsFor(world, later, 'ownership');
+    expect(stepOf(state, 'api.config')).toMatchObject({ state: 'done', receipt: { before: [{ what: 'config RATE_LIMIT', now: '1', then: '100' }] } });
+    expect(await readFile(path, 'utf8')).toMatch(/^RATE_LIMIT=100$/m);
+    await expect(house.addresses()).resolves.toEqual(held);
+    await say(house, ['escalate', later.workflowId, '--to', 'l2Rollback', '--reason', 'rows too', '--by', 'carol']);
+    const refused = await world.until(later, 'refused', (one) => one.refusals.length > 0);
+    expect(refused).toMatchObject({
+      kind: 'l1Rollback',
+      refusals: [
+        {
+          rule: 'recover',
+          explanation: expect.stringMatching(/reference\.0 holds the address of another database than databases\.main\.options\.url/) as string,
+        },
+      ],
+    });
   }, 120_000);
 });

@@ -195,12 +195,26 @@ describe('a message', () => {
     ['stop', { by: '' }, '"by" must be a text that is not empty'],
     ['resume', { reason: null }, '"reason" must be a text that is not empty'],
     ['escalate', { to: 'deployRevert' }, '"to" must be one of l2Rollback, l3Rollback'],
+    ['escalate', { recover: { main: 'tape' } }, '"recover.main" must be "backup", "by-hand" or an ISO time such as 2026-11-21T03:00:00Z'],
+    ['escalate', { recover: { 'M A': 'backup' } }, '"recover.M A" must be "backup", "by-hand" or an ISO time such as 2026-11-21T03:00:00Z'],
+    ['escalate', { recover: ['backup'] }, 'one JSON object is expected'],
+    ...[{ from: '2026-11-21T03:00:00Z' }, { from: '2026-11-21T03:00:01Z', to: '2026-11-21T03:00:00Z' }, { from: 'yesterday', to: '2026-11-21T03:00:00Z' }].map(
+      (window) => ['escalate', { window }, '"window" has "from" and "to", times such as 2026-11-21T03:00:00Z, the earlier one first'] as const,
+    ),
     ['assign', { to: 'x'.repeat(201) }, '"to" is longer than 200 characters'],
     ['confirm', { by: 'YOU' }, '"by" is still YOU; put your own name there'],
     ['assign', { to: ' YOU ' }, '"to" is still YOU; put your own name there'],
     ['assign', { role: '' }, '"role" must be a text that is not empty'],
   ] as const)('%s %o: %s', (name, more, error) => {
     expect(errorOf(parseMessage(name, { ...GOOD[name], ...more }))).toBe(error);
+  });
+
+  it('takes how a database is recovered, and when data was damaged; who says nothing of it says nothing', () => {
+    const more = { recover: { main: '2026-11-21T03:00:00+01:00', other: 'by-hand' }, window: { from: '2026-11-21T02:00:00Z', to: '2026-11-21T02:00:00.5Z' } };
+    expect(parseMessage('escalate', { ...GOOD.escalate, ...more })).toEqual({ value: { ...GOOD.escalate, ...more } });
+    expect(parseMessage('escalate', GOOD.escalate)).toEqual({ value: GOOD.escalate });
+    expect(parseStart({ ...START, ...more })).toMatchObject({ value: more });
+    expect(parseStart(START)).not.toHaveProperty('value.recover');
   });
 
   it('takes data up to 10 levels deep, and a text that only spells an escape', () => {

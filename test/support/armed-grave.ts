@@ -58,9 +58,9 @@ function armHolder(holder: CredentialHolder, reach: Reach): void {
 }
 
 /** What the store is told belongs to no call: `undo.DATABASE.MIGRATION:before-told`, `credential.NAME:before-tell=STATE`. */
-export const armedHistory = (store: Store, reach: Reach): Pick<Store, 'migrations' | 'migrationUndone' | 'tellCredential' | 'credentials'> => ({
+export const armedHistory = (store: Store, reach: Reach): Pick<Store, 'migrations' | 'migrationUndone' | 'tellCredentials' | 'credentials'> => ({
   migrations: (of) => between(reach, `database.${of.database}`, 'migrations', () => store.migrations(of)),
   migrationUndone: (told) => between(reach, `undo.${told.database}.${told.name}`, 'told', () => store.migrationUndone(told)),
-  tellCredential: (one) => between(reach, `credential.${one.credential}`, `tell=${one.state}`, () => store.tellCredential(one)),
+  tellCredentials: (all) => between(reach, `credential.${all[0]?.credential ?? ''}`, `tell=${all[0]?.state ?? ''}`, () => store.tellCredentials(all)),
   credentials: (filter) => between(reach, `credential.${filter.credential ?? ''}`, 'credentials', () => store.credentials(filter)),
 });

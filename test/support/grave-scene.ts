@@ -69,11 +69,11 @@ async function layStock({ world }: Grave, crashes: Crashes): Promise<string | nu
   const at = new URL(world.services.databaseUrl);
   at.pathname = '/stock';
   await queryAt(world.services.databaseUrl, 'CREATE DATABASE stock');
-  await queryAt(at.href, 'CREATE TABLE shelves (id int PRIMARY KEY, pieces int)');
+  await queryAt(at.href, 'CREATE TABLE shelves (id int PRIMARY KEY, pieces int); CREATE TABLE made (n text)');
   const rows = Array.from({ length: 50 }, (_, id) => `${id}\t${id * 10}\n`).join('');
   await writeFile(
     join(world.folder, 'stock.sql'),
-    `--\n-- PostgreSQL database dump\n--\n\nSET standard_conforming_strings = on;\nCREATE TABLE public.shelves (id integer PRIMARY KEY, pieces integer);\nCOPY public.shelves (id, pieces) FROM stdin;\n${rows}\\.\n\n--\n-- PostgreSQL database dump complete\n--\n`,
+    `--\n-- PostgreSQL database dump\n--\n\nSET standard_conforming_strings = on;\nCREATE TABLE public.made (n text);\nCREATE TABLE public.shelves (id integer PRIMARY KEY, pieces integer);\nCOPY public.shelves (id, pieces) FROM stdin;\n${rows}\\.\n\n--\n-- PostgreSQL database dump complete\n--\n`,
   );
   await mkdir(join(world.folder, 'bin'));
   await writeFile(join(world.folder, 'bin/psql'), `#!/bin/sh\n${dies(crashes, 'recover.stock:psql')}exec ${tools}/psql "$@"\n`, { mode: 0o755 });
@@ -85,7 +85,7 @@ async function layStock({ world }: Grave, crashes: Crashes): Promise<string | nu
   const lines = [
     '    databases:',
     '      stock:',
-    '        options: { url: "file:./stock-db", bin: ./bin, backup: { file: ./stock.sql, admin: "file:./admin-db" } }',
+    '        options: { url: "file:./stock-db", bin: ./bin, ledger: { table: made, name: n }, backup: { file: ./stock.sql, admin: "file:./admin-db" } }',
     '        checks: [{ name: no-debts, covers: other, sql: "select id from shelves where pieces < 0" }]',
     '        reference: [{ holder: env-file, options: { path: ./api.env, key: STOCK_URL, reload: [sh, -c, "date >> stock.reloaded"] } }]',
   ];

@@ -19,6 +19,8 @@ export const EXPOSED = `canary-${randomBytes(12).toString('hex')}`;
 export interface Grave {
   readonly world: World;
   readonly keys: KeyService;
+  /** Of the keys. */
+  readonly folder: string;
   /** Of the house's database. */
   readonly url: string;
   readonly query: <Row extends object>(sql: string, values?: readonly unknown[]) => Promise<Row[]>;
@@ -108,6 +110,7 @@ export async function graveWorld(
   const grave: Grave = {
     world,
     keys,
+    folder,
     url,
     query,
     charges: async (tenant = 'acme') => keys.charges(/^PAYMENTS_KEY=(.*)$/m.exec(await readFile(join(world.folder, 'api.env'), 'utf8'))?.[1] ?? '', tenant),

@@ -185,7 +185,12 @@ export async function recoverHouse(owned: Estate, options: HouseOptions): Promis
   };
 }
 
-async function layFiles(world: World, { folder }: Estate, database: string, { SHOP_DB: url, TRAIL_DB: trail }: { SHOP_DB: string; TRAIL_DB: string }): Promise<void> {
+async function layFiles(
+  world: World,
+  { folder }: Estate,
+  database: string,
+  { SHOP_DB: url, TRAIL_DB: trail }: { SHOP_DB: string; TRAIL_DB: string },
+): Promise<void> {
   await writeFile(join(world.folder, 'main.dump'), await readFile(join(folder, `${database}.dump`)));
   for (const name of NAMES) await writeFile(join(world.folder, `${name}.env`), `RATE_LIMIT=100\nDATABASE_URL=${url}\n`, { mode: 0o600 });
   await writeFile(join(world.folder, 'trail.env'), `DATABASE_URL=${trail}\n`, { mode: 0o600 });
