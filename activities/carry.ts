@@ -1,6 +1,8 @@
 /** What a successor goes on from: the record first, then the platforms. What they disagree about, a person decides. */
 import type { Carried } from '../model/carried.ts';
 import { failure } from '../model/failure.ts';
+import { voidBetween } from '../model/escalation.ts';
+import { POLICIES, type Kind } from '../model/policy.ts';
 import { whole, type Operation, type Plan, type PlannedStep } from '../model/plan.ts';
 import { entryOf, type RecordEntry, type StoredEntry } from '../model/record.ts';
 import { BLOCKED, PASSED, type Answer, type Failure, type Receipt, type StepState } from '../model/state.ts';
@@ -44,7 +46,7 @@ export function carriedFrom({ stored, plan, seen, startedAtMs, starter, openedAt
     predecessor?.state.refusals.filter((one) => one.message !== undefined) ?? [],
   );
   const clock = clockOf(entries, startedAtMs, predecessor);
-  const voided = voidedIn(entries);
+  const voided = voidedIn(entries, plan);
   const target = plan.targetSeconds;
   return {
     ...clock,
@@ -94,10 +96,17 @@ function clockOf(entries: readonly RecordEntry[], startedAtMs: number, predecess
 }
 
 /** What was said of steps before a level grew is not what would be said now. */
-const voidedIn = (entries: readonly RecordEntry[]): Record<string, string> =>
-  Object.fromEntries(
-    entries.flatMap((one) => (one.type === 'void' && Array.isArray(one['steps']) ? one['steps'].map((step): [string, string] => [String(step), one.at]) : [])),
-  );
+const voidedIn = (entries: readonly RecordEntry[], plan: Plan): Record<string, string> =>
+  Object.fromEntries(entries.flatMap((one) => voidedBy(one, plan).map((step): [string, string] => [step, one.at])));
+
+function voidedBy({ type, ...entry }: RecordEntry, { steps }: Plan): string[] {
+  if (type === 'void' && Array.isArray(entry['steps'])) return entry['steps'].map(String);
+  if (type !== 'replanned' || entry['escalated'] === undefined) return [];
+  // Written with the plan: the run may have ended before it heard of that, and so before it could say what is void.
+  const { from, to } = entry['escalated'] as { readonly from: Kind; readonly to: Kind };
+  const isVoid = voidBetween(POLICIES[from].level ?? 1, POLICIES[to].level ?? 1);
+  return steps.filter(isVoid).map((one) => one.id);
+}
 
 type StepCarried = Carried['steps'][number]['progress'];
 const untouched: StepCarried = {

@@ -122,7 +122,7 @@ export interface Change {
   /** The plan as reality makes it now. */
   readonly plan?: { readonly targets: readonly Target[]; readonly hash: string; readonly steps?: readonly PlanStep[] } & Pick<
     Plan,
-    'places' | 'window' | 'recover'
+    'places' | 'window' | 'recover' | 'data'
   >;
   /** More would be destroyed than was approved: the plan with the counts of now, to be approved anew. */
   readonly recounted?: { readonly hash: string; readonly destroys: readonly Destroyed[]; readonly title: string };

@@ -60,7 +60,7 @@ export function stateFrom(event: RollbackEvent, stored: readonly StoredEntry[]):
     rollbackId: event.rollbackId,
     id: event.workflowId,
     runId: entries.map((one) => one['runId']).findLast((runId) => typeof runId === 'string') ?? event.rollbackId,
-    kind: event.kind,
+    kind: event.plan?.kind ?? event.kind,
     environment: event.environment,
     components: event.components,
     tenant: event.plan?.tenant ?? null,

@@ -24,7 +24,8 @@ export function unfreezeConditions(steps: readonly ConditionStep[], answers: rea
   const open = [...checks.filter((step) => !PASSED.has(step.state)), ...rows.filter((step) => step.state !== 'confirmed')];
   const skipped = checks.filter((step) => step.state === 'skipped');
   const accepted = skipped.filter((step) => isSignedOff(answers, step.id));
-  const unchecked = skipped.filter((step) => !accepted.includes(step));
+  // Of a credential that was signed as not exposed there is nothing to be checked.
+  const unchecked = skipped.filter((step) => !accepted.includes(step) && !step.only);
   const owner = steps.find((step) => step.id === 'ownership');
   const words = steps.filter((step) => step.operation === 'communicate' && step.subject !== 'recovery');
   // An update that is not due yet is pending; the declaration is owed from the first moment on.

@@ -1,4 +1,5 @@
 import type { Inventoried } from './deprovision.ts';
+import type { DataPlace } from './incident-data.ts';
 import type { Effect, Kind } from './policy.ts';
 import { POLICIES } from './policy.ts';
 
@@ -172,6 +173,8 @@ export interface Plan {
   readonly window?: Window;
   /** How a database is recovered, where the person who asked for it has said so: `backup`, an ISO time, or `by-hand`. */
   readonly recover?: Readonly<Record<string, string>>;
+  /** What was found of databases, evidence and credentials, as the steps are made of it: a higher level keeps what was begun of it. */
+  readonly data?: DataPlace;
   /** What a tenant has, as it was seen; only where one is deprovisioned. */
   readonly artifacts?: readonly Inventoried[];
   /** The provisioning requests that are taken back; only where a tenant is deprovisioned. */

@@ -31,14 +31,16 @@ export async function execute(progress: Progress, step: StepProgress, mode: 'run
   step.tries += 1;
   Object.assign(step, { attempts: step.attempts + outcome.attempts, endedAt: iso(Date.now()), receipt: outcome.receipt ?? step.receipt });
   if (how === 'inspect' && outcome.state !== 'done' && outcome.state !== 'already') {
+    // Its approval may have been another's word, about another question.
+    const confirmed = step.approval?.choice === BY_HAND ? step.approval.by : null;
     progress.refuse(
       'inspection-disagrees',
       `${step.planned.id} was said to be done, and the inspection does not agree: ${outcome.failure?.message ?? outcome.state}`,
-      step.approval?.by ?? saidBy,
+      confirmed ?? saidBy,
       Date.now(),
-      step.approval ? 'confirm' : 'decide',
+      confirmed === null ? 'decide' : 'confirm',
     );
-    Object.assign(step, before, step.approval?.choice === BY_HAND ? { approval: null } : {});
+    Object.assign(step, before, confirmed === null ? {} : { approval: null });
   } else {
     Object.assign(step, { state: outcome.state, failure: outcome.failure });
   }

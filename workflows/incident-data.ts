@@ -1,6 +1,6 @@
 /** What levels 2 and 3 add to the walk of an incident [001 steps 3c to 3e]: what their steps are given, what the Security Lead's list means, and how a level grows. */
 import { upsertSearchAttributes } from '@temporalio/workflow';
-import { CHECKLIST } from '../model/incident.ts';
+import { voidBetween } from '../model/escalation.ts';
 import { whole, type Plan, type PlanStep } from '../model/plan.ts';
 import { signedOf } from '../model/signed.ts';
 import type { Answer, StepState } from '../model/state.ts';
@@ -153,23 +153,14 @@ const rolesIn = ({ steps }: Plan): string[] => [...new Set(steps.flatMap((step) 
 
 /** Answers about a smaller plan are none about this one; what was seen or said after the change is seen and said again, and what was unfrozen is frozen again. */
 function askAgain(progress: Progress, from: number): void {
-  const rows = new Set(CHECKLIST.filter((row) => row.level > from && row.level <= (progress.policy.level ?? 1)).map((row) => `cleanup.${row.area}`));
-  const isVoid = ({ planned: { id, mode, operation } }: StepProgress): boolean =>
-    id === 'target' ||
-    rows.has(id) ||
-    mode === 'gate' ||
-    operation === 'review' ||
-    operation === 'lift' ||
-    id === 'unfreeze' ||
-    id === 'communication.declared' ||
-    id === 'communication.recovery';
+  const isVoid = voidBetween(from, progress.policy.level ?? 1);
   // What was asked already comes after what is planned now, and is asked in its turn.
   for (const step of progress.steps)
     if (step.state === 'waiting' && step.planned.mode === 'manual' && !step.planned.beside && progress.plan?.steps.some((one) => one.id === step.planned.id))
       Object.assign(step, { state: 'pending', startedAt: null });
   // Also where only a part was lifted, or where that failed on its way.
   const lifted = progress.steps.filter(({ planned, attempts }) => planned.operation === 'lift' && attempts > 0);
-  const voided = progress.steps.filter((step) => isVoid(step) && step.state !== 'pending');
+  const voided = progress.steps.filter((step) => isVoid(step.planned) && step.state !== 'pending');
   for (const step of voided) {
     const isTold = step.planned.operation !== null && step.planned.operation !== 'freeze';
     Object.assign(step, { state: 'pending', approval: null, failure: null, startedAt: null, endedAt: null, generation: step.generation + (isTold ? 1 : 0) });
@@ -180,9 +171,10 @@ function askAgain(progress: Progress, from: number): void {
     if (held && held.state !== 'skipped') Object.assign(held, { state: 'pending', mayHaveActed: true, generation: held.generation + 1 });
   }
   if (progress.incident) progress.incident.lifting = null;
+  const early = [...progress.kept.keys()];
   progress.kept.clear();
   progress.note('void', Date.now(), {
-    steps: voided.map((step) => step.planned.id),
+    steps: [...voided.map((step) => step.planned.id), ...early],
     why: `escalated to ${progress.kind}`,
     plan: progress.planHash,
     at: iso(Date.now()),

@@ -20,6 +20,8 @@ export interface DataAsk extends Pick<StartInput, 'recover' | 'window'> {
   readonly tenant: string | null;
   /** Of a rollback that is under way: what it has recovered itself is in nobody's way. */
   readonly rollbackId?: string;
+  /** What a smaller level has begun with: it stays as it was confirmed, since what is done of it would not be found any more. */
+  readonly begun?: readonly DatabasePlace[];
   /** When the rollback was started: nothing later is taken for damage. */
   readonly until: string;
 }
@@ -59,7 +61,9 @@ export async function lookAtData(loaded: LoadedConfig, ask: DataAsk, deps: Depen
   const { signal, heartbeat } = attempt;
   const caller = { environment: ask.environment, operationId: 'inspection', attempt: 1, signal, heartbeat };
   const scope: Scope = { loaded, ask, window: await windowOf(ask, deps), deps, attempt, caller, warnings: [] };
-  const databases = await Promise.all(Object.keys(environment.databases ?? {}).map((name) => lookAtDatabase(scope, name)));
+  const databases = await Promise.all(
+    Object.keys(environment.databases ?? {}).map((name) => ask.begun?.find((one) => one.name === name) ?? lookAtDatabase(scope, name)),
+  );
   const chains = level < 3 ? [] : await Promise.all(Object.keys(environment.evidence ?? {}).map((name) => lookAtChain(scope, name)));
   const credentials = level < 3 ? [] : await Promise.all(Object.keys(environment.credentials ?? {}).map((name) => lookAtCredential(scope, name)));
   checkSigner(loaded, credentials);

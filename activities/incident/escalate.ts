@@ -1,8 +1,9 @@
 /** A level grows in place [product.md 2]: what is done stays done, what is missing is planned, and the record has both plans. */
 import type { Escalate } from '../../model/input.ts';
 import { forbiddenStep, type Plan } from '../../model/plan.ts';
-import { POLICIES } from '../../model/policy.ts';
-import type { RecordEntry } from '../../model/record.ts';
+import type { DatabasePlace } from '../../model/incident-data.ts';
+import { changes, POLICIES } from '../../model/policy.ts';
+import { entryOf, type RecordEntry } from '../../model/record.ts';
 import type { Rule } from '../../model/refusal.ts';
 import type { RecordPosition } from '../../model/state.ts';
 import { canonical, sha256 } from '../../store/digest.ts';
@@ -91,14 +92,22 @@ async function escalated(work: EscalateWork, deps: Dependencies, attempt: Attemp
 /** What no component is, as it is claimed: nobody else goes back with it meanwhile. */
 export const placesOf = ({ places }: Pick<Plan, 'places'>): string[] => Object.keys(places ?? {}).map((place) => `@${place}`);
 
+/** Databases that something was changed of, by the record; one whose way back is said anew now is looked at anew. */
+async function begunOf({ rollbackId, recover }: EscalateWork, { steps, data }: Plan, { store }: Dependencies): Promise<DatabasePlace[]> {
+  const tried = new Set((await store.entriesOf(rollbackId)).map(entryOf).flatMap((one) => (one.type === 'step' ? [String(one['step'])] : [])));
+  const begun = new Set(steps.flatMap((step) => (step.place !== undefined && changes(step.effect) && tried.has(step.id) ? [step.place] : [])));
+  return (data?.databases ?? []).filter(({ name }) => begun.has(`database/${name}`) && recover?.[name] === undefined);
+}
+
 async function planOf(work: EscalateWork, before: Plan, deps: Dependencies, attempt: Attempt): Promise<{ plan: Plan; warnings: readonly string[] }> {
   const { to, cause } = work;
   const { environment, targets, tenant, window: span, recover } = before;
   const loaded = await deps.config();
   const said = recoveryOf({ ...(recover === undefined ? {} : { recover }), ...(span === undefined ? {} : { window: span }), ...recoveryOf(work) });
+  const begun = await begunOf(work, before, deps);
   const seen = await lookAtData(
     loaded,
-    { kind: to, environment, targets, tenant, rollbackId: work.rollbackId, until: new Date().toISOString(), ...said },
+    { kind: to, environment, targets, tenant, begun, rollbackId: work.rollbackId, until: new Date().toISOString(), ...said },
     deps,
     attempt,
   );

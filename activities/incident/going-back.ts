@@ -128,6 +128,9 @@ export const recoveryOf = ({ rollbackId }: Pick<StepWork, 'rollbackId'>, name: s
   operationId: `${rollbackId}/recover.${name}/0`,
 });
 
+const renamed = (name: string): string =>
+  `databases.${name}.options.url still names the ${name} that was left: set it to the recovered one and start the worker anew, and see that backups are made of that one`;
+
 /** The address where it is read, and what reads it begun anew. The database in use takes no writes any more, and is kept. */
 export const switchOver = onPlace(async ({ loaded, work, attempt, name, caller, again, isLate }) => {
   const { config, database, call } = databaseAt(loaded, name, recoveryOf(work, name, caller));
@@ -139,7 +142,7 @@ export const switchOver = onPlace(async ({ loaded, work, attempt, name, caller, 
     if (held.length === 0 || held.some((one) => one !== address))
       return failed('NotAtTarget', `the address of ${name} is not that of the recovered one everywhere`);
     const unsealed = `${name} was switched over by hand: see that the one that was in use takes no writes any more`;
-    return found('done', { switched: holders.length, byHand: true }, { warnings: [unsealed] });
+    return found('done', { switched: holders.length, byHand: true }, { warnings: [unsealed, renamed(name)] });
   }
   // What was begun is gone on with: some here and some there is worse than late.
   if (!held.includes(address)) {
@@ -165,7 +168,11 @@ export const switchOver = onPlace(async ({ loaded, work, attempt, name, caller, 
     throw new AdapterError(error.kind, `${error.message}; ${now}`, { cause: error });
   }
   if ((await read()).some((one) => one !== address)) return failed('NotAtTarget', `the address of ${name} is not everywhere what it was set to`);
-  return found('done', { switched: holders.length, kept: 'the one that was in use, read-only for new sessions', stillConnected: sealed.after });
+  return found(
+    'done',
+    { switched: holders.length, kept: 'the one that was in use, read-only for new sessions', stillConnected: sealed.after },
+    { warnings: [renamed(name)] },
+  );
 }, true);
 
 /** Derived tables and read models, by the house's own command; its output is kept as evidence. */

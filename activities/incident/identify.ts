@@ -20,7 +20,11 @@ import { beside, stepsOf, targetOf } from './plan.ts';
 const WAIT_MS = 600_000;
 const LOOK_EVERY_MS = 500;
 
-const FAILURE_OF: Partial<Record<Rule, FailureType>> = { 'platform-unavailable': 'PlatformUnavailable', 'target-in-place': 'NotFound' };
+const FAILURE_OF: Partial<Record<Rule, FailureType>> = {
+  'platform-unavailable': 'PlatformUnavailable',
+  'target-in-place': 'NotFound',
+  'revoked-credential': 'RevokedCredential',
+};
 
 export async function identify(scene: Scene): Promise<Found> {
   const { work, attempt, deps } = scene;
@@ -83,7 +87,7 @@ async function dataNow(
   before: Plan,
   targets: readonly Target[],
   done: ReadonlySet<string>,
-): Promise<{ more: Pick<Plan, 'places' | 'window' | 'recover'> & { steps?: readonly PlanStep[] }; warnings: readonly string[] }> {
+): Promise<{ more: Pick<Plan, 'places' | 'window' | 'recover' | 'data'> & { steps?: readonly PlanStep[] }; warnings: readonly string[] }> {
   const begun = before.steps.some((step) => step.place !== undefined && done.has(step.id));
   if (before.places === undefined || begun) return { more: {}, warnings: [] };
   const { kind, environment, tenant, window: span, recover } = before;

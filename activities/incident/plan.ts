@@ -26,7 +26,7 @@ export interface PlanOf {
 
 export async function incidentPlan(
   of: PlanOf,
-): Promise<{ targets: Target[]; steps: PlanStep[]; targetSeconds: number | null; warnings: string[] } & Pick<Plan, 'places' | 'window' | 'recover'>> {
+): Promise<{ targets: Target[]; steps: PlanStep[]; targetSeconds: number | null; warnings: string[] } & Pick<Plan, 'places' | 'window' | 'recover' | 'data'>> {
   const { kind, input, loaded, components, seen, deps, attempt } = of;
   const environment = environmentOf(loaded, input.environment);
   await checkLeft(of);
@@ -58,10 +58,15 @@ export const recoveryOf = ({ recover, window: span }: Pick<StartInput, 'recover'
 });
 
 /** What a plan of level 2 or 3 says beside its steps. */
-export const beside = (seen: DataLook | null): Pick<Plan, 'places' | 'window' | 'recover'> =>
+export const beside = (seen: DataLook | null): Pick<Plan, 'places' | 'window' | 'recover' | 'data'> =>
   seen === null
     ? {}
-    : { places: seen.places, ...(seen.window === undefined ? {} : { window: seen.window }), ...(seen.recover === undefined ? {} : { recover: seen.recover }) };
+    : {
+        places: seen.places,
+        data: seen.data,
+        ...(seen.window === undefined ? {} : { window: seen.window }),
+        ...(seen.recover === undefined ? {} : { recover: seen.recover }),
+      };
 
 /** The steps as the configuration has them now, in their declared order. */
 export function stepsOf(

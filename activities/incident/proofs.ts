@@ -1,5 +1,6 @@
 /** What is proven before and after data is gone back: the house's own checks, and evidence that was preserved, marked and goes on [001 steps 3c and 3d]. */
 import { fieldOf } from '../../model/field.ts';
+import { entryOf } from '../../model/record.ts';
 import { failed, type Found } from '../found.ts';
 import type { Survey } from '../evidence/chain.ts';
 import { doneOr, found, onPlace, type OnPlace } from './on-place.ts';
@@ -7,7 +8,18 @@ import { recoveryOf, shownOf, violationsOf } from './going-back.ts';
 import { chainAt, databaseAt } from './places.ts';
 
 /** Before anything is changed. What is violated or broken already stops nothing, and is told. */
-export const survey = onPlace((on) => (on.data.at.startsWith('evidence/') ? surveyChain(on) : surveyDatabase(on)), false);
+export const survey = onPlace(async (on) => (await surveyedBefore(on)) ?? (on.data.at.startsWith('evidence/') ? surveyChain(on) : surveyDatabase(on)), false);
+
+/** By a run that was reset since, before this rollback has changed anything: what would be seen now has its own doing in it. */
+async function surveyedBefore({ work, deps, attempt, name }: OnPlace): Promise<Found | null> {
+  if (attempt.runId === work.rollbackId && work.generation === 0) return null;
+  const entries = (await deps.store.entriesOf(work.rollbackId)).map(entryOf);
+  const first = entries.find((one) => one.type === 'step' && one['step'] === work.step.id && one['state'] === 'done');
+  if (!first) return null;
+  return found('done', fieldOf(first['receipt'], 'after'), {
+    warnings: [`${name} was looked at by an earlier run of this rollback, at ${first.at}: that is what counts`],
+  });
+}
 
 async function surveyDatabase({ loaded, name, caller }: OnPlace): Promise<Found> {
   const { config, database, call } = databaseAt(loaded, name, caller);

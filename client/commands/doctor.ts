@@ -139,7 +139,7 @@ function lines(
       const [mark, colour] = MARK[verdict];
       const [first = '', ...rest] = wrap(plain(detail), 84, ' '.repeat(17 + indent.length));
       return [
-        `${indent}${paint(colour, mark)} ${check.padEnd(15)}${first.trimStart()}`,
+        `${indent}${paint(colour, mark)} ${check.padEnd(14)} ${first.trimStart()}`,
         ...rest,
         ...(remedy === null || verdict === 'ok' ? [] : wrap(`→ ${remedy}`, 84, ' '.repeat(17 + indent.length)).map((line) => paint(colour, line))),
       ];

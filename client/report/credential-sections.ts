@@ -35,9 +35,12 @@ function summary(one: RotatedCredential): Line[] {
   ];
 }
 
-function orderOf({ order, outageSeconds }: RotatedCredential): Piece {
-  if (order === 'old-last') return 'the old one last';
-  return { tone: 'warn', text: `the old one first, the outage accepted${outageSeconds === null ? '' : `: ${duration(outageSeconds)} without a working one`}` };
+function orderOf({ order, outageSeconds }: RotatedCredential): readonly Piece[] {
+  if (order === 'old-last') return ['the old one last'];
+  return [
+    { tone: 'warn', text: 'the old one first' },
+    `, the outage accepted${outageSeconds === null ? '' : `: ${duration(outageSeconds)} without a working one`}`,
+  ];
 }
 
 function byPerson({ name, title, state, by, at, evidence, note }: HandRotated): Line[] {

@@ -23,7 +23,21 @@ export function dataFollowUps(data: DataReport, { lead, security }: { readonly l
         ...(connected.length === 0 || kept === null
           ? []
           : [follow(`See that nothing is connected to ${kept} any more; ${connected.join(', ')} still was`, lead, step)]),
-        ...(recovered && recovered.switched?.kept === null && recovered.into !== null && recovered.failure === null && recovered.at !== null
+        ...(recovered?.switched?.byHand
+          ? [
+              follow(
+                `See that the ${name} that was in use takes no writes any more, and decide what becomes of it: people have switched over by hand`,
+                lead,
+                step,
+              ),
+            ]
+          : []),
+        ...(recovered &&
+        recovered.switched?.kept === null &&
+        !recovered.switched.byHand &&
+        recovered.into !== null &&
+        recovered.failure === null &&
+        recovered.at !== null
           ? [follow(`Decide what becomes of ${recovered.into}, into which ${name} was recovered: nobody was switched over to it`, lead, recovered.step)]
           : []),
       ];

@@ -22,8 +22,8 @@ export function dataSafeguards({ incident, reading }: Findings): Safeguard[] {
 const yaml = (gap: string, change: string, seenIn: string): Safeguard => ({ gap, change, where: 'backout.yaml', seenIn });
 const runbook = (gap: string, change: string, seenIn: string): Safeguard => ({ gap, change, where: 'runbook', seenIn });
 
-const ofChecks = (place: string, { name, checks, byHand }: DatabaseReport): Safeguard[] => [
-  ...(checks.length === 0 && byHand === null
+const ofChecks = (place: string, { name, checks, byHand, isChecked }: DatabaseReport): Safeguard[] => [
+  ...(!isChecked && byHand === null
     ? [
         yaml(
           `Nothing proves the tenant boundaries of ${name} [001 step 3c]`,

@@ -65,7 +65,7 @@ const byOf = ({ approved }: Pick<DataStep, 'approved'>): string =>
 const shown = (rows: number | null): string => (rows === null ? '' : String(rows));
 
 function databaseBlocks(database: DatabaseReport): Block[] {
-  const { name, undone, restored, recovered, byHand, rebuilt, checks } = database;
+  const { name, undone, restored, recovered, byHand, rebuilt } = database;
   const isLeft = undone.length + restored.length === 0 && recovered === null && byHand === null;
   return [
     heading(`Database ${name}`),
@@ -103,7 +103,7 @@ function databaseBlocks(database: DatabaseReport): Block[] {
             rebuilt.map((one): Line[] => [one.name, stateOf(one), one.file === null ? '' : [code(one.file), ', sha256 ', code(one.sha256 ?? '')]]),
           ),
         ]),
-    ...checkBlocks(checks),
+    ...checkBlocks(database),
   ];
 }
 
@@ -123,7 +123,7 @@ function restoredBlocks(restored: DatabaseReport['restored']): Block[] {
     one.changed !== null && one.changed > 0 ? strong(String(one.changed)) : shown(one.changed),
     [
       ...one.blocked.map(({ by, rows: blocked }) => `${blocked} because of ${by}`),
-      ...(one.unreadable > 0 ? [`${one.unreadable} audit entries without a readable key`] : []),
+      ...(one.unreadable > 0 ? [`${count(one.unreadable, 'audit entry', 'audit entries')} without a readable key`] : []),
     ].join('; '),
   ]);
   return [table(['rows from the audit log', 'state', 'approved by', 'restored', 'there already', 'changed since, left', 'could not be put back'], rows)];
@@ -156,10 +156,15 @@ function recoveredBlocks(one: Recovered): Block[] {
 
 const COVERS: Readonly<Record<string, string>> = { tenants: 'tenant boundaries', idempotency: 'idempotency' };
 
-function checkBlocks(checks: readonly CheckReport[]): Block[] {
-  const found = (one: CheckReport['before']): Piece =>
-    one === null ? { tone: 'warn', text: 'not run' } : { tone: one.violations === 0 ? 'good' : 'bad', text: violationWords(one) };
-  if (checks.length === 0) return [text('The house has no check of its own for it: nothing was proven of its tenant boundaries.')];
+function checkBlocks({ checks, isChecked, byHand }: DatabaseReport): Block[] {
+  const found = (one: CheckReport['before']): readonly Piece[] => {
+    if (one === null) return [{ tone: 'warn', text: 'not run' }];
+    if (one.violations === null) return [{ tone: 'bad', text: 'could not be run' }, `: ${one.detail ?? 'no reason given'}`];
+    return [{ tone: one.violations === 0 ? 'good' : 'bad', text: violationWords(one) }];
+  };
+  if (checks.length === 0 && isChecked) return [text('The house’s own checks were not run yet.')];
+  // Who goes back with it by hand gives the proof, too.
+  if (checks.length === 0) return byHand ? [] : [text('The house has no check of its own for it: nothing was proven of its tenant boundaries.')];
   return [
     table(
       ['the house’s own check', 'of', 'before', 'after'],
@@ -168,15 +173,20 @@ function checkBlocks(checks: readonly CheckReport[]): Block[] {
   ];
 }
 
-const VERDICT: Readonly<Record<ChainReport['verdict'], readonly [Tone, string]>> = {
-  intact: ['good', '✔ what was there before is what it was, and what came after it links on'],
-  'broken-before': ['warn', '! it was broken before anything was appended, and is so still: recorded, not repaired. Nothing else of it is broken'],
-  failed: ['bad', '✘ it does not hold'],
-  'not-verified': ['warn', '· not verified'],
+/** What is toned does not wrap: a word or two. */
+const VERDICT: Readonly<Record<ChainReport['verdict'], readonly [tone: Tone, word: string, words: string]>> = {
+  intact: ['good', '✔ intact', ': what was there before is what it was, and what came after it links on'],
+  'broken-before': [
+    'warn',
+    '! broken before',
+    ': it was so before anything was appended, and is so still; recorded, not repaired. Nothing else of it is broken, and nothing was rewritten',
+  ],
+  failed: ['bad', '✘ does not hold', ''],
+  'not-verified': ['warn', '· not verified', ''],
 };
 
 function chainBlocks({ name, before, after, verdict, failure, annotation }: ChainReport): Block[] {
-  const [tone, words] = VERDICT[verdict];
+  const [tone, word, words] = VERDICT[verdict];
   const rows: Line[][] = [before, after].map((seen, index) => [
     index === 0 ? 'before' : 'after',
     seen === null ? 'not looked at' : moment(seen.at),
@@ -186,7 +196,7 @@ function chainBlocks({ name, before, after, verdict, failure, annotation }: Chai
   ]);
   return [
     heading(`Evidence ${name}`),
-    text([{ tone, text: words }, ...(failure === null ? [] : [`: ${failure}`])]),
+    text([{ tone, text: word }, words, ...(failure === null ? [] : [`: ${failure}`])]),
     table(['', 'time (UTC)', 'entries', 'head', 'broken'], rows),
     ...(before?.firstBreak ? [text([strong('Broken before, and not repaired:'), ` ${before.firstBreak}`])] : []),
     ...(annotation ? [annotationBlock(annotation)] : []),

@@ -70,7 +70,7 @@ const WORDS: Readonly<Record<string, (after: unknown, receipt: Receipt) => strin
   },
   recover: (after) =>
     `recovered as of ${textIn(after, 'asOf') ?? 'an unknown time'} into ${textIn(after, 'database') ?? textIn(after, 'folder') ?? 'a new database'}`,
-  switch: (after) => `switched over in ${count(numberIn(after, 'switched') ?? 0, 'place')}`,
+  switch: (after) => `switched over${fieldOf(after, 'byHand') === true ? ' by hand' : ''} in ${count(numberIn(after, 'switched') ?? 0, 'place')}`,
   rebuild: (after) => `rebuilt, ended with ${textIn(after, 'exit') ?? '?'}`,
   invariants: (after) =>
     checksIn(after, 'checks')

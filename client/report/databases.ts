@@ -47,6 +47,7 @@ export interface Recovered extends DataStep {
     | (DataStep & {
         /** In how many places its address was changed. */
         readonly places: number | null;
+        readonly byHand: boolean;
         /** The one that was in use, kept read-only; null: not told. */
         readonly kept: string | null;
         /** Who was still connected to that one, by application. */
@@ -77,6 +78,8 @@ export interface DatabaseReport {
   readonly byHand: (DataStep & { readonly evidence: readonly string[] }) | null;
   readonly rebuilt: readonly Rebuilt[];
   readonly checks: readonly CheckReport[];
+  /** Has the house any check of its own for it, run or not? */
+  readonly isChecked: boolean;
 }
 
 export const HAND = 'by-hand.';
@@ -98,6 +101,7 @@ export function databaseOf(reading: Reading, name: string): DatabaseReport {
       return { ...told, name: partOf(step), exit: textIn(run?.receipt?.after, 'exit'), file: textIn(ids, 'file'), sha256: textIn(ids, 'sha256') };
     }),
     checks: checksOf(reading, of('survey')[0], of('invariants')[0]),
+    isChecked: of('invariants').length > 0,
   };
 }
 
@@ -168,11 +172,14 @@ function switchedOf(reading: Reading, step: StepView, inUse: string | null): Rec
   const { told, run } = toldOf(reading, step);
   const after = run?.receipt?.after;
   const still = fieldOf(after, 'stillConnected');
+  const byHand = fieldOf(after, 'byHand') === true;
   const connected = listIn(still, 'connected').map((one) => `${textIn(one, 'application') ?? '?'} (${numberIn(one, 'sessions') ?? '?'})`);
   return {
     ...told,
     places: numberIn(after, 'switched'),
-    kept: step.state === 'done' || step.state === 'already' ? (textIn(still, 'database') ?? inUse) : null,
+    byHand,
+    // Of what people did nobody has seen whether they have sealed the other one.
+    kept: !byHand && (step.state === 'done' || step.state === 'already') ? (textIn(still, 'database') ?? inUse) : null,
     connected,
   };
 }

@@ -3,6 +3,7 @@ import { lossOf } from '../../model/incident-data.ts';
 import type { ChainReport } from './chains.ts';
 import type { DatabaseReport, Recovered, Restored, Undone } from './databases.ts';
 import { count } from './data-words.ts';
+import { moment } from './document.ts';
 
 export interface Lost {
   readonly what: string;
@@ -63,7 +64,7 @@ function sinceThen(database: string, { asOf, settingsNotRestored, switched }: Re
   const kept = switched.kept === null ? 'the one that was in use is kept' : `it is still in ${switched.kept}, which is kept, read-only`;
   return [
     {
-      what: `everything written to ${database} after ${asOf ?? 'what it was recovered from'}`,
+      what: `everything written to ${database} after ${asOf === null ? 'what it was recovered from' : `${moment(asOf)} UTC`}`,
       rows: null,
       why: `it was recovered as of then, and switched over to; ${kept}`,
       ...by,

@@ -83,7 +83,7 @@ describe.each([
       },
     ]);
     const told = section(report, 'Data, evidence and credentials');
-    expect(told).toContain('broken before anything was appended, and is so still: recorded, not repaired');
+    expect(told).toContain('! broken before: it was so before anything was appended, and is so still; recorded, not repaired');
     expect(told).toContain('1 entry appended, entry 9, for 5 affected entries and 2 affected runs');
   });
 
@@ -264,14 +264,14 @@ describe('a recovery', () => {
   test('says that everything written since is lost, and what no backup holds', () => {
     expect(dataOf(report).lost).toMatchObject([
       {
-        what: 'everything written to main after 2026-11-21T02:00:00.000Z',
+        what: 'everything written to main after 2026-11-21 02:00:00 UTC',
         rows: null,
         approvedBy: 'dora',
         why: expect.stringContaining('it is still in shop, which is kept, read-only') as string,
       },
       { what: '1 setting of the database itself: work_mem' },
     ]);
-    expect(report.inShort.happened.at(-2)).toContain('LOST BY DESIGN: everything written to main after 2026-11-21T02:00:00.000Z');
+    expect(report.inShort.happened.at(-2)).toContain('LOST BY DESIGN: everything written to main after 2026-11-21 02:00:00 UTC');
     expect(report.followUps.map((follow) => follow.action)).toContain('Decide what becomes of shop, the main that was in use: it is kept, read-only');
   });
 
@@ -285,6 +285,13 @@ describe('a recovery', () => {
     const told = dataOf(made(half.fromWorker, half.recorded));
     expect(told.lost).toEqual([]);
     expect(told.databases[0]?.recovered?.switched).toMatchObject({ kept: null, state: 'pending' });
+  });
+
+  test('does not say of checks that were not run yet that there are none', () => {
+    const told = section(report, 'Data, evidence and credentials');
+    expect(told.split('### Database legacy')[0]).toContain('The house’s own checks were not run yet.');
+    expect(told).not.toContain('has no check of its own');
+    expect(report.safeguards.filter((one) => one.gap.includes('Nothing proves the tenant boundaries'))).toEqual([]);
   });
 
   test('of a database that people went back with says that Backout cannot say what was lost', () => {

@@ -200,7 +200,7 @@ describe('a look of a doctor', () => {
   });
 
   it('makes a finding of what a platform or a rule says, and hides no bug', async () => {
-    const failing = (error: Error): Promise<Finding[]> => looking({ ...asked, attempt: attempt() }, () => Promise.reject(error));
+    const failing = (thrown: Error): Promise<Finding[]> => looking({ ...asked, attempt: attempt() }, () => Promise.reject(thrown));
     await expect(failing(new AdapterError('failed', 'the disk is full'))).resolves.toEqual([
       { check: 'main', verdict: 'problem', detail: 'the disk is full', remedy: 'mend it' },
     ]);

@@ -1,13 +1,18 @@
 /** A database is recovered beside the one in use, and switched over to, from the command line alone [004 sections 3.1 and 3.2, 001 step 3c]. */
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { WorkflowHandle } from '@temporalio/client';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
+import { switchOver } from '../../activities/incident/going-back.ts';
+import { hashOfPlace } from '../../activities/incident/places.ts';
+import type { Scene } from '../../activities/incident/scene.ts';
+import { fieldOf } from '../../model/field.ts';
 import type { RollbackState } from '../../model/state.ts';
+import { loadConfig } from '../../worker/config.ts';
 import { postgresTools } from '../databases/postgres-tools.ts';
 import { queryAt } from '../store/database.ts';
 import { Crashes, keepAWorker } from '../support/crashing-worker.ts';
-import { stepOf, waitsFor } from '../support/incident.ts';
+import { ID, stepOf, waitsFor } from '../support/incident.ts';
 import { CANARY, estate, NAMES, recoverHouse, type Estate, type House } from '../support/recover-house.ts';
 import { run, type Ran } from '../support/world.ts';
 
@@ -15,10 +20,17 @@ const bin = await postgresTools();
 const TRAIL = 'trail';
 
 let owned: Estate;
+/** Recovered from its backup, and without a table of migrations; recovered to a time. */
+let [shop, market]: House[] = [];
 beforeAll(async () => {
-  if (bin !== null) owned = await estate(bin, ['shop', 'market', TRAIL]);
-}, 120_000);
-afterAll(() => owned?.close());
+  if (bin === null) return;
+  owned = await estate(bin, ['shop', 'market', TRAIL]);
+  [shop, market] = await Promise.all(['shop', 'market'].map((database) => recoverHouse(owned, { database, trail: TRAIL, ledger: database === 'market' })));
+}, 180_000);
+afterAll(async () => {
+  await Promise.all([shop?.close(), market?.close()]);
+  await owned?.close();
+});
 
 /** What was said to whoever typed: no secret may be in it. */
 const heard: string[] = [];
@@ -33,12 +45,11 @@ async function say(house: House, args: readonly string[]): Promise<string> {
   expect(ran, `${args.join(' ')}\n${ran.stdout}${ran.stderr}`).toMatchObject({ code: 0 });
   return ran.stdout;
 }
-const start = (house: House, kind: string, incident: string, more: readonly string[] = [], names: readonly string[] = NAMES): Promise<Ran> =>
-  cli(house, [
-    ...['start', kind, '--environment', 'production', '--component', ...names, ...names.flatMap((name) => ['--to', `${name}=v1.0.0`])],
-    ...['--incident', incident, '--severity', 'P1', '--cause', 'reliability-regression', '--reason', 'orders are lost', '--impact', 'nobody can order'],
-    ...['--contact', '#inc', '--by', 'carol', ...more],
-  ]);
+const WHY = ['--severity', 'P1', '--cause', 'reliability-regression', '--reason', 'orders are lost', '--impact', 'nobody can order', '--contact', '#inc'];
+function start(house: House, kind: string, incident: string, more: readonly string[] = [], names: readonly string[] = NAMES): Promise<Ran> {
+  const to = names.flatMap((name) => ['--to', `${name}=v1.0.0`]);
+  return cli(house, ['start', kind, '--environment', 'production', '--component', ...names, ...to, '--incident', incident, ...WHY, '--by', 'carol', ...more]);
+}
 const handleOf = ({ world }: House, kind: string, incident: string): WorkflowHandle => world.client.workflow.getHandle(`${kind}/production/${incident}`);
 async function confirmPlan(house: House, handle: WorkflowHandle, step: string, by: string): Promise<RollbackState> {
   const state = await waitsFor(house.world, handle, step);
@@ -61,6 +72,9 @@ const countOf = async (url: string): Promise<unknown> =>
   )[0];
 /** How often the data lead was believed about this step. */
 const saidOf = (state: RollbackState, step: string): number => state.answers.filter((one) => one.name === 'confirm' && one.step === step).length;
+
+/** As the report prints a time. */
+const seconds = (iso: string): string => iso.slice(0, 19).replace('T', ' ');
 
 /** Rows are signed with what the steps have produced, and it is unfrozen. */
 async function toTheEnd(house: House, handle: WorkflowHandle, rows: readonly (readonly string[])[]): Promise<RollbackState> {
@@ -95,11 +109,10 @@ describe.skipIf(bin === null)('from a backup [004 section 3.2]', () => {
   let handle: WorkflowHandle;
   let before = '';
   beforeAll(async () => {
-    house = await recoverHouse(owned, { database: 'shop', trail: TRAIL, ledger: false });
+    house = shop as House; // Made above.
     handle = handleOf(house, 'l2Rollback', 'INC-42');
     before = await house.digest();
-  }, 120_000);
-  afterAll(() => house?.close());
+  });
 
   it('is refused when it is planned where there is no backup, and where evidence would be lost; each with the way out', async () => {
     const { world } = house;
@@ -200,9 +213,11 @@ describe.skipIf(bin === null)('from a backup [004 section 3.2]', () => {
     expect(end).toMatchObject({ outcome: 'rolled-back', remains: [], clock: { breached: false } });
     expect(stepOf(end, 'invariants.main')).toMatchObject({ state: 'done', receipt: { after: { checks: [{ violations: 0 }, { violations: 0 }] } } });
     const report = await say(house, ['report', handle.workflowId, '--format', 'markdown']);
-    console.log(report);
-    const followUps = await say(house, ['report', handle.workflowId, '--follow-ups']);
-    console.log(followUps);
+    const asOf = fieldOf(stepOf(end, 'recover.main').receipt?.after, 'asOf');
+    expect(report).toContain(`LOST BY DESIGN: everything written to main after ${seconds(String(asOf))} UTC`);
+    expect(report).toMatch(/it is still in shop, which is kept, read-only \| dora, done/);
+    expect(report).toMatch(/options\.url still names the main that was left: set it to the recovered one/);
+    expect(report).toContain('| Decide what becomes of shop, the main that was in use: it is kept, read-only | dora |');
     await say(house, ['audit', handle.workflowId]);
     await expectNoSecret(house, handle, end.rollbackId);
   }, 120_000);
@@ -220,7 +235,9 @@ describe.skipIf(bin === null)('from a backup [004 section 3.2]', () => {
     expect(stepOf(state, 'api.config')).toMatchObject({ state: 'done', receipt: { before: [{ what: 'config RATE_LIMIT', now: '1', then: '100' }] } });
     expect(await readFile(path, 'utf8')).toMatch(/^RATE_LIMIT=100$/m);
     await expect(house.addresses()).resolves.toEqual(held);
-    await say(house, ['escalate', later.workflowId, '--to', 'l2Rollback', '--reason', 'rows too', '--by', 'carol']);
+    const escalate = (...more: string[]): Promise<string> =>
+      say(house, ['escalate', later.workflowId, '--to', 'l2Rollback', '--reason', 'rows too', '--by', 'carol', ...more]);
+    await escalate();
     const refused = await world.until(later, 'refused', (one) => one.refusals.length > 0);
     expect(refused).toMatchObject({
       kind: 'l1Rollback',
@@ -231,5 +248,189 @@ describe.skipIf(bin === null)('from a backup [004 section 3.2]', () => {
         },
       ],
     });
+
+    // As the refusal says; then nobody wants it: what is in use is proven, not what was never made.
+    await world.endWorkers();
+    await world.worker({ SHOP_DB: held[0] });
+    await escalate('--recover', 'main=backup');
+    await confirmPlan(house, later, 'target', 'carol');
+    await waitsFor(world, later, 'recover.main');
+    await say(house, ['decline', later.workflowId, '--step', 'recover.main', '--reason', 'not again', '--by', 'dora']);
+    for (const step of ['recover.main', 'switch.main']) {
+      if (step === 'switch.main') await confirmPlan(house, later, step, 'dora');
+      await world.until(later, `stopped at ${step}`, (one) => one.state === 'stopped' && ['declined', 'failed'].includes(stepOf(one, step).state));
+      expect(await decide(house, later, step, 'skip', '--due', '2099-01-01')).toMatchObject({ code: 0 });
+    }
+    const proven = await waitsFor(world, later, 'ownership');
+    expect(stepOf(proven, 'invariants.main')).toMatchObject({ state: 'done', receipt: { after: { checks: [{ violations: 0 }, { violations: 0 }] } } });
+    expect([await house.addresses(), (await house.made()).length]).toEqual([held, 1]);
+  }, 120_000);
+});
+
+describe.skipIf(bin === null)('to a time [004 section 3.1]', () => {
+  let house: House;
+  let handle: WorkflowHandle;
+  let before = '';
+  beforeAll(async () => {
+    house = market as House; // Made above.
+    handle = handleOf(house, 'l1Rollback', 'INC-42');
+    before = await house.digest();
+  });
+  const recovered = (): string => house.url.replace(`:${owned.server.port}/`, `:${house.port}/`);
+  const retry = (): Promise<Ran> => decide(house, handle, 'switch.main', 'retry', '--analysis', 'mended');
+
+  it('a level 1 that has held grows: a time outside of the archive is refused with the way out, and nothing changes', async () => {
+    const { world } = house;
+    expect(await start(house, 'l1Rollback', 'INC-42')).toMatchObject({ code: 0 });
+    const first = await confirmPlan(house, handle, 'target', 'carol');
+    await waitsFor(world, handle, 'cleanup.data');
+    const escalate = (time: string): Promise<string> =>
+      say(house, ['escalate', ID, '--to', 'l2Rollback', '--recover', `main=${time}`, '--reason', 'orders are gone', '--by', 'carol']);
+    for (const [time, why] of [
+      [owned.at.early, /lies before the end of the base backup \(\S+\); name another time, backup or by-hand/],
+      ['2099-01-01T00:00:00Z', /lies after the end of the archive \(last commit \S+\); name another time/],
+    ] as const) {
+      await escalate(time);
+      const refused = await world.until(handle, 'refused', (state) => state.refusals.some((one) => why.test(one.explanation)));
+      expect(refused).toMatchObject({ kind: 'l1Rollback', planHash: first.planHash, clock: { targetSeconds: 900 } });
+    }
+    await escalate(owned.at.good);
+    const grown = await waitsFor(world, handle, 'target');
+    expect(grown).toMatchObject({ kind: 'l2Rollback', rollbackId: first.rollbackId, clock: { targetSeconds: 1_800 } });
+    expect(stepOf(grown, 'recover.main').title).toContain(`what was written after ${owned.at.good} is not in it`);
+    await world.endWorkers();
+  }, 120_000);
+
+  it('is gone on with, or begun anew, by who comes after a death: one server, complete, as of that time; the one in use untouched', async (context) => {
+    const { world } = house;
+    const crashes = new Crashes(join(world.folder, 'crashes'), ['recover.main:word=copying', 'recover.main:word=the recovered server is starting']);
+    const { deaths } = keepAWorker(context, world, crashes.env);
+    await confirmPlan(house, handle, 'target', 'carol');
+    await confirmPlan(house, handle, 'recover.main', 'dora');
+    const state = await world.until(handle, 'recovered', (one) => stepOf(one, 'switch.main').state === 'waiting', 60_000);
+    expect([crashes.fired(), deaths]).toEqual([crashes.points, ['SIGKILL', 'SIGKILL']]);
+    const [home = '', ...others] = await readdir(house.into);
+    expect([home, others]).toEqual([state.rollbackId.slice(0, 8), []]);
+    expect((await readdir(join(house.into, home))).filter((name) => name.startsWith('data-'))).toHaveLength(1);
+    expect(stepOf(state, 'recover.main')).toMatchObject({
+      state: 'done',
+      receipt: { after: { asOf: owned.at.good, checks: [{ violations: 0 }, { violations: 0 }], newestMigration: '20260101000001_orders' } },
+    });
+    await expect(countOf(recovered())).resolves.toEqual({ rows: 120, last: 120, nobody: 0, spoilt: 0, slow: 300 });
+    expect([await house.digest(), await house.isSealed(), await house.addresses()]).toEqual([before, false, [house.url, house.url]]);
+    expect([saidOf(state, 'recover.main'), saidOf(state, 'switch.main')]).toEqual([1, 0]);
+  }, 120_000);
+
+  it('is not begun to be switched to once the time is over, and what a dead attempt has sealed takes writes again', async () => {
+    const { world } = house;
+    await world.worker();
+    const { rollbackId } = await world.state(handle);
+    for (const [name, value] of Object.entries(house.env)) vi.stubEnv(name, value);
+    const loaded = await loadConfig(world.config);
+    const found = async (number: number): Promise<unknown> => {
+      const step = { id: 'switch.main', operation: 'switch', component: null, effect: 'config' } as const;
+      const late = {
+        rollbackId,
+        environment: 'production',
+        step,
+        generation: 0,
+        mode: 'run',
+        mayHaveActed: false,
+        deadlineAt: new Date(0).toISOString(),
+      } as const;
+      const data = { at: 'database/main', place: hashOfPlace(loaded, 'production', 'database/main') ?? '', approved: [], recover: owned.at.good };
+      const attempt = {
+        number,
+        runId: rollbackId,
+        workflowId: ID,
+        firstScheduledMs: Date.now(),
+        signal: new AbortController().signal,
+        heartbeat: () => undefined,
+      };
+      // What else a step is given, this one does not look at.
+      return switchOver({
+        work: late,
+        incident: { id: 'INC-42', by: 'carol', subject: 'main', data },
+        loaded,
+        deps: { store: world.store },
+        attempt,
+      } as unknown as Scene);
+    };
+    await owned.server.query('ALTER DATABASE market SET default_transaction_read_only = on');
+    for (const [number, isSealed] of [
+      [1, true],
+      [2, false],
+    ] as const) {
+      expect(await found(number)).toMatchObject({
+        state: 'failed',
+        failure: { type: 'DeadlinePassed', message: expect.stringMatching(/nothing was begun/) as string },
+      });
+      expect(await house.isSealed()).toBe(isSealed);
+    }
+    expect(await house.addresses()).toEqual([house.url, house.url]);
+  }, 120_000);
+
+  it('is not switched to where somebody has spoilt it since, and the one in use takes writes while nobody was switched over', async () => {
+    const { world } = house;
+    await queryAt(recovered(), `INSERT INTO orders VALUES (900, 'nobody', 'request-900', 1)`);
+    await confirmPlan(house, handle, 'switch.main', 'dora');
+    const spoilt = await failsAt(house, handle, 'switch.main');
+    expect(stepOf(spoilt, 'switch.main').failure).toMatchObject({ type: 'InvariantViolated', message: expect.stringMatching(/finds 1 violations/) as string });
+    expect([await house.isSealed(), await house.addresses()]).toEqual([false, [house.url, house.url]]);
+
+    await queryAt(recovered(), 'DELETE FROM orders WHERE id = 900');
+    // Where nothing can be kept beside it, the first of them cannot be written.
+    const kept = join(world.folder, 'api.env.backout');
+    await rename(kept, `${kept}.away`);
+    await writeFile(kept, '');
+    expect(await retry()).toMatchObject({ code: 0 });
+    const nobody = await world.until(handle, 'failed anew', (state) => /nobody was switched over/.test(stepOf(state, 'switch.main').failure?.message ?? ''));
+    expect(stepOf(nobody, 'switch.main').state).toBe('failed');
+    expect([await house.isSealed(), await house.addresses()]).toEqual([false, [house.url, house.url]]);
+    await queryAt(house.url, 'DELETE FROM totals');
+    await rm(kept);
+    await rename(`${kept}.away`, kept);
+  }, 120_000);
+
+  it('a person who switched over by hand is believed when all that read it say so', async () => {
+    const { world } = house;
+    const worker = join(world.folder, 'worker.env');
+    await writeFile(`${worker}.backout`, '');
+    await retry();
+    const half = await world.until(handle, 'half', (state) => /takes no writes of new sessions/.test(stepOf(state, 'switch.main').failure?.message ?? ''));
+    expect(stepOf(half, 'switch.main').state).toBe('failed');
+    expect([await house.isSealed(), await house.addresses()]).toEqual([true, [recovered(), house.url]]);
+
+    expect(await decide(house, handle, 'switch.main', 'done')).toMatchObject({ code: 0 });
+    await world.until(handle, 'not believed', (state) => state.refusals.some((one) => one.rule === 'inspection-disagrees' && one.message === 'decide'));
+    expect(stepOf(await world.state(handle), 'switch.main').state).toBe('failed');
+    await writeFile(worker, `RATE_LIMIT=100\nDATABASE_URL=${recovered()}\n`);
+    await decide(house, handle, 'switch.main', 'done');
+    const state = await waitsFor(world, handle, 'ownership');
+    expect(stepOf(state, 'switch.main')).toMatchObject({ state: 'done', receipt: { after: { switched: 2, byHand: true } } });
+    expect(saidOf(state, 'switch.main')).toBe(1);
+    await expect(house.app('SELECT count(*)::int AS rows FROM totals')).resolves.toEqual([{ rows: 2 }]);
+  }, 120_000);
+
+  it('grows to level 3 with what was recovered; is told, and audited, without a secret', async () => {
+    const { world } = house;
+    await say(house, ['escalate', ID, '--to', 'l3Rollback', '--reason', 'evidence too', '--by', 'carol']);
+    const grown = await waitsFor(world, handle, 'target');
+    expect(grown).toMatchObject({ kind: 'l3Rollback', incidentCommand: { level: 3 } });
+    expect(['recover.main', 'switch.main', 'rebuild.main.totals'].map((id) => stepOf(grown, id).state)).toEqual(['done', 'done', 'done']);
+    await confirmPlan(house, handle, 'target', 'carol');
+    const end = await toTheEnd(house, handle, [
+      ['cleanup.data', '--choice', 'done', '--by', 'dora'],
+      ['cleanup.evidence', '--choice', 'done', '--by', 'dora'],
+      ['cleanup.credentials', '--choice', 'done', '--evidence', 'rotation-log=none', 'scope-verification=none', '--by', 'sam'],
+    ]);
+    expect(end).toMatchObject({ outcome: 'rolled-back', kind: 'l3Rollback', remains: [], clock: { breached: false } });
+    expect([saidOf(end, 'recover.main'), saidOf(end, 'switch.main'), await house.addresses()]).toEqual([1, 1, [recovered(), recovered()]]);
+    const report = await say(house, ['report', ID, '--format', 'markdown']);
+    expect(report).toContain(`LOST BY DESIGN: everything written to main after ${seconds(owned.at.good)} UTC`);
+    expect(report).toMatch(/See that the main that was in use takes no writes any more.*people have switched over by hand \| dora/);
+    expect(report).not.toContain('nobody was switched over to it');
+    await say(house, ['audit', ID]);
+    await expectNoSecret(house, handle, end.rollbackId);
   }, 120_000);
 });

@@ -123,11 +123,11 @@ describe('generations of credentials', () => {
     ...more,
   });
   it('are told once, in their order, and found by what they are', async () => {
-    await store.tellCredential(generation());
-    await store.tellCredential(generation({ at: '2026-11-21T04:00:00.000Z' }));
-    await store.tellCredential(generation({ generation: 'key-2', state: 'issued', fingerprint: null }));
-    await store.tellCredential(generation({ state: 'revoked' }));
-    await store.tellCredential(generation({ rollbackId: randomUUID(), credential: 'other' }));
+    await store.tellCredentials([generation()]);
+    await store.tellCredentials([generation({ at: '2026-11-21T04:00:00.000Z' })]);
+    await store.tellCredentials([generation({ generation: 'key-2', state: 'issued', fingerprint: null })]);
+    await store.tellCredentials([generation({ state: 'revoked' })]);
+    await store.tellCredentials([generation({ rollbackId: randomUUID(), credential: 'other' })]);
     const all = await store.credentials({ environment: 'production', credential: 'payments', rollbackId });
     expect(all.map((one) => [one.generation, one.state, one.at])).toEqual([
       ['key-1', 'old', AT],

@@ -182,11 +182,9 @@ export async function answered(
     if (state.state === 'stopped') throw new Error(`it stands still: ${state.stopped ?? ''}`);
     const waiting = state.steps.filter((step) => step.state === 'waiting' && step.beside !== true);
     if (state.state === 'closed' || waiting.some((step) => step.id === until)) return state;
-    for (const step of waiting) {
-      const reply = await say(handle, 'confirm', { ...answerTo(step, state.planHash), ...instead[step.id] });
-      // What was seen of one plan may be another's by now: it is looked at anew.
-      if (!reply.accepted && reply.refusal?.rule !== 'stale-plan' && reply.refusal?.rule !== 'not-asked')
-        throw new Error(`${step.id}: ${reply.refusal?.explanation ?? 'refused'}`);
-    }
+    const replies = await Promise.all(waiting.map((step) => say(handle, 'confirm', { ...answerTo(step, state.planHash), ...instead[step.id] })));
+    // What was seen of one plan may be another's by now: it is looked at anew.
+    const refused = replies.flatMap(({ refusal }) => (refusal && refusal.rule !== 'stale-plan' && refusal.rule !== 'not-asked' ? [refusal.explanation] : []));
+    if (refused.length > 0) throw new Error(refused.join('; '));
   }
 }

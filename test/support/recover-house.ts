@@ -40,8 +40,11 @@ export interface House {
   readonly places: () => Promise<string[]>;
   /** Databases that were made beside it. */
   readonly made: () => Promise<string[]>;
-  /** Where the recovered servers are. */
+  /** Where recovered servers lie, and what listens there. */
   readonly into: string;
+  readonly port: number;
+  /** What the worker is given: addresses. */
+  readonly env: Readonly<Record<string, string>>;
   readonly close: () => Promise<void>;
 }
 
@@ -145,12 +148,12 @@ export async function recoverHouse(owned: Estate, options: HouseOptions): Promis
   const { server, folder } = owned;
   const into = await mkdtemp(join(folder, 'into-'));
   await chmod(into, 0o755);
-  const url = server.url(database, 'shop');
+  const [url, port] = [server.url(database, 'shop'), await freePort()];
   const env = { SHOP_DB: url, ADMIN_DB: server.url(), TRAIL_DB: server.url(trail, 'shop') };
   const world = await incidentWorld({
     components: [...NAMES],
     component: { api: ['config: [{ source: env-file, options: { path: ./api.env, plain: [RATE_LIMIT] } }]'] },
-    environment: yaml(owned, { ...options, port: await freePort(), into }),
+    environment: yaml(owned, { ...options, port, into }),
     world: { env },
   });
   await layFiles(world, owned, database, env);
@@ -168,6 +171,8 @@ export async function recoverHouse(owned: Estate, options: HouseOptions): Promis
     world,
     url,
     into,
+    port,
+    env,
     addresses,
     places: async () => (await addresses()).map((one) => one.replace(/^.*@/, '')),
     app: async <Row extends object>(sql: string) => queryAt<Row & Record<string, unknown>>((await addresses())[0] ?? '', sql),
