@@ -1,7 +1,9 @@
 /** What levels 2 and 3 add to the walk of an incident [001 steps 3c to 3e]: what their steps are given, what the Security Lead's list means, and how a level grows. */
 import { upsertSearchAttributes } from '@temporalio/workflow';
 import { voidBetween } from '../model/escalation.ts';
+import { parseMessage, type Escalate } from '../model/input.ts';
 import { whole, type Plan, type PlanStep } from '../model/plan.ts';
+import { POLICIES } from '../model/policy.ts';
 import { signedOf } from '../model/signed.ts';
 import type { Answer, StepState } from '../model/state.ts';
 import type { DataWork } from '../activities/step.ts';
@@ -114,6 +116,14 @@ export function adoptSteps(progress: Progress, before: Plan, steps: readonly Pla
     next.splice(previous ? next.indexOf(previous) + 1 : 0, 0, step);
   }
   progress.steps = next;
+}
+
+/** Asked for before the execution was ended, and neither planned nor refused since: whoever has asked does not know that he would have to again. */
+export function stillAsked({ answers, refusals, policy }: Progress): Escalate | null {
+  const asked = answers.findLast((one) => one.name === 'escalate');
+  const parsed = asked && parseMessage('escalate', asked);
+  if (!parsed || 'error' in parsed || refusals.some((one) => one.message === 'escalate' && one.at > asked.at)) return null;
+  return (POLICIES[parsed.value.to].level ?? 0) > (policy.level ?? 0) ? parsed.value : null;
 }
 
 /** Plans the level that was asked for, at a boundary of the walk: nothing is under way. What is done stays done; what was signed of the smaller one is asked again. */

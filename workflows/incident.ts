@@ -9,7 +9,7 @@ import { holds } from '../model/roles.ts';
 import type { Failure } from '../model/state.ts';
 import type { Progress } from './progress.ts';
 import { factsNow } from './facts.ts';
-import { adoptSteps, dataWorkOf, recount } from './incident-data.ts';
+import { adoptSteps, dataWorkOf, recount, stillAsked } from './incident-data.ts';
 
 const iso = (ms: number): string => new Date(ms).toISOString();
 
@@ -19,7 +19,10 @@ const iso = (ms: number): string => new Date(ms).toISOString();
  */
 export function declareAtOnce(progress: Progress, nowMs: number): void {
   const { incident, input, settings } = progress;
-  if (incident) incident.frozen = frozenBefore(progress);
+  if (incident) {
+    incident.frozen = frozenBefore(progress);
+    progress.escalation ??= stillAsked(progress);
+  }
   const step = progress.step('declaration');
   if (!incident || !input || !step || step.state !== 'pending' || settings?.people === null) return;
   const byCommander = (input.trigger === 'operator' || input.trigger === 'drill') && holds(progress.desk(), input.by, progress.policy.lead);

@@ -62,7 +62,7 @@ export async function lookAtData(loaded: LoadedConfig, ask: DataAsk, deps: Depen
   const caller = { environment: ask.environment, operationId: 'inspection', attempt: 1, signal, heartbeat };
   const scope: Scope = { loaded, ask, window: await windowOf(ask, deps), deps, attempt, caller, warnings: [] };
   const databases = await Promise.all(
-    Object.keys(environment.databases ?? {}).map((name) => ask.begun?.find((one) => one.name === name) ?? lookAtDatabase(scope, name)),
+    Object.keys(environment.databases ?? {}).map(async (name) => ask.begun?.find((one) => one.name === name) ?? lookAtDatabase(scope, name)),
   );
   const chains = level < 3 ? [] : await Promise.all(Object.keys(environment.evidence ?? {}).map((name) => lookAtChain(scope, name)));
   const credentials = level < 3 ? [] : await Promise.all(Object.keys(environment.credentials ?? {}).map((name) => lookAtCredential(scope, name)));

@@ -59,7 +59,7 @@ async function escalated(work: EscalateWork, deps: Dependencies, attempt: Attemp
   const before = row.plan;
   // An earlier attempt may have written it and died before the workflow heard of it.
   const isWritten = (POLICIES[before.kind].level ?? 0) >= (POLICIES[to].level ?? 0);
-  const made = isWritten ? { plan: before, warnings: [] } : await planOf(work, before, deps, attempt);
+  const made = isWritten ? { plan: before, warnings: await warnedOf(rollbackId, deps) } : await planOf(work, before, deps, attempt);
   const planHash = sha256(canonical(made.plan));
   if (isWritten) return { ...made, planHash, record: shown(await deps.store.position(rollbackId)) };
   const held = await deps.store.claim({
@@ -83,10 +83,17 @@ async function escalated(work: EscalateWork, deps: Dependencies, attempt: Attemp
       planHash,
       planHashBefore: row.planHash,
       escalated: { from: before.kind, to, by, reason },
+      warnings: made.warnings,
     },
   );
   await deps.checkpoint(position);
   return { ...made, planHash, record: shown(position) };
+}
+
+/** What was said with the plan of that level. */
+async function warnedOf(rollbackId: string, { store }: Dependencies): Promise<readonly string[]> {
+  const written = (await store.entriesOf(rollbackId)).map(entryOf).findLast((one) => one.type === 'replanned' && one['escalated'] !== undefined);
+  return (written?.['warnings'] as readonly string[] | undefined) ?? [];
 }
 
 /** What no component is, as it is claimed: nobody else goes back with it meanwhile. */

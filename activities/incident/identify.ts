@@ -24,6 +24,9 @@ const FAILURE_OF: Partial<Record<Rule, FailureType>> = {
   'platform-unavailable': 'PlatformUnavailable',
   'target-in-place': 'NotFound',
   'revoked-credential': 'RevokedCredential',
+  inverse: 'CannotGoBack',
+  recover: 'CannotGoBack',
+  'evidence-rewrite': 'CannotGoBack',
 };
 
 export async function identify(scene: Scene): Promise<Found> {

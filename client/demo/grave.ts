@@ -153,10 +153,10 @@ async function levelOne(stage: Stage): Promise<void> {
 }
 
 async function levelTwo(stage: Stage, query: Query, migration: string): Promise<void> {
-  const [{ rows = 0 } = {}] = await query<{ rows: number }>('SELECT count(*)::int AS rows FROM orders');
+  const [left] = await query<{ rows: number }>('SELECT count(*)::int AS rows FROM orders');
   chapter(
     '4. Orders are missing: it grows to level 2',
-    `${rows} of 100 orders are left. What is done stays done; schema and rows are planned beside it, and what would be lost is counted.`,
+    `${left?.rows ?? 0} of 100 orders are left. What is done stays done; schema and rows are planned beside it, and what would be lost is counted.`,
   );
   await backout(stage, ['escalate', ID, '--to', 'l2Rollback', '--reason', 'orders are gone', '--by', 'carol']);
   await until(stage, 'target');

@@ -1,5 +1,6 @@
 /** A level that grows while the worker dies, and a rollback of level 3 that is terminated, resumed and reset: nothing is repeated, nothing is forgotten, and what is frozen stays frozen. */
 import type { ChildProcess } from 'node:child_process';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { WorkflowHandle } from '@temporalio/client';
 import { describe, expect, it, vi } from 'vitest';
@@ -27,7 +28,7 @@ async function approve({ world }: GraveScene, handle: WorkflowHandle, step: stri
 async function signedOff({ world }: GraveScene, handle: WorkflowHandle): Promise<RollbackState> {
   const state = await world.until(handle, 'asking for the checklist', (seen) => stepOf(seen, 'cleanup.credentials').state === 'waiting', 60_000);
   expect(stepOf(state, 'cleanup.data').state).toBe('waiting');
-  await handle.signal('confirm', { step: 'cleanup.data', by: 'dora', choice: 'done' });
+  await handle.signal('confirm', { step: 'cleanup.data', by: 'dora', choice: 'done', evidence: ['tenant-isolation-test=https://ci/isolation/7'] });
   await handle.signal('confirm', { step: 'cleanup.evidence', by: 'dora', choice: 'done' });
   await handle.signal('confirm', { step: 'cleanup.credentials', by: 'sam', choice: 'done' });
   await handle.signal('confirm', { step: 'ownership', by: 'carol', data: { nextCycleOwner: 'abe', reviewOwner: 'carol' } });
@@ -66,6 +67,8 @@ describe.concurrent('a rollback that grows to level 3', { timeout: 240_000 }, ()
       'escalateRollback:before-replan',
       'escalateRollback:after-replan#2',
     ]);
+    const config = await readFile(world.config, 'utf8');
+    await writeFile(world.config, config.replace(/^ {4}databases:$/m, '    databases:\n      spare: { options: { url: env:SHOP_DB } }'));
     const workers = keepAWorker(context, world, { ...crashes.env, BACKOUT_SWEEP_MS: '10000' });
     const [register, keys] = [watchRegister(context, world), watchKeys(context, scene)];
     const handle = await started(scene);
@@ -77,7 +80,9 @@ describe.concurrent('a rollback that grows to level 3', { timeout: 240_000 }, ()
     const third = await world.until(handle, 'at level 3', (state) => state.kind === 'l3Rollback' && stepOf(state, 'target').state === 'waiting', 60_000);
     expect(third.rollbackId).toBe(second.rollbackId);
     const claims = (await world.store.claims({ rollbackId: third.rollbackId })).map((one) => one.component);
-    expect(claims.toSorted()).toEqual(['@INC-42', '@credential/google', '@credential/payments', '@database/main', '@evidence/trail', ...NAMES].toSorted());
+    expect(claims.toSorted()).toEqual(
+      ['@INC-42', '@credential/google', '@credential/payments', '@database/main', '@database/spare', '@evidence/trail', ...NAMES].toSorted(),
+    );
     // What is said while nobody hears it is kept.
     await waitsFor(world, handle, 'credentials');
     workers.current()?.kill('SIGKILL');
@@ -101,6 +106,8 @@ describe.concurrent('a rollback that grows to level 3', { timeout: 240_000 }, ()
     expect(await toldOf(scene, 'declared')).toBe(3);
     expect(await toldOf(scene, 'recovery')).toBe(1);
     expect(state.refusals).toEqual([]);
+    // Said with a plan whose first answer was lost.
+    expect(state.warnings).toContainEqual(expect.stringMatching(/^no checks of spare are configured/));
     await expectDone(scene, handle, state);
   });
 
@@ -108,6 +115,7 @@ describe.concurrent('a rollback that grows to level 3', { timeout: 240_000 }, ()
     const scene = await graveScene(context);
     const { world, query } = scene;
     const points = [
+      'escalateRollback:before-replan',
       'escalateRollback:after-replan',
       'install.payments:before-reveal',
       `${UNDO}:before-undo`,
@@ -121,7 +129,7 @@ describe.concurrent('a rollback that grows to level 3', { timeout: 240_000 }, ()
     await confirmTarget(world, handle);
     const { rollbackId } = await waitsFor(world, handle, 'cleanup.data');
     const current = world.client.workflow.getHandle(ID);
-    const ended = async (): Promise<RollbackState> => {
+    const ended = async (kind = 'l3Rollback'): Promise<RollbackState> => {
       await vi.waitFor(() => expect(worker.signalCode).toBe('SIGKILL'), { timeout: 60_000 });
       await current.terminate('somebody clicked it in the Temporal UI');
       expect((await world.store.freezes({ inForceOnly: true })).map((one) => one.inForce)).toEqual([FROZEN]);
@@ -129,7 +137,7 @@ describe.concurrent('a rollback that grows to level 3', { timeout: 240_000 }, ()
       const ran = await world.cli(['resume', ID, '--by', 'carol', '--reason', 'it was terminated by mistake', '--json']);
       expect(ran, ran.stderr).toMatchObject({ code: 0 });
       const state = JSON.parse(ran.stdout) as RollbackState; // As `show --json` prints it.
-      expect(state).toMatchObject({ rollbackId, kind: 'l3Rollback', incidentCommand: { level: 3, frozen: FROZEN } });
+      expect(state).toMatchObject({ rollbackId, kind, incidentCommand: { frozen: FROZEN } });
       return state;
     };
 
@@ -137,6 +145,8 @@ describe.concurrent('a rollback that grows to level 3', { timeout: 240_000 }, ()
     await handle.signal('confirm', { step: 'cleanup.data', by: 'dora', choice: 'not-applicable', note: 'no data was touched' });
     await world.until(handle, 'signed', (state) => stepOf(state, 'cleanup.data').state === 'confirmed');
     await escalate(handle, 'l3Rollback');
+    // Asked for, and not planned yet: it is not asked for once more.
+    await ended('l1Rollback');
     const first = await ended();
     expect(stepOf(first, 'cleanup.data').state).toBe('pending');
     expect(stepOf(first, 'api.deploy').state).toBe('done');
@@ -194,7 +204,7 @@ describe.concurrent('a rollback that grows to level 3', { timeout: 240_000 }, ()
     await expectDone(scene, current, state);
   });
 
-  it('and is reset to before its first key, and to before it grew: it asks again, does nothing again, and says so', async (context) => {
+  it('and is reset to before it grew, and to before its new key: it asks again, does nothing again, and says so', async (context) => {
     const scene = await graveScene(context);
     const { world, query } = scene;
     await world.worker();
@@ -212,24 +222,28 @@ describe.concurrent('a rollback that grows to level 3', { timeout: 240_000 }, ()
     await appendEvidence(query, 1);
     const handle = world.client.workflow.getHandle(ID);
 
-    const runId = await reset(world, handle, moved.runId, beforeStep('issue.payments'));
     const of =
       (run: string, step: string) =>
       (state: RollbackState): boolean =>
         state.runId === run && state.steps.some((one) => one.id === step && one.state === 'waiting');
-    // What was approved was approved of a question that has not been asked yet.
-    await world.until(handle, 'asking again', of(runId, UNDO), 60_000);
+    const runId = await reset(world, handle, moved.runId, beforeSignal('escalate'));
+    // Asked for again by the same message, it is the plan that was written; what was signed of it is not known to this run.
+    const grown = await world.until(handle, 'grown again', of(runId, 'credentials'), 60_000);
+    expect(grown).toMatchObject({ rollbackId: moved.rollbackId, kind: 'l3Rollback', planHash: moved.planHash, incidentCommand: { frozen: FROZEN } });
+    expect(stepOf(grown, 'issue.payments').state).toBe('pending');
+    await sign(handle);
+    await confirmTarget(world, handle);
     await approve(scene, handle, UNDO);
     await approve(scene, handle, RESTORE);
     const again = await world.until(handle, 'at the checklist again', of(runId, 'cleanup.credentials'), 60_000);
-    expect(again).toMatchObject({ rollbackId: moved.rollbackId, planHash: moved.planHash, incidentCommand: { frozen: FROZEN } });
+    expect(again.warnings).toContainEqual(expect.stringMatching(/^trail was looked at by an earlier run of this rollback/));
     await expectFirstSurvey(scene, again);
 
-    const last = await reset(world, handle, runId, beforeSignal('escalate'));
-    const grown = await world.until(handle, 'grown again', of(last, 'credentials'), 60_000);
-    expect(grown).toMatchObject({ rollbackId: moved.rollbackId, kind: 'l3Rollback', planHash: moved.planHash, incidentCommand: { frozen: FROZEN } });
-    await sign(handle);
-    await confirmTarget(world, handle);
+    const last = await reset(world, handle, runId, beforeStep('issue.payments'));
+    // What was approved was approved of a question that has not been asked yet.
+    const asking = await world.until(handle, 'asking again', of(last, UNDO), 60_000);
+    expect(stepOf(asking, 'credentials').state).toBe('confirmed');
+    expect(asking).toMatchObject({ rollbackId: moved.rollbackId, planHash: moved.planHash, incidentCommand: { frozen: FROZEN } });
     await approve(scene, handle, UNDO);
     await approve(scene, handle, RESTORE);
     const state = await signedOff(scene, handle);

@@ -15,8 +15,9 @@ import { GATES, incidentWorld } from './incident.ts';
 import type { World } from './world.ts';
 
 export const NAMES = ['api', 'worker'] as const;
-const PASSWORD = `canary/${randomBytes(6).toString('hex')}+e2`;
-export const CANARY = /canary/i;
+/** Of the password, in whichever spelling. */
+export const CANARY = randomBytes(12).toString('hex');
+const PASSWORD = `canary/${CANARY}+e2`;
 
 export interface Estate {
   readonly server: RealServer;
