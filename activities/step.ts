@@ -90,6 +90,8 @@ export interface IncidentWork {
   readonly comparison?: readonly Compared[];
   /** Carriers on which the freeze was set. */
   readonly carriers?: readonly string[];
+  /** Of the plan that this run knows; absent at level 1. */
+  readonly level?: number;
   /** What is to be lifted now; absent: everything. */
   readonly scopes?: readonly string[];
   /** Only where a database, evidence or a credential is acted on. */
@@ -102,6 +104,8 @@ export interface DataWork {
   readonly at: string;
   /** SHA-256 of the configuration of the place, as it was confirmed. */
   readonly place: string;
+  /** A person was told that it is another one by now, and has decided to go on. */
+  readonly acceptsPlace?: true;
   /** SHA-256 of what is carried out. */
   readonly digest?: string;
   /** What was approved to be lost. */

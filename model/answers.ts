@@ -181,10 +181,12 @@ export function judgeDecide(desk: Desk, message: Decide): No {
 
 /** What waits for a person may be left out too, once it was begun: it is documented as what remains. */
 const mayBeLeft = (desk: Desk, step: DeskStep): boolean =>
-  (step.removal === true || (step.wave !== undefined && desk.policy.subject === 'tenant')) &&
-  (step.state === 'waiting' || step.state === 'pending') &&
-  step.mandatory !== true &&
-  desk.steps.some(({ id, state }) => (id === 'begin' || id === 'failure') && state !== 'pending');
+  // A rollback that cannot go on may end with what its owner signs for, also where that was not come to.
+  (step.only === true && step.operation !== null && step.state === 'pending' && isStopped(desk)) ||
+  ((step.removal === true || (step.wave !== undefined && desk.policy.subject === 'tenant')) &&
+    (step.state === 'waiting' || step.state === 'pending') &&
+    step.mandatory !== true &&
+    desk.steps.some(({ id, state }) => (id === 'begin' || id === 'failure') && state !== 'pending'));
 
 const DATE = /^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])(T\S+)?$/;
 
@@ -213,6 +215,13 @@ function judgeSkip({ policy }: Desk, step: DeskStep, { due, evidence }: Decide):
       );
 }
 
+/** Revoked first, and no other one is in place: nothing would be left that works. */
+const isNoneLeft = ({ steps }: Desk, credential: string): boolean => {
+  const of = (operation: string): DeskStep | undefined => steps.find((step) => step.subject === credential && step.operation === operation);
+  const [revoked, installed] = [of('revoke')?.state, of('install')?.state];
+  return (revoked === 'done' || revoked === 'already') && installed !== undefined && !PASSED.has(installed);
+};
+
 const isIssued = ({ steps }: Desk, credential: string): boolean =>
   steps.some(
     (step) =>
@@ -224,6 +233,12 @@ function judgeClose(desk: Desk, message: Decide): No {
   if (desk.steps.some((step) => step.id === 'investigation' && step.state !== 'confirmed'))
     return no('finding', 'the time target was missed; confirm the step investigation with its finding before closing');
   const alive = desk.steps.filter((step) => step.operation === 'revoke' && !PASSED.has(step.state) && isIssued(desk, step.subject ?? ''));
+  const none = desk.steps.filter((step) => step.operation === 'install' && isNoneLeft(desk, step.subject ?? ''));
+  if (none.length > 0)
+    return no(
+      'credential-open',
+      `no generation is alive of ${none.map((step) => step.subject ?? '').join(', ')}: go on with ${none.map((step) => step.id).join(', ')}, or the ${none[0]?.owner ?? ''} decides to skip it, with a due date`,
+    );
   if (alive.length > 0)
     return no(
       'credential-open',

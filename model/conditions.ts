@@ -1,11 +1,13 @@
 /** The four conditions of the controlled unfreeze [001 step 5], each met or not, and by what. Pure readings of the steps and the answers. */
-import type { PlannedStep } from './plan.ts';
+import type { Operation, PlannedStep } from './plan.ts';
 import { changes } from './policy.ts';
 import { PASSED, type Answer, type Condition, type StepState } from './state.ts';
 
 export interface ConditionStep extends PlannedStep {
   readonly state: StepState;
 }
+
+const LEAVABLE: ReadonlySet<Operation> = new Set(['restore', 'rebuild', 'annotate']);
 
 const isDone = (step: ConditionStep): boolean => step.state === 'done' || step.state === 'already';
 
@@ -17,8 +19,12 @@ export function unfreezeConditions(steps: readonly ConditionStep[], answers: rea
   const said = (name: string, id: string): Answer | undefined => answers.findLast((one) => one.name === name && one.step === id);
   const changing = steps.filter(({ operation, effect }) => operation === 'stability' || (operation !== null && changes(effect) && effect !== 'freeze'));
   const needless = changing.filter((step) => step.operation !== 'deploy' && step.state === 'skipped' && !isSignedOff(answers, step.id));
+  // Rows, derived tables and marks that are signed for as left do not keep a target from being stable.
+  const signed = changing.filter(
+    ({ operation, state, id }) => operation !== null && LEAVABLE.has(operation) && state === 'skipped' && isSignedOff(answers, id),
+  );
   const done = changing.filter(isDone);
-  const unstable = changing.filter((step) => !isDone(step) && !needless.includes(step));
+  const unstable = changing.filter((step) => !isDone(step) && !needless.includes(step) && !signed.includes(step));
   const checks = steps.filter((step) => step.mode === 'gate' && step.operation !== 'stability');
   const rows = steps.filter((step) => step.id.startsWith('cleanup.'));
   const open = [...checks.filter((step) => !PASSED.has(step.state)), ...rows.filter((step) => step.state !== 'confirmed')];
@@ -38,7 +44,11 @@ export function unfreezeConditions(steps: readonly ConditionStep[], answers: rea
       by:
         unstable.length > 0
           ? names(unstable)
-          : [`${done.map((step) => step.id).join(', ')} are done`, ...needless.map((step) => `nothing was recorded for ${step.id}`)].join('; '),
+          : [
+              `${done.map((step) => step.id).join(', ')} are done`,
+              ...needless.flatMap((step) => (step.only ? [] : [`nothing was recorded for ${step.id}`])),
+              ...signed.map((step) => `${step.id} was signed for as left`),
+            ].join('; '),
     },
     {
       condition: 'critical checks pass or accepted risk is signed off',

@@ -37,8 +37,8 @@ export interface DatabasePlace {
 
 export interface ChainPlace {
   readonly name: string;
-  /** Runs or entries in the window. */
-  readonly affected: number;
+  /** Runs or entries in the window; null: no window is known, so none can be marked. */
+  readonly affected: number | null;
 }
 
 export interface CredentialPlace {
@@ -63,10 +63,11 @@ const APPROVED = { approval: true, attests: 'seen', demands: { plan: true } } as
 
 /** [001 step 3c], after the code is back: the old code has to bear the newer schema for a while, never the new code the older one. */
 export const dataWaves = ({ databases, chains }: DataPlace): Wave[] => [
-  [...databases.filter((one) => one.checks.length > 0).map(surveyStep), ...chains.map(chainSurvey)],
+  // One that is left for a recovered one may not even answer.
+  [...databases.filter((one) => one.checks.length > 0 && one.recover === null).map(surveyStep), ...chains.map(chainSurvey)],
   ...databases.flatMap(goneBack),
   ...databases.flatMap((database) => database.rebuild.map((name) => [rebuildStep(database.name, name)])),
-  chains.map(annotateStep),
+  chains.filter((one) => one.affected !== null).map(annotateStep),
 ];
 
 /** Proofs beside the gates of [001 step 4]: what is violated or broken can be accepted as risk by nobody. */
@@ -215,7 +216,7 @@ const annotateStep = ({ name, affected }: ChainPlace): PlanStep => ({
   place: `evidence/${name}`,
 });
 
-/** [001 step 3e]: the Security Lead, and nobody else, says which credentials were exposed. Asked with the target, before anything is changed. */
+/** [001 step 3e]: the Security Lead, and nobody else, says which credentials were exposed. Asked with the target; waited for only once code is back. */
 export const signature = ({ credentials }: DataPlace): PlanStep[] =>
   credentials.length === 0
     ? []
@@ -250,14 +251,16 @@ export const issuedWaves = ({ credentials }: DataPlace): Wave[] => {
   const called = credentials.filter((one) => one.byHand === null);
   return [
     called.map(({ name }) => credentialStep('issue', name, `Issue another ${name}`)),
-    called.map(({ name }) => credentialStep('install', name, `Put the new ${name} where it is read, and prove that it works`)),
+    // One by one: they may be held in one file, or by one service.
+    ...called.map(({ name }) => [credentialStep('install', name, `Put the new ${name} where it is read, and prove that it works`)]),
+    // Not after the data: a database that cannot be gone back must not keep an exposed key alive.
+    called.map(({ name }) => credentialStep('revoke', name, `Revoke every earlier ${name}`)),
   ];
 };
 
-export const revokedWaves = ({ credentials }: DataPlace): Wave[] => {
+export const scopedWaves = ({ credentials }: DataPlace): Wave[] => {
   const called = credentials.filter((one) => one.byHand === null);
   return [
-    called.map(({ name }) => credentialStep('revoke', name, `Revoke every earlier ${name}`)),
     called.map(({ name }) => credentialStep('scope', name, `The new ${name} is allowed no more than it needs, the earlier ones nothing`)),
     credentials.flatMap(({ name, byHand }): PlanStep[] =>
       byHand === null
@@ -290,7 +293,7 @@ export function producedBy({ databases, chains, credentials }: DataPlace): Reado
     'repair-notes': all ? repairs.map((one) => one.id) : [],
     'tenant-isolation-test': all && checks.length === databases.length ? checks.map((one) => one.id) : [],
     'chain-verification': chains.map(({ name }) => `chain.${name}`),
-    'incident-links': chains.map(({ name }) => `annotate.${name}`),
+    'incident-links': chains.every((one) => one.affected !== null) ? chains.map(({ name }) => `annotate.${name}`) : [],
     'rotation-log': credentials.map(({ name, byHand }) => `${byHand === null ? 'revoke' : 'rotate'}.${name}`),
     'scope-verification': credentials.map(({ name, byHand }) => `${byHand === null ? 'scope' : 'rotate'}.${name}`),
   };

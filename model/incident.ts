@@ -1,5 +1,5 @@
 /** The plan of an incident rollback [001 Procedure], level by level: data in, steps out. */
-import { dataGates, dataWaves, issuedWaves, producedBy, revokedWaves, signature, type DataPlace } from './incident-data.ts';
+import { dataGates, dataWaves, issuedWaves, producedBy, scopedWaves, signature, type DataPlace } from './incident-data.ts';
 import { CI_FAILED, POLICIES, type Kind } from './policy.ts';
 import type { Demands, PlanStep, Target } from './plan.ts';
 
@@ -117,13 +117,13 @@ const contained = ({ cause, carriers, data }: IncidentPlace): Wave[] => [
 const rolledBack = ({ waves, configured, targets, data }: IncidentPlace): Wave[] => [
   ...waves.map((names) => names.filter((name) => configured.has(name)).map(configStep)),
   ...waves.map((names) => names.map((name) => deployStep(name, targets))),
-  ...(data ? [...issuedWaves(data), ...dataWaves(data), ...revokedWaves(data)] : []),
+  ...(data ? [...issuedWaves(data), ...dataWaves(data), ...scopedWaves(data)] : []),
 ];
 
 /** [001 Step 3 Checklist and step 4] */
 const proven = (place: IncidentPlace): Wave[] => [
   [...gates(place), ...(place.data ? dataGates(place.data) : [])],
-  [...CHECKLIST.map((row) => cleanup(row, POLICIES[place.kind].level ?? 1, place.data ? producedBy(place.data) : {})), ownership],
+  [...CHECKLIST.map((row) => cleanup(row, POLICIES[place.kind].level ?? 1, place.data ?? null)), ownership],
   place.review
     ? [{ id: 'review', title: 'The results are committed for review', mode: 'automatic', effect: 'record', owner: 'data-evidence-lead', operation: 'review' }]
     : [],
@@ -258,7 +258,7 @@ function gates(place: IncidentPlace): PlanStep[] {
 }
 
 /** Within its level a row is done, with its evidence; outside of it its owner may sign that it does not apply, and why. */
-const cleanup = (row: ChecklistRow, level: number, by: Readonly<Record<string, readonly string[]>>): PlanStep => ({
+const cleanup = (row: ChecklistRow, level: number, data: DataPlace | null): PlanStep => ({
   id: `cleanup.${row.area}`,
   title: `${row.title}: ${row.actions.join(', ')}`,
   mode: 'manual',
@@ -266,10 +266,12 @@ const cleanup = (row: ChecklistRow, level: number, by: Readonly<Record<string, r
   owner: row.owner,
   attests: 'done',
   mandatory: true,
+  // Who signs for credentials is nobody's to appoint.
+  ...(row.area === 'credentials' && (data?.credentials.length ?? 0) > 0 ? { only: true as const } : {}),
   demands: {
     choices: level >= row.level ? ['done'] : [NOT_APPLICABLE, 'done'],
     items: row.items,
-    ...producedOf(row, by),
+    ...(data === null ? {} : producedOf(row, producedBy(data))),
     note: NOT_APPLICABLE,
   } satisfies Demands,
 });

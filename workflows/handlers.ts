@@ -137,7 +137,9 @@ const RECEIVERS: { [N in MessageName]: (progress: Progress, message: Messages[N]
   assign(progress, message, now) {
     const no = judgeAssign(progress.desk(), message);
     if (no) return no;
-    if (progress.assign(message.role, message.to)) progress.answered({ name: 'assign', step: null, ...message }, now);
+    // Of a role that nobody else may fill it counts who has given it, also to who has it already.
+    const counts = progress.steps.some((step) => step.planned.only && step.planned.owner === message.role);
+    if (progress.assign(message.role, message.to) || counts) progress.answered({ name: 'assign', step: null, ...message }, now);
     return null;
   },
 };
@@ -171,7 +173,7 @@ function confirm(progress: Progress, message: Confirm, now: number): No {
     if (progress.incident?.asks(message)) progress.answered({ name: 'confirm', ...message }, now);
     return null;
   }
-  if (step.state === 'pending') {
+  if (step.state === 'pending' && !step.planned.demands?.lists) {
     if (progress.kept.get(message.step)?.kind === 'confirm') return null;
     progress.kept.set(message.step, { kind: 'confirm', message });
   } else {
@@ -220,7 +222,10 @@ function decide(progress: Progress, message: Decide, now: number): No {
   if (message.step === ALL && message.action !== 'close') return decideAll(progress, message, now);
   const no = judgeDecide(progress.desk(), message);
   if (no) return no;
-  progress.answered({ name: 'decide', ...message }, now);
+  const told = progress.step(message.step ?? '');
+  // What he decides about counts as far as he was told of it.
+  const accepts = told?.planned.place !== undefined && told.failure ? { accepts: told.failure.type } : {};
+  progress.answered({ name: 'decide', ...message, ...accepts }, now);
   if (message.action === 'close') {
     progress.closing = { by: message.by, reason: message.reason };
     neverBegun(progress, message, now);

@@ -29,6 +29,7 @@ export function dataWorkOf(progress: Progress, step: StepProgress): DataWork | n
     at: place,
     place: hash,
     approved: step.approval === null ? [] : destroys,
+    ...(lastRetry(progress, step.planned.id)?.['accepts'] === 'ConfigurationChanged' ? { acceptsPlace: true as const } : {}),
     ...(digest === undefined ? {} : { digest }),
     ...(plan.window === undefined ? {} : { window: plan.window }),
     ...(plan.tenant === null ? {} : { tenant: plan.tenant }),
@@ -58,13 +59,16 @@ function signedBy(progress: Progress, credential: string): NonNullable<DataWork[
   return rotate.includes(credential) || revokeFirst.includes(credential) ? { by: said.by, first: revokeFirst.includes(credential) } : null;
 }
 
-/** An old one that is still used stands in the way; of her decision to retry only what was used after it does. */
+/** What was used since the new one was put in place stands in the way; only after she was told so may she say to revoke it all the same. */
 function useOf(progress: Progress, { planned: { id }, endedAt, generation }: StepProgress, credential: string): NonNullable<DataWork['use']> {
-  const decided = progress.answers.findLast((one) => one.name === 'decide' && one.step === id && one['action'] === 'retry');
-  const anyway = generation > 0 && typeof decided?.['analysis'] === 'string';
+  const decided = lastRetry(progress, id);
+  const anyway = decided?.['accepts'] === 'StillUsed' && typeof decided['analysis'] === 'string';
   const since = generation > 0 && decided ? decided.at : (progress.step(`install.${credential}`)?.endedAt ?? endedAt);
   return { since, anyway };
 }
+
+const lastRetry = ({ answers }: Progress, id: string): Answer | undefined =>
+  answers.findLast((one) => one.name === 'decide' && one['action'] === 'retry' && (one.step === id || one.step === 'all'));
 
 const OF_CREDENTIAL: ReadonlySet<string | null> = new Set(['issue', 'install', 'revoke', 'scope']);
 
@@ -85,6 +89,7 @@ export function arrange(progress: Progress): void {
   const wave: Readonly<Record<string, number>> = { revoke: -3, issue: -2, install: -1 };
   for (const step of first) replanned(step, { ...step.planned, wave: wave[step.planned.operation ?? ''] ?? -1 });
   const rest = progress.steps.filter((step) => !first.includes(step));
+  // Before whatever is still to be changed, as soon as it is said.
   const at = rest.findIndex((step) => step.planned.id === 'credentials') + 1;
   progress.steps = [...rest.slice(0, at), ...first, ...rest.slice(at)];
 }
@@ -92,12 +97,13 @@ export function arrange(progress: Progress): void {
 /** More would be lost than was approved: it is asked about again, with what would be lost now. */
 export function recount(progress: Progress, step: StepProgress, { hash, destroys, title }: NonNullable<NonNullable<StepOutcome['change']>['recounted']>): void {
   if (!progress.plan) return;
-  const planned = { ...step.planned, destroys, title, approval: true, attests: 'seen', demands: { plan: true } } as const;
-  progress.plan = { ...progress.plan, steps: progress.plan.steps.map((one) => (one.id === planned.id ? planned : one)) };
+  const words = { destroys, title, approval: true, attests: 'seen', demands: { plan: true } } as const;
+  const why = step.failure?.message ?? 'more would be destroyed than was approved';
+  progress.plan = { ...progress.plan, steps: progress.plan.steps.map((one) => (one.id === step.planned.id ? { ...one, ...words } : one)) };
   progress.planHash = hash;
-  replanned(step, planned);
+  replanned(step, { ...step.planned, ...words });
   Object.assign(step, { state: 'pending', approval: null, failure: null, startedAt: null, endedAt: null });
-  progress.warn(`${planned.id} would destroy more than was approved; nothing was changed, and it is asked about again`);
+  progress.warn(`${step.planned.id} is asked about again: ${why}`);
 }
 
 /** The steps of another plan in the place of this one's: what is known of a step is kept, and so is what this run has asked beside its plan. */
@@ -106,7 +112,13 @@ export function adoptSteps(progress: Progress, before: Plan, steps: readonly Pla
   const next = steps.map((planned) => {
     const step = known.get(planned.id);
     if (!step) return newStep(whole(planned));
+    const isAnother = JSON.stringify(step.planned.demands?.lists) !== JSON.stringify(planned.demands?.lists);
     replanned(step, whole(planned));
+    // Another list than the one that was signed.
+    if (isAnother) {
+      progress.kept.delete(planned.id);
+      Object.assign(step, { state: 'pending', startedAt: null, endedAt: null });
+    }
     return step;
   });
   const was = new Set(before.steps.map((one) => one.id));
@@ -145,6 +157,7 @@ export async function escalate(progress: Progress): Promise<void> {
   }
   const from = progress.policy.level ?? 1;
   progress.plan = answer.plan;
+  if (progress.settings) progress.settings = { ...progress.settings, people: answer.people };
   progress.planHash = answer.planHash;
   adoptSteps(progress, plan, answer.plan.steps);
   for (const step of progress.steps) step.mayHaveActed ||= !plan.steps.some((one) => one.id === step.planned.id);

@@ -68,7 +68,9 @@ export function incidentWorkOf(progress: Progress, step: StepProgress): { readon
   const data = dataWorkOf(progress, step);
   if (data) return { incident: { ...base, ...approver(step), ...(operation === 'scope' ? { targets } : {}), data } };
   if (operation === 'config') return { incident: { ...base, ...configOf(plan, step) } };
-  if (operation === 'stability') return { incident: { ...base, targets: back, carriers: carriersOf(progress) } };
+  const { level } = progress.policy;
+  if (operation === 'stability')
+    return { incident: { ...base, targets: back, carriers: carriersOf(progress), ...(level === null || level === 1 ? {} : { level }) } };
   if (operation === 'lift')
     return {
       incident: {

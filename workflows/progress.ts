@@ -10,7 +10,7 @@ import { isIncidentRole } from '../model/roles.ts';
 import { BLOCKED, PASSED, type Answer, type Outcome, type RecordPosition, type RollbackStateName } from '../model/state.ts';
 import type { Carried, Settings } from '../model/carried.ts';
 import { IncidentProgress } from './incident-progress.ts';
-import { deskStepOf, newStep, type StepProgress } from './step-progress.ts';
+import { approvalOf, deskStepOf, isSignedBeside, newStep, type StepProgress } from './step-progress.ts';
 
 /** The run id is shown, and never put into an activity's input: a reset run replays under another one. */
 export interface Identity {
@@ -23,12 +23,8 @@ export interface Identity {
 
 /** Refusals and warnings kept in full; a flood beyond is counted, so that it cannot fill the history. Answers are always kept. */
 const KEPT_MAX = 100;
-/** What one activity carries at the most; the rest goes with the next ones. */
-const CARRY_BYTES = 256_000;
+const CARRY_BYTES = 256_000; // What one activity carries at the most; the rest goes with the next ones.
 const iso = (ms: number): string => new Date(ms).toISOString();
-
-const text = (value: unknown): string | null => (typeof value === 'string' ? value : null);
-const approvalOf = (answer: Answer): StepProgress['approval'] => ({ by: answer.by, choice: text(answer['choice']), note: text(answer['note']) });
 
 export class Progress {
   readonly identity: Identity;
@@ -66,8 +62,7 @@ export class Progress {
   private dropped = 0;
   private notes = 0;
   private starter: string | null = null;
-  /** When it was started first, where this run is a successor. */
-  openedAt: string | null = null;
+  openedAt: string | null = null; // When it was started first, where this run is a successor.
 
   constructor(identity: Identity) {
     this.identity = identity;
@@ -123,6 +118,8 @@ export class Progress {
     if (step?.planned.approval) step.approval = answer.name === 'confirm' && isBound ? approvalOf(answer) : null;
     // What was said of artifacts was about the inventory that was confirmed before.
     if (answer.name === 'confirm' && answer.step === 'inventory') for (const one of this.steps) one.approval = null;
+    const isTakenBack = answer.name === 'decline' && step?.planned.mode === 'manual' && step.state === 'confirmed';
+    if (isTakenBack) Object.assign(step, { state: 'pending', endedAt: null });
     if (answer.name === 'decline') return;
     // What a person has done stays done; what he has seen is asked again, unless it is bound to the very plan that is gone on with.
     const holds = step?.planned.attests === 'done' || (step?.planned.demands?.plan === true && isBound);
@@ -157,7 +154,8 @@ export class Progress {
 
   /** The first step that has not passed. */
   next(): StepProgress | undefined {
-    return this.steps.find((step) => this.isWalked(step));
+    const [first, second] = this.steps.filter((step) => this.isWalked(step));
+    return first && second && isSignedBeside(first, second) ? second : first;
   }
 
   /** That step and those of its wave that have not passed either. */

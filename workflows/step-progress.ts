@@ -2,7 +2,8 @@
 import type { DeskStep } from '../model/answers.ts';
 import type { Confirm } from '../model/input.ts';
 import type { PlannedStep } from '../model/plan.ts';
-import type { Failure, Receipt, Remaining, StepState } from '../model/state.ts';
+import { textOf } from '../model/field.ts';
+import type { Answer, Failure, Receipt, Remaining, StepState } from '../model/state.ts';
 
 export interface StepProgress {
   /** As the plan has it; another plan of the same rollback may say otherwise. */
@@ -83,3 +84,10 @@ export function deskStepOf(step: StepProgress): DeskStep {
   deskSteps.set(step, made);
   return made;
 }
+
+/** As it was answered. */
+export const approvalOf = (answer: Answer): StepProgress['approval'] => ({ by: answer.by, choice: textOf(answer, 'choice'), note: textOf(answer, 'note') });
+
+/** Who signs a list is waited for by what acts on it, and by nothing else that comes before it. */
+export const isSignedBeside = (asked: StepProgress, next: StepProgress): boolean =>
+  asked.state === 'waiting' && asked.planned.demands?.lists !== undefined && !next.planned.only;

@@ -1,6 +1,6 @@
 /** What a rollback shows: to `show`, to the Temporal UI, to whoever is awaited. Pure readings of `Progress`. */
 import { answerTo } from '../model/answer-to.ts';
-import { unfreezeConditions } from '../model/conditions.ts';
+import { isSignedOff, unfreezeConditions } from '../model/conditions.ts';
 import { changes } from '../model/policy.ts';
 import { holdersOf, INCIDENT_ROLES } from '../model/roles.ts';
 import { BLOCKED, PASSED, type IncidentView, type Remaining, type RollbackState, type StepView, type Waiting } from '../model/state.ts';
@@ -86,7 +86,9 @@ function remainsOf(progress: Progress): Remaining[] {
 function leftOf(progress: Progress, incident: IncidentProgress): Remaining[] {
   const left = progress.steps.filter(
     ({ planned, state }) =>
-      changes(planned.effect) && planned.operation !== 'lift' && (state === 'skipped' || (!PASSED.has(state) && incident.declared !== null)),
+      changes(planned.effect) &&
+      planned.operation !== 'lift' &&
+      ((state === 'skipped' && !(planned.only && !isSignedOff(progress.answers, planned.id))) || (!PASSED.has(state) && incident.declared !== null)),
   );
   return [
     ...left.map((step) => ({ artifact: step.planned.id, reason: step.failure?.message ?? 'not attempted', owner: step.planned.owner })),

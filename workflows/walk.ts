@@ -99,7 +99,9 @@ async function hold(progress: Progress): Promise<void> {
 /** Asks people and waits, for all of them or for any; time passing never answers for them [product.md 4]. */
 async function ask(progress: Progress, batch: readonly StepProgress[], any = false): Promise<void> {
   for (const step of batch) begin(progress, step);
-  const open = (): StepProgress[] => batch.filter((step) => step.state === 'waiting');
+  // A list that is asked together with something else is not waited for here.
+  const others = batch.filter((step) => step.planned.demands?.lists === undefined);
+  const open = (): StepProgress[] => (others.length > 0 ? others : batch).filter((step) => step.state === 'waiting');
   const asked = open().length;
   if (asked === 0) return;
   progress.awaitPerson(Date.now());

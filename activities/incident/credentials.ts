@@ -5,6 +5,7 @@ import { AdapterError } from '../adapters/adapter.ts';
 import type { Generation } from '../credentials/authority.ts';
 import { fingerprintOf } from '../credentials/fingerprint.ts';
 import { KeptSecrets } from '../credentials/kept.ts';
+import { pause } from '../dependencies.ts';
 import { failed, type Found } from '../found.ts';
 import { discarded, runCommand } from '../command.ts';
 import { doneOr, found, onPlace, type Act, type OnPlace } from './on-place.ts';
@@ -32,8 +33,8 @@ const onCredential = (act: (on: OnCredential) => Promise<Found>, changes: boolea
 /** Another generation, under this rollback; asked for again it is the same. */
 export const issue = onCredential(async (on) => {
   const { at, work, name, again } = on;
-  await oldOnes(on);
   if (work.mode === 'inspect') return (await newOne(on)) === null ? failed('NotAtTarget', `no other ${name} was issued by this rollback`) : found('done', {});
+  await oldOnes(on);
   const receipt = await at.authority.issue(at.call, { scopes: at.config.scopes, tenants: at.config.tenants ?? null });
   const generation = receipt.ids?.['generation'];
   if (typeof generation !== 'string') return failed('UnexpectedResponse', `the authority of ${name} did not say which generation it has issued`);
@@ -49,15 +50,14 @@ export const install = onCredential(async (on) => {
   const secret = await at.authority.reveal(at.call, generation);
   const isHeld = await holdsEverywhere(at, secret);
   if (on.work.mode === 'inspect' && !isHeld) return failed('NotAtTarget', `the new ${name} is not everywhere it is read`);
-  if (!(await at.authority.accepts(at.call, secret))) return failed('CredentialRejected', `the new ${name} is not accepted, and was put nowhere`);
-  if (on.work.mode === 'run') {
-    await keepEarlier(on, secret);
-    for (const { holder, call } of at.holders) await holder.write(call, secret);
-  }
-  const problem = (await holdsEverywhere(at, secret)) ? await proven(on) : `what is read is not what was written`;
+  if (!(await at.authority.accepts(at.call, secret)))
+    return failed('CredentialRejected', `the new ${name} is not accepted; this attempt put it nowhere${isHeld ? ', and it is where it is read already' : ''}`);
+  const unwritten = on.work.mode === 'run' ? await written(on, secret) : null;
+  const problem = unwritten ?? ((await holdsEverywhere(at, secret)) ? await proven(on) : `what is read is not what was written`);
+  // Who only looks puts nothing back either.
   if (problem !== null) {
-    await putBack(on, secret);
-    return failed('CredentialRejected', `${name} does not work with the new one (${problem}); the earlier one is back where it was`);
+    const where = on.work.mode === 'run' ? `; ${await putBack(on, secret)}` : '';
+    return failed('CredentialRejected', `${name} does not work with the new one (${problem})${where}`);
   }
   await on.deps.store.tellCredentials([await generationOf(on, generation, 'installed', secret)]);
   return found(isHeld && !on.again ? 'already' : 'done', { held: at.holders.length, proven: at.config.prove !== undefined }, { ids: { generation } });
@@ -74,12 +74,23 @@ export const revoke = onCredential(async (on) => {
   if (notYet) return notYet;
   const receipts: unknown[] = [];
   for (const one of old) {
-    const receipt = await at.authority.revoke(at.call, one.generation, data.signed?.first === true);
+    // What its authority does not know any more has ended.
+    const receipt = live.has(one.generation) ? await at.authority.revoke(at.call, one.generation, data.signed?.first === true) : { after: { state: 'gone' } };
     receipts.push({ generation: one.generation, ...(typeof receipt.after === 'object' ? receipt.after : {}) });
+    // At once, and its secret too: it is known wherever it is found again.
+    await on.deps.store.tellCredentials([{ ...one, state: 'revoked', at: new Date().toISOString() }]);
   }
-  // Its secret too, wherever it is found again.
-  const ended = { state: 'revoked', at: new Date().toISOString() } as const;
-  await on.deps.store.tellCredentials((await oldOnes(on)).map((one) => ({ ...one, ...ended })));
+  const accepted = await stillAccepted(on);
+  if (accepted.length > 0)
+    return {
+      ...failed(
+        'NotScoped',
+        `what ${accepted.join(', ')} of ${name} held is still accepted, and no generation of its authority: revoke it by hand, then decide retry`,
+      ),
+      receipt: { after: { revoked: receipts } },
+    };
+  const unknown = (await oldOnes(on)).filter((one) => one.generation.startsWith(HELD));
+  await on.deps.store.tellCredentials(unknown.map((one) => ({ ...one, state: 'revoked', at: new Date().toISOString() })));
   keptIn(on)
     .under(operationOf(on))
     .forEach((id) => keptIn(on).forget(id));
@@ -138,7 +149,9 @@ async function oldOnes(on: OnCredential): Promise<CredentialGeneration[]> {
   for (const [index, secret] of held.entries()) {
     const id = secret === null ? null : await at.authority.adopt(at.call, secret);
     // Its authority does not know it: nothing can be revoked, and it is recognised all the same where it is found again.
-    if (secret !== null && id === null) old.push(await generationOf(on, `${HELD}${index}`, 'old', secret));
+    if (secret === null || id !== null) continue;
+    old.push(await generationOf(on, `${HELD}${index}`, 'old', secret));
+    if (keptIn(on).read(earlierId(on, index)) === null) keptIn(on).keep({ id: earlierId(on, index), operation: operationOf(on), secret });
   }
   for (const { id } of alive) old.push(await generationOf(on, id, 'old', await revealed(at, id)));
   // At once: what was left out of the list would stay alive for good.
@@ -146,7 +159,6 @@ async function oldOnes(on: OnCredential): Promise<CredentialGeneration[]> {
   return deps.store.credentials({ ...of, state: 'old' });
 }
 
-/** Null: no worker has it. */
 const revealed = (at: CredentialAt, id: string): Promise<string | null> =>
   at.authority.reveal(at.call, id).catch((error: unknown) => {
     if (error instanceof AdapterError && error.kind === 'not-found') return null;
@@ -200,13 +212,57 @@ async function keepEarlier(on: OnCredential, secret: string): Promise<void> {
   }
 }
 
-async function putBack(on: OnCredential, secret: string): Promise<void> {
+/** What could not be written, in words; null: all of it was. Trouble that passes is the next attempt's. */
+async function written(on: OnCredential, secret: string): Promise<string | null> {
+  await keepEarlier(on, secret);
+  for (const { holder, call } of on.at.holders) {
+    try {
+      await holder.write(call, secret);
+    } catch (error) {
+      if (!(error instanceof AdapterError) || error.kind === 'unavailable' || error.kind === 'rate-limited' || error.kind === 'superseded') throw error;
+      return error.message;
+    }
+  }
+  return null;
+}
+
+/** Each place for itself, whatever becomes of the others. Answers what each has now, in words. */
+async function putBack(on: OnCredential, secret: string): Promise<string> {
+  // Of one that is revoked already nothing would come back.
+  if (on.data.signed?.first) return 'the earlier one is revoked, so the new one stays where it was put';
+  const told: string[] = [];
   for (const [index, { holder, call }] of on.at.holders.entries()) {
     const earlier = keptIn(on).read(earlierId(on, index))?.secret;
-    // Of one that is revoked already nothing would come back.
-    if (earlier === undefined || earlier === secret || on.data.signed?.first) continue;
-    await holder.write(call, earlier);
+    const place = holder.place(call);
+    const where = place === null ? `place ${index + 1}` : `${place.key} of ${place.path}`;
+    if (earlier === undefined || earlier === secret) {
+      told.push(`${where} held no other one before`);
+      continue;
+    }
+    const problem = await holder.write(call, earlier).then(
+      () => null,
+      (error: unknown) => {
+        if (error instanceof AdapterError) return error.message;
+        throw error;
+      },
+    );
+    told.push(problem === null ? `${where} has the earlier one again` : `${where} could not be put back: ${problem}`);
   }
+  return told.join('; ');
+}
+
+/** Which places held what the service still takes, although no generation of the authority is that one. */
+async function stillAccepted(on: OnCredential): Promise<string[]> {
+  const generation = await newOne(on);
+  const now = generation === null ? null : await revealed(on.at, generation);
+  const places: string[] = [];
+  for (const [index, { holder, call }] of on.at.holders.entries()) {
+    const earlier = keptIn(on).read(earlierId(on, index))?.secret;
+    if (earlier === undefined || earlier === now || !(await on.at.authority.accepts(on.at.call, earlier))) continue;
+    const place = holder.place(call);
+    places.push(place === null ? `place ${index + 1}` : `${place.key} of ${place.path}`);
+  }
+  return places;
 }
 
 /** Why no old one may go yet; null: it may. */
@@ -219,9 +275,26 @@ async function inTheWay(on: OnCredential, alive: readonly CredentialGeneration[]
   if (!(await holdsEverywhere(at, secret))) return failed('CredentialRejected', `the new ${name} is not everywhere it is read: the old one is not revoked`);
   const problem = (await at.authority.accepts(at.call, secret)) ? await proven(on) : 'the new one is not accepted';
   if (problem !== null) return failed('CredentialRejected', `${name}: ${problem}; the old one is not revoked`);
-  const since = data.use?.since ?? null;
-  const used = alive.flatMap(({ generation: id }) => live.get(id) ?? []).filter((one) => one.lastUsedAt !== null && since !== null && one.lastUsedAt > since);
-  if (used.length === 0 || data.use?.anyway) return null;
+  if (data.use?.anyway) return null;
+  const used = await usedSince(on, alive, data.use?.since ?? null);
+  if (used.length === 0) return null;
   const who = used.map((one) => `${one.id} by ${one.lastUsedBy ?? 'somebody'} at ${one.lastUsedAt ?? '?'}`).join('; ');
   return failed('StillUsed', `the old ${name} was used after the new one was put in place: ${who}`);
+}
+
+const QUIET_MS = 10_000; // How long nobody may have used it, where a person says that nobody does any more.
+const LOOK_EVERY_MS = 500;
+
+/** Of the old ones, who was used since then. After a person's word it is watched for a while: her word alone is no proof. */
+async function usedSince(on: OnCredential, alive: readonly CredentialGeneration[], since: string | null): Promise<Generation[]> {
+  const { at, work, deps, attempt } = on;
+  const old = new Set(alive.map((one) => one.generation));
+  const until = Date.now() + (work.generation > 0 ? QUIET_MS : 0);
+  for (;;) {
+    const all = await at.authority.generations(at.call);
+    const used = all.filter((one) => old.has(one.id) && one.lastUsedAt !== null && since !== null && one.lastUsedAt > since);
+    if (used.length > 0 || Date.now() >= until) return used;
+    attempt.heartbeat('watching who still uses the old one');
+    await pause(LOOK_EVERY_MS, deps, attempt);
+  }
 }

@@ -7,7 +7,6 @@ import { POLICIES, type Kind } from '../../model/policy.ts';
 import { AdapterError } from '../adapters/adapter.ts';
 import { environmentOf, NotPossible } from '../components.ts';
 import type { Attempt, Dependencies } from '../dependencies.ts';
-import { recoveryOf } from './going-back.ts';
 import { keptOf } from './keep.ts';
 import { chainAt, databaseAt, hashOfPlace, manualAt, referencesOf, type Caller, type DatabaseAt } from './places.ts';
 import { patiently } from '../look.ts';
@@ -18,8 +17,6 @@ export interface DataAsk extends Pick<StartInput, 'recover' | 'window'> {
   readonly environment: string;
   readonly targets: readonly Target[];
   readonly tenant: string | null;
-  /** Of a rollback that is under way: what it has recovered itself is in nobody's way. */
-  readonly rollbackId?: string;
   /** What a smaller level has begun with: it stays as it was confirmed, since what is done of it would not be found any more. */
   readonly begun?: readonly DatabasePlace[];
   /** When the rollback was started: nothing later is taken for damage. */
@@ -90,7 +87,7 @@ async function windowOf({ window: said, environment, targets, until }: DataAsk, 
   const since = await Promise.all(
     targets.map(async ({ component, to }) => {
       const rows = await deps.store.deployments({ environment, component, limit: 100 });
-      const at = rows.findIndex((row) => row.version === to);
+      const at = rows.findIndex((row) => row.version === to && row.rollbackFrom === null);
       return rows.slice(0, at === -1 ? rows.length : at).map((row) => row.deployedAt);
     }),
   );
@@ -100,7 +97,7 @@ async function windowOf({ window: said, environment, targets, until }: DataAsk, 
 
 async function lookAtDatabase(scope: Scope, name: string): Promise<DatabasePlace> {
   const { loaded, ask, window, attempt, caller, warnings } = scope;
-  const at = databaseAt(loaded, name, ask.rollbackId === undefined ? caller : recoveryOf({ rollbackId: ask.rollbackId }, name, caller));
+  const at = databaseAt(loaded, name, caller);
   const recover = ask.recover?.[name] ?? null;
   const place = {
     name,
@@ -145,17 +142,12 @@ async function lookAtDatabase(scope: Scope, name: string): Promise<DatabasePlace
 }
 
 /** After a switch-over the configuration may still name the one that was left: what is gone back with has to be what is in use. */
-async function refuseLeft({ loaded, caller, warnings }: Scope, name: string, { config, database, call }: DatabaseAt): Promise<void> {
-  if (config.reference.length === 0) return;
-  const own = await database.recovered(call).catch((error: unknown) => {
-    if (!(error instanceof AdapterError)) throw error;
-    return null; // There is none, or nobody can tell: then every place is looked at.
-  });
+async function refuseLeft({ loaded, caller, warnings }: Scope, name: string, { database, call }: DatabaseAt): Promise<void> {
   for (const [index, { holder, call: held }] of referencesOf(loaded, name, caller).entries()) {
     const place = `databases.${name}.reference.${index}`;
     try {
       const address = await holder.read(held);
-      if (address !== null && (address === own || (await database.isSame(call, address)))) continue;
+      if (address !== null && (await database.isSame(call, address))) continue;
       const what = address === null ? 'holds no address' : `holds the address of another database than databases.${name}.options.url`;
       throw new NotPossible('recover', `${place} ${what}: set it to the one in use and start the worker anew, or say --recover ${name}=by-hand`);
     } catch (error) {
@@ -196,7 +188,7 @@ async function lookAtChain({ loaded, window, caller, attempt, warnings }: Scope,
   const { chain, call } = chainAt(loaded, name, caller);
   if (window === null) {
     warnings.push(`no span of time is known in which entries of ${name} are affected: say --window`);
-    return { name, affected: 0 };
+    return { name, affected: null };
   }
   return { name, affected: await patiently(attempt, `the evidence ${name} cannot be read`, () => chain.affected(call, window)) };
 }

@@ -1,6 +1,7 @@
 /** A level grows in place [product.md 2]: what is done stays done, what is missing is planned, and the record has both plans. */
 import type { Escalate } from '../../model/input.ts';
 import { forbiddenStep, type Plan } from '../../model/plan.ts';
+import type { People } from '../../model/roles.ts';
 import type { DatabasePlace } from '../../model/incident-data.ts';
 import { changes, POLICIES } from '../../model/policy.ts';
 import { entryOf, type RecordEntry } from '../../model/record.ts';
@@ -22,7 +23,7 @@ export interface EscalateWork extends Escalate {
 }
 
 export type Escalated = { readonly record: RecordPosition } & (
-  | { readonly plan: Plan; readonly planHash: string; readonly warnings: readonly string[] }
+  | { readonly plan: Plan; readonly planHash: string; readonly warnings: readonly string[]; readonly people: People | null }
   | { readonly rule: Rule; readonly explanation: string }
 );
 
@@ -57,11 +58,13 @@ async function escalated(work: EscalateWork, deps: Dependencies, attempt: Attemp
   const row = await deps.store.rollback(rollbackId);
   if (!row?.plan || row.planHash === null || row.outcome !== null) throw new NotPossible('closed', 'the record has no open plan of this rollback');
   const before = row.plan;
+  // The Security Lead may have been named only now.
+  const people = (await deps.config()).config.people ?? null;
   // An earlier attempt may have written it and died before the workflow heard of it.
   const isWritten = (POLICIES[before.kind].level ?? 0) >= (POLICIES[to].level ?? 0);
   const made = isWritten ? { plan: before, warnings: await warnedOf(rollbackId, deps) } : await planOf(work, before, deps, attempt);
   const planHash = sha256(canonical(made.plan));
-  if (isWritten) return { ...made, planHash, record: shown(await deps.store.position(rollbackId)) };
+  if (isWritten) return { ...made, people, planHash, record: shown(await deps.store.position(rollbackId)) };
   const held = await deps.store.claim({
     environment: before.environment,
     components: placesOf(made.plan),
@@ -87,7 +90,7 @@ async function escalated(work: EscalateWork, deps: Dependencies, attempt: Attemp
     },
   );
   await deps.checkpoint(position);
-  return { ...made, planHash, record: shown(position) };
+  return { ...made, people, planHash, record: shown(position) };
 }
 
 /** What was said with the plan of that level. */
@@ -99,25 +102,36 @@ async function warnedOf(rollbackId: string, { store }: Dependencies): Promise<re
 /** What no component is, as it is claimed: nobody else goes back with it meanwhile. */
 export const placesOf = ({ places }: Pick<Plan, 'places'>): string[] => Object.keys(places ?? {}).map((place) => `@${place}`);
 
-/** Databases that something was changed of, by the record; one whose way back is said anew now is looked at anew. */
+/** Databases that something was changed of, by the record; one whose way back is said anew now is looked at anew, where it was not recovered already. */
 async function begunOf({ rollbackId, recover }: EscalateWork, { steps, data }: Plan, { store }: Dependencies): Promise<DatabasePlace[]> {
-  const tried = new Set((await store.entriesOf(rollbackId)).map(entryOf).flatMap((one) => (one.type === 'step' ? [String(one['step'])] : [])));
-  const begun = new Set(steps.flatMap((step) => (step.place !== undefined && changes(step.effect) && tried.has(step.id) ? [step.place] : [])));
-  return (data?.databases ?? []).filter(({ name }) => begun.has(`database/${name}`) && recover?.[name] === undefined);
+  const tries = (await store.entriesOf(rollbackId)).map(entryOf).filter((one) => one.type === 'step');
+  const [tried, passed] = [tries, tries.filter((one) => one['state'] === 'done' || one['state'] === 'already')].map(
+    (all) => new Set(all.map((one) => one['step'])),
+  );
+  const begun = new Set(steps.flatMap((step) => (step.place !== undefined && changes(step.effect) && tried?.has(step.id) ? [step.place] : [])));
+  return (data?.databases ?? []).filter(({ name, recover: how }) => {
+    const wanted = recover?.[name] ?? how;
+    if (wanted !== how && passed?.has(`recover.${name}`))
+      throw new NotPossible(
+        'recover',
+        `${name} is recovered from ${how ?? '?'} by this rollback already: escalate without --recover ${name}=…; who does not want it declines switch.${name}`,
+      );
+    return wanted === how && begun.has(`database/${name}`);
+  });
 }
 
 async function planOf(work: EscalateWork, before: Plan, deps: Dependencies, attempt: Attempt): Promise<{ plan: Plan; warnings: readonly string[] }> {
   const { to, cause } = work;
   const { environment, targets, tenant, window: span, recover } = before;
   const loaded = await deps.config();
-  const said = recoveryOf({ ...(recover === undefined ? {} : { recover }), ...(span === undefined ? {} : { window: span }), ...recoveryOf(work) });
+  const said = recoveryOf({
+    ...(recover === undefined ? {} : { recover }),
+    ...(span === undefined ? {} : { window: span }),
+    ...recoveryOf(work),
+    ...(recover === undefined || work.recover === undefined ? {} : { recover: { ...recover, ...work.recover } }),
+  });
   const begun = await begunOf(work, before, deps);
-  const seen = await lookAtData(
-    loaded,
-    { kind: to, environment, targets, tenant, begun, rollbackId: work.rollbackId, until: new Date().toISOString(), ...said },
-    deps,
-    attempt,
-  );
+  const seen = await lookAtData(loaded, { kind: to, environment, targets, tenant, begun, until: new Date().toISOString(), ...said }, deps, attempt);
   const components = targets.map((target) => findComponent(loaded, deps.adapters, environment, target.component));
   const steps = stepsOf(loaded, { kind: to, environment, cause, components, targets, data: seen });
   const forbidden = forbiddenStep(to, steps);

@@ -46,7 +46,8 @@ export const undo = onPlace(async (on) => {
   }
 }, true);
 
-const stale = (why: string): Found => ({ ...failed('PlanStale', why), change: { stale: why } });
+/** The whole is not looked at anew: what is done of it by now would not be found again. */
+const stale = (why: string): Found => failed('CannotGoBack', why);
 
 function millisecondsOf(after: unknown): number | null {
   const value = typeof after === 'object' && after !== null && 'milliseconds' in after ? after.milliseconds : null;
@@ -129,7 +130,7 @@ export const recoveryOf = ({ rollbackId }: Pick<StepWork, 'rollbackId'>, name: s
 });
 
 const renamed = (name: string): string =>
-  `databases.${name}.options.url still names the ${name} that was left: set it to the recovered one and start the worker anew, and see that backups are made of that one`;
+  `databases.${name}.options.url still names the ${name} that was left: once this rollback has closed, set it to the recovered one and start the worker anew, and see that backups are made of that one`;
 
 /** The address where it is read, and what reads it begun anew. The database in use takes no writes any more, and is kept. */
 export const switchOver = onPlace(async ({ loaded, work, attempt, name, caller, again, isLate }) => {

@@ -1,6 +1,7 @@
 /** The target is identified [001 step 2]: components are taken, platforms and records read again, and the plan is what reality makes it. */
 import type { Compared, Plan, PlanStep, Target } from '../../model/plan.ts';
 import { entryOf } from '../../model/record.ts';
+import { changes } from '../../model/policy.ts';
 import { PASSED, type StepState } from '../../model/state.ts';
 import type { FailureType } from '../../model/failure.ts';
 import type { Rule } from '../../model/refusal.ts';
@@ -80,6 +81,9 @@ async function looked(scene: Scene, before: Plan, hashBefore: string): Promise<F
   // An earlier attempt may have written this plan and died before the workflow heard of it.
   if (hash === hashBefore) return mayHaveActed(work, attempt) ? { ...found, change: { plan: { targets, hash, ...data.more } } } : found;
   const deploymentIds = Object.fromEntries(made.flatMap((one) => (one.deployment ? [[one.target.component, one.deployment.deploymentId]] : [])));
+  // What backout.yaml has come to have since is taken too, before anything of it is confirmed.
+  const held = await deps.store.claim(claimFor(scene, placesOf(plan)));
+  if (held) return failed('ClaimLost', `${held.holder.component} is held by ${held.holder.workflowId}, started by ${held.holder.by}`);
   await replan(work, deps, attempt, { plan, planHash: hash, planHashBefore: hashBefore, deploymentIds });
   return { ...found, change: { plan: { targets, hash, ...data.more } } };
 }
@@ -91,14 +95,18 @@ async function dataNow(
   targets: readonly Target[],
   done: ReadonlySet<string>,
 ): Promise<{ more: Pick<Plan, 'places' | 'window' | 'recover' | 'data'> & { steps?: readonly PlanStep[] }; warnings: readonly string[] }> {
-  const begun = before.steps.some((step) => step.place !== undefined && done.has(step.id));
+  const tried = new Set((await deps.store.entriesOf(work.rollbackId)).map(entryOf).flatMap((one) => (one.type === 'step' ? [String(one['step'])] : [])));
+  const begun = before.steps.some((step) => step.place !== undefined && (done.has(step.id) || (changes(step.effect) && tried.has(step.id))));
   if (before.places === undefined || begun) return { more: {}, warnings: [] };
   const { kind, environment, tenant, window: span, recover } = before;
   const said = { ...(span === undefined ? {} : { window: span }), ...(recover === undefined ? {} : { recover }) };
   const seen = await lookAtData(loaded, { kind, environment, targets, tenant, until: new Date().toISOString(), ...said }, deps, attempt);
   const components = targets.map((target) => findComponent(loaded, deps.adapters, work.environment, target.component));
   const steps = stepsOf(loaded, { kind, environment, cause: incident.cause ?? '', components, targets, data: seen });
-  return { more: { ...beside(seen), ...(canonical(steps) === canonical(before.steps) ? {} : { steps }) }, warnings: seen?.warnings ?? [] };
+  return {
+    more: { ...beside(seen), ...(canonical(steps) === canonical(before.steps) && !mayHaveActed(work, attempt) ? {} : { steps }) },
+    warnings: seen?.warnings ?? [],
+  };
 }
 
 /** Steps that have passed, by the record, in whichever run of this rollback. */
@@ -121,17 +129,19 @@ function asConfirmed(now: Target, before: Target): Target {
   return all.some((one) => isConfig(one) && !hashes.has(canonical(one))) ? now : { ...now, comparison: [...all.filter((one) => !isConfig(one)), ...known] };
 }
 
+const claimFor = ({ work, incident, attempt }: Scene, components: readonly string[]) => ({
+  environment: work.environment,
+  components,
+  rollbackId: work.rollbackId,
+  workflowId: attempt.workflowId,
+  by: incident.by,
+  at: new Date().toISOString(),
+});
+
 /** Takes every component; answers who holds one that could not be taken. */
 async function take(scene: Scene, plan: Plan): Promise<Claim | null> {
-  const { work, incident, deps, attempt } = scene;
-  const request = {
-    environment: work.environment,
-    components: [...plan.targets.map((target) => target.component), ...placesOf(plan)],
-    rollbackId: work.rollbackId,
-    workflowId: attempt.workflowId,
-    by: incident.by,
-    at: new Date().toISOString(),
-  };
+  const { incident, deps, attempt } = scene;
+  const request = claimFor(scene, [...plan.targets.map((target) => target.component), ...placesOf(plan)]);
   const until = Date.now() + WAIT_MS;
   for (;;) {
     const held = await deps.store.claim(request);

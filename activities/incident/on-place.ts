@@ -33,8 +33,8 @@ export const onPlace =
     const again = mayHaveActed(work, attempt) || work.generation > 0;
     const isLate = work.deadlineAt !== null && Date.now() >= Date.parse(work.deadlineAt);
     try {
-      // Nothing is done elsewhere than it was confirmed; a person's decision to retry accepts what was mended in between.
-      if (hashOfPlace(loaded, work.environment, data.at) !== data.place && work.generation === 0)
+      // Nothing is done elsewhere than it was confirmed; only who was told of it, and decides to retry, accepts it.
+      if (hashOfPlace(loaded, work.environment, data.at) !== data.place && !data.acceptsPlace)
         return failed('ConfigurationChanged', `the configuration of ${data.at} has changed since the plan was made`);
       if (changes && work.mode === 'run' && !(await isHeld(work, `@${data.at}`, deps)))
         return failed('ClaimLost', `${data.at} is no longer claimed by this rollback; nothing was changed`);

@@ -1,6 +1,8 @@
 /** Is the target still in place, healthy and frozen [001 step 5]? Looked at for a while before the unfreeze, and once more before anything is lifted. */
 import { failure } from '../../model/failure.ts';
+import { POLICIES } from '../../model/policy.ts';
 import type { Failure } from '../../model/state.ts';
+import { StoreUnavailable } from '../../store/store.ts';
 import { checkHealth, readServed } from '../checks.ts';
 import { callOf, findComponent } from '../components.ts';
 import { pause } from '../dependencies.ts';
@@ -19,7 +21,7 @@ export async function stability(scene: Scene): Promise<Found> {
   const until = Date.now() + forMs;
   try {
     for (;;) {
-      const found = (await driftOf(scene)) ?? (await stillFrozen(scene));
+      const found = (await grownSince(scene)) ?? (await driftOf(scene)) ?? (await stillFrozen(scene));
       if (found) return found;
       if (Date.now() >= until) break;
       attempt.heartbeat('watching the target');
@@ -34,6 +36,17 @@ export async function stability(scene: Scene): Promise<Found> {
   } catch (error) {
     return fromError(work, attempt, error, { receipt: null, acted: false });
   }
+}
+
+/** A run that was reset to before its level grew knows nothing of what the higher one has begun, and would unfreeze what is half done. */
+async function grownSince({ work, incident, deps }: Scene): Promise<Found | null> {
+  const row = await deps.store.rollback(work.rollbackId).catch((error: unknown) => {
+    if (error instanceof StoreUnavailable) return null;
+    throw error;
+  });
+  const kind = row?.plan?.kind;
+  if (kind === undefined || (POLICIES[kind].level ?? 1) <= (incident.level ?? 1)) return null;
+  return failed('PlanStale', `the record has a plan of ${kind} for this rollback, and this run was reset to before that: escalate it again`);
 }
 
 /** What left its target since it was put back; null: nothing. */

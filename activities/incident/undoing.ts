@@ -50,6 +50,8 @@ export async function undoingOf(
       );
     undo.push(await assessed(name, one, at, evidence));
   }
+  if (heads.length === 0 && undo.length > 0 && undo.length === ledger.length)
+    throw refused(`what was applied to ${name} when the target was verified is not known, and by what is recorded since, the whole schema would be undone`);
   return undo;
 }
 

@@ -128,7 +128,11 @@ describe.concurrent('a rollback of level 3 whose worker is killed', () => {
       await expectMoved(scene, state);
       await expectRecord(scene, state);
       const audited = await world.cli(['audit', handle.workflowId]);
-      if (audited.code !== 0) (await import('node:fs')).writeFileSync(`/tmp/l3x/history-${Date.now()}.json`, JSON.stringify({ h: historyToJSON(await handle.fetchHistory()), a: audited.stdout, s: state }));
+      if (audited.code !== 0)
+        (await import('node:fs')).writeFileSync(
+          `/tmp/l3x/history-${Date.now()}.json`,
+          JSON.stringify({ h: historyToJSON(await handle.fetchHistory()), a: audited.stdout, s: state }),
+        );
       expect(audited, audited.stdout).toMatchObject({ code: 0 });
       await expectNoSecret(scene, handle);
     },

@@ -107,7 +107,6 @@ describe('[001 step 3c] what is gone back with', () => {
     const data = { ...DATA, databases: [{ ...MAIN, recover: 'backup', asOf: '2026-11-21T02:00:00Z' }] };
     const all = steps({ kind: 'l2Rollback', data });
     expect(ids(all).filter((id) => id.endsWith('.main') || id.startsWith('undo') || id.startsWith('restore'))).toEqual([
-      'survey.main',
       'recover.main',
       'switch.main',
       'invariants.main',
@@ -153,8 +152,8 @@ describe('[001 step 3e] credentials', () => {
       'api.deploy',
       'issue.payments',
       'install.payments',
-      'undo.main.2_coupon',
       'revoke.payments',
+      'undo.main.2_coupon',
       'scope.payments',
       'cleanup.credentials',
     ];

@@ -6,6 +6,7 @@ import childProcess from 'node:child_process';
 import files from 'node:fs/promises';
 import { syncBuiltinESMExports } from 'node:module';
 import { promisify } from 'node:util';
+import { activityInfo } from '@temporalio/activity';
 import type { ConfigCall, ConfigSource } from '../../activities/configs/source.ts';
 import * as sources from '../../activities/configs/registry.ts';
 import type { FreezeCarrier } from '../../activities/freezes/carrier.ts';
@@ -35,8 +36,7 @@ export async function between<T>(reach: Reach, step: string, name: string, act: 
 export const armedRegister = (store: Store, reach: Reach): Pick<Store, 'freeze' | 'unfreeze' | 'claim' | 'replan'> => ({
   freeze: (request) => between(reach, stepOfEvent(request.entry.event), 'freeze', () => store.freeze(request)),
   unfreeze: (request) => between(reach, stepOfEvent(request.entry.event), 'unfreeze', () => store.unfreeze(request)),
-  // A higher level takes what is no component, and nothing else.
-  claim: (request) => between(reach, request.components.every((one) => one.startsWith('@')) ? ESCALATION : 'identify', 'claim', () => store.claim(request)),
+  claim: (request) => between(reach, activityInfo().activityType === ESCALATION ? ESCALATION : 'identify', 'claim', () => store.claim(request)),
   replan: (rollbackId, to, entry) => between(reach, stepOfEvent(entry.event), 'replan', () => store.replan(rollbackId, to, entry)),
 });
 

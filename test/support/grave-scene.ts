@@ -17,6 +17,7 @@ import type { World } from './world.ts';
 export const ID3 = 'l3Rollback/production/INC-42';
 export const UNDO = `undo.main.${MIGRATION}`;
 export const RESTORE = 'restore.main.orders';
+const isOld = (id: string): boolean => id === 'key-2024' || id === 'key-2025';
 /** Live like the one that was exposed, with nobody who reads it: it goes too. */
 const FORGOTTEN = 'canary-that-nobody-holds-any-more';
 
@@ -139,7 +140,7 @@ export async function expectMoved(scene: GraveScene, { rollbackId }: RollbackSta
   const marks = await query<{ body: string }>('SELECT body FROM evidence WHERE operation IS NOT NULL');
   expect(marks.map((one) => JSON.parse(one.body) as unknown)).toEqual([expect.objectContaining({ incident: 'INC-42', rollback: rollbackId })]);
   const all = keysIn(folder);
-  expect(all.map(({ id, state, operation }) => [/^key-20/.test(id), state, operation]).toSorted()).toEqual(
+  expect(all.map(({ id, state, operation }) => [isOld(id), state, operation]).toSorted()).toEqual(
     [
       [false, 'live', `${rollbackId}/issue.payments`],
       [true, 'revoked', null],
@@ -149,7 +150,7 @@ export async function expectMoved(scene: GraveScene, { rollbackId }: RollbackSta
   for (const old of [EXPOSED, FORGOTTEN]) expect(await keys.charges(old, 'acme')).toBe(401);
   expect(await scene.charges()).toBe(200);
   const told = await world.store.credentials({ credential: 'payments' });
-  const named = (one: { generation: string; state: string }): string => `${one.state} ${/^key-20/.test(one.generation) ? one.generation : 'new'}`;
+  const named = (one: { generation: string; state: string }): string => `${one.state} ${isOld(one.generation) ? one.generation : 'new'}`;
   expect(told.map(named).toSorted()).toEqual(['installed new', 'issued new', 'old key-2024', 'old key-2025', 'revoked key-2024', 'revoked key-2025']);
 }
 

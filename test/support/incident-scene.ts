@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { WorkflowHandle } from '@temporalio/client';
-import type { temporal } from '@temporalio/proto';
+import { temporal } from '@temporalio/proto';
 import { expect, type TestContext } from 'vitest';
 import { verifyChain, type RecordEntry, type StoredEntry } from '../../model/record.ts';
 import type { RollbackState } from '../../model/state.ts';
@@ -197,12 +197,13 @@ export async function expectWords(world: World, templates: readonly string[]): P
   }
 }
 
-/** Back to the task that the given event of the history has led to, as the dialog of the Temporal UI does it. */
+/** Back to the task that the given event of the history has led to, as the dialog of the Temporal UI does it; what was said since is said again, unless `isForgotten`. */
 export async function reset(
   world: World,
   { workflowId }: WorkflowHandle,
   runId: string,
   to: (event: HistoryEvent, index: number, all: readonly HistoryEvent[]) => boolean,
+  isForgotten = false,
 ): Promise<string> {
   const { events } = await world.client.workflow.getHandle(workflowId, runId).fetchHistory();
   const from = events?.findIndex(to) ?? -1;
@@ -214,6 +215,7 @@ export async function reset(
     reason: 'somebody clicked it in the Temporal UI',
     workflowTaskFinishEventId: task.eventId,
     requestId: randomUUID(),
+    ...(isForgotten ? { resetReapplyExcludeTypes: [temporal.api.enums.v1.ResetReapplyExcludeType.RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL] } : {}),
   });
   expect(answer.runId).not.toBe(runId);
   return answer.runId;
