@@ -47,7 +47,6 @@ export interface CredentialPlace {
   readonly byHand: string | null;
 }
 
-/** What was found of the environment beside its components. */
 export interface DataPlace {
   readonly databases: readonly DatabasePlace[];
   readonly chains: readonly ChainPlace[];

@@ -8,6 +8,7 @@ import * as registry from '../activities/adapters/registry.ts';
 import * as sources from '../activities/configs/registry.ts';
 import * as authorities from '../activities/credentials/authorities.ts';
 import * as holders from '../activities/credentials/holders.ts';
+import * as databases from '../activities/databases/registry.ts';
 import * as chains from '../activities/evidence/registry.ts';
 import * as carriers from '../activities/freezes/registry.ts';
 import * as stores from '../activities/provisioning/registry.ts';
@@ -90,6 +91,13 @@ describe('the other ports', () => {
       own: ['platform.ts', 'read-only.ts', 'registry.ts'],
       contract: 'tenantContract',
       tests: 'test/tenants',
+    },
+    {
+      folder: 'activities/databases',
+      names: Object.values(databases).map((one) => one.name),
+      own: ['database.ts', 'registry.ts'],
+      contract: 'databaseContract',
+      tests: 'test/databases',
     },
     {
       folder: 'activities/evidence',

@@ -79,7 +79,9 @@ export const restore = onPlace(async ({ loaded, work, data, name, part, caller, 
   if (!data.window) return failed('Configuration', 'the plan has no span of time to restore from');
   const what = { name: part, window: data.window, tenant: data.tenant ?? null };
   const before = await database.preview(call, what);
-  if (before.missing === 0) return found(again ? 'done' : 'already', { restored: 0, there: before.same, changedSince: before.changed });
+  // What died before it could say so has left its rows, and no count of them.
+  const earlier = again && before.same > 0 ? [`rows of ${part} that an earlier attempt has put back are counted among the ${before.same} that were there`] : [];
+  if (before.missing === 0) return found(again ? 'done' : 'already', { restored: 0, there: before.same, changedSince: before.changed }, { warnings: earlier });
   if (work.mode === 'inspect') return failed('NotAtTarget', `${before.missing} deleted rows of ${part} are not there`);
   if (isLate) return late(`the rows of ${part} could be put back`, again);
   const receipt = await database.restore(call, what);
@@ -92,7 +94,7 @@ export const restore = onPlace(async ({ loaded, work, data, name, part, caller, 
       remains,
     };
   const warnings = before.changed > 0 ? [`${before.changed} rows of ${part} were made anew since they were deleted, and were left as they are`] : [];
-  return { state: 'done', receipt, failure: null, remains, warnings };
+  return { state: 'done', receipt, failure: null, remains, warnings: [...earlier, ...warnings] };
 }, true);
 
 /** Into a new database; what is in use is not touched. The house's own checks are run on the new one before anybody is asked to switch over. */

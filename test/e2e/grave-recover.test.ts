@@ -144,7 +144,6 @@ describe.skipIf(bin === null)('from a backup [004 section 3.2]', () => {
     const planned = await confirmPlan(house, handle, 'target', 'carol');
     expect(planned.clock.targetSeconds).toBe(1_800);
     expect(planned.steps.map((step) => step.id).filter((id) => id.includes('main'))).toEqual([
-      'survey.main',
       'recover.main',
       'switch.main',
       'rebuild.main.totals',

@@ -142,7 +142,7 @@ describe('generations of credentials', () => {
       'DELETE FROM ops.credential_generations',
       'TRUNCATE ops.credential_generations',
     ])
-      await expect(database.query(sql)).rejects.toThrow();
+      await expect(database.query(sql)).rejects.toThrow(/credential_generations|permission/);
     await expect(
       database.query(
         `INSERT INTO ops.credential_generations (environment, credential, generation, state, rollback_id, at) VALUES ('e', 'c', 'g', 'lost', '${rollbackId}', now())`,
