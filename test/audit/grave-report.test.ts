@@ -197,7 +197,7 @@ describe.each([
 
 test('what the record alone tells of data, voids and growth is what the worker tells, though its plan has left out what was done', () => {
   expect(grave.fromRecord.steps.some((step) => step.id.startsWith('undo.'))).toBe(false);
-  expect(grave.fromRecord.kind).toBe('l1Rollback');
+  expect(grave.fromRecord.kind).toBe('l3Rollback');
   const [{ databases, ...mine }, { databases: theirs, ...others }] = [dataOf(byRecord), dataOf(byWorker)];
   expect(mine).toEqual(others);
   expect(databases).toEqual(theirs);
