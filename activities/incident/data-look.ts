@@ -1,5 +1,6 @@
 /** What levels 2 and 3 would go back with: databases, evidence and credentials as they are now. Looks; changes nothing [001 steps 3c to 3e]. */
 import type { LoadedConfig } from '../../model/config-file.ts';
+import { MANUAL } from '../../model/config-data.ts';
 import { BY_HAND, type ChainPlace, type CredentialPlace, type DatabasePlace, type DataPlace } from '../../model/incident-data.ts';
 import type { StartInput } from '../../model/input.ts';
 import type { Plan, Target, Window } from '../../model/plan.ts';
@@ -7,7 +8,7 @@ import { POLICIES, type Kind } from '../../model/policy.ts';
 import { AdapterError } from '../adapters/adapter.ts';
 import { environmentOf, NotPossible } from '../components.ts';
 import type { Attempt, Dependencies } from '../dependencies.ts';
-import { keptOf } from './keep.ts';
+import { deployedSince, keptOf } from './keep.ts';
 import { chainAt, databaseAt, hashOfPlace, manualAt, referencesOf, type Caller, type DatabaseAt } from './places.ts';
 import { patiently } from '../look.ts';
 import { undoingOf } from './undoing.ts';
@@ -84,14 +85,11 @@ export async function lookAtData(loaded: LoadedConfig, ask: DataAsk, deps: Depen
 /** What was said, or since what is taken back was deployed; null: nothing was deployed since the target. */
 async function windowOf({ window: said, environment, targets, until }: DataAsk, deps: Dependencies): Promise<Window | null> {
   if (said) return said;
-  const since = await Promise.all(
-    targets.map(async ({ component, to }) => {
-      const rows = await deps.store.deployments({ environment, component, limit: 100 });
-      const at = rows.findIndex((row) => row.version === to && row.rollbackFrom === null);
-      return rows.slice(0, at === -1 ? rows.length : at).map((row) => row.deployedAt);
-    }),
-  );
-  const [from] = since.flat().toSorted();
+  const since = await Promise.all(targets.map((target) => deployedSince(deps, environment, target)));
+  const [from] = since
+    .flat()
+    .map((row) => row.deployedAt)
+    .toSorted();
   return from === undefined || from >= until ? null : { from, to: until };
 }
 
@@ -176,7 +174,8 @@ async function evidenceIn({ loaded, ask, caller }: Pick<Scope, 'loaded' | 'ask' 
 
 /** What is recovered into a new database leaves out what was written since: of evidence nothing may be left out [001 step 3d]. */
 async function refuseRewrite(scope: Scope, name: string): Promise<void> {
-  const [held] = await evidenceIn(scope, name);
+  const unknown = `whether ${name} holds evidence cannot be told, so it is not recovered; say --recover ${name}=by-hand, or start again once it answers`;
+  const [held] = await patiently(scope.attempt, unknown, () => evidenceIn(scope, name));
   if (held)
     throw new NotPossible(
       'evidence-rewrite',
@@ -195,7 +194,7 @@ async function lookAtChain({ loaded, window, caller, attempt, warnings }: Scope,
 
 async function lookAtCredential({ loaded, ask, deps }: Scope, name: string): Promise<CredentialPlace> {
   const { environment, targets } = ask;
-  if (environmentOf(loaded, environment).credentials?.[name]?.authority !== 'manual') return { name, byHand: null };
+  if (environmentOf(loaded, environment).credentials?.[name]?.authority !== MANUAL) return { name, byHand: null };
   const { console: place } = manualAt(loaded, environment, name);
   const kept = await Promise.all(targets.map(({ component, to }) => keptOf(deps, environment, component, to)));
   const then = kept.map((one) => one?.kept?.consoles?.[name]).find((one) => one !== undefined);

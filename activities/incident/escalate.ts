@@ -125,10 +125,9 @@ async function planOf(work: EscalateWork, before: Plan, deps: Dependencies, atte
   const { environment, targets, tenant, window: span, recover } = before;
   const loaded = await deps.config();
   const said = recoveryOf({
-    ...(recover === undefined ? {} : { recover }),
     ...(span === undefined ? {} : { window: span }),
     ...recoveryOf(work),
-    ...(recover === undefined || work.recover === undefined ? {} : { recover: { ...recover, ...work.recover } }),
+    ...(recover === undefined && work.recover === undefined ? {} : { recover: { ...recover, ...work.recover } }),
   });
   const begun = await begunOf(work, before, deps);
   const seen = await lookAtData(loaded, { kind: to, environment, targets, tenant, begun, until: new Date().toISOString(), ...said }, deps, attempt);

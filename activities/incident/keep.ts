@@ -4,6 +4,7 @@ import { Writable } from 'node:stream';
 import { MANUAL } from '../../model/config-data.ts';
 import type { LoadedConfig } from '../../model/config-file.ts';
 import type { Fact } from '../../model/config.ts';
+import type { Target } from '../../model/plan.ts';
 import { StoreUnavailable, type Deployment } from '../../store/store.ts';
 import { AdapterError } from '../adapters/adapter.ts';
 import { readServed } from '../checks.ts';
@@ -136,6 +137,17 @@ async function firstLine(
   const [line = ''] = textOf(output.read(), 4_096).split('\n');
   const value = line.trim().slice(0, FACT_MAX);
   return ended.code === 0 && value !== '' ? { value, problem: null } : { value: null, problem: `${command.join(' ')} ended with ${ended.exit}` };
+}
+
+/** What was recorded of a component after its target, the newest first; everything where the target was never recorded. */
+export async function deployedSince(
+  { store }: Pick<Dependencies, 'store'>,
+  environment: string,
+  { component, to }: Pick<Target, 'component' | 'to'>,
+): Promise<Deployment[]> {
+  const rows = await store.deployments({ environment, component, limit: 1_000 });
+  const target = rows.findIndex((row) => row.version === to && row.rollbackFrom === null);
+  return target === -1 ? rows : rows.slice(0, target);
 }
 
 /** What was kept of a version, with the deployment it was kept for; null where it was never verified. */

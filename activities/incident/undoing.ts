@@ -5,7 +5,7 @@ import type { RecordedMigration } from '../../store/store.ts';
 import { NotPossible } from '../components.ts';
 import type { Dependencies } from '../dependencies.ts';
 import type { DataAsk } from './data-look.ts';
-import { keptOf } from './keep.ts';
+import { deployedSince, keptOf } from './keep.ts';
 import type { DatabaseAt } from './places.ts';
 
 /** Of a migration and its inverse: a plan is bound to both. */
@@ -79,18 +79,11 @@ async function assessed(database: string, one: RecordedMigration, at: DatabaseAt
 /** Recorded with a deployment of a named component that came after its target. */
 async function recordedSince(
   { environment, targets }: DataAsk,
-  { store }: Pick<Dependencies, 'store'>,
+  deps: Pick<Dependencies, 'store'>,
   recorded: readonly RecordedMigration[],
 ): Promise<RecordedMigration[]> {
-  const later = await Promise.all(
-    targets.map(async ({ component, to }) => {
-      // In the order they were recorded, the newest first.
-      const rows = await store.deployments({ environment, component, limit: 1_000 });
-      const target = rows.findIndex((row) => row.version === to && row.rollbackFrom === null);
-      return rows.slice(0, target === -1 ? rows.length : target).map((row) => row.deploymentId);
-    }),
-  );
-  const ids = new Set(later.flat());
+  const later = await Promise.all(targets.map((target) => deployedSince(deps, environment, target)));
+  const ids = new Set(later.flat().map((row) => row.deploymentId));
   return recorded.filter((one) => ids.has(one.deploymentId));
 }
 

@@ -6,22 +6,18 @@ import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Client } from 'pg';
 
-/** The address lies in `shop-db`, readable by its owner alone. */
-export const DATABASE_YAML: readonly string[] = [
-  '    databases:',
-  '      main:',
-  '        options:',
-  '          url: file:shop-db',
-  '          ledger: { table: supabase_migrations.schema_migrations, statements: statements }',
-  '          restores: { orders: { table: orders, key: [id], tenant: tenant, audit: { table: audit_log } } }',
-  '        rebuild: [{ name: totals, command: [./rebuild-totals] }]',
+export const CHECKS_YAML: readonly string[] = [
   '        checks:',
   '          - { name: tenant-isolation, covers: tenants, sql: "select o.id from orders o left join tenants t on t.name = o.tenant where t.name is null" }',
   '          - { name: one-order-a-request, covers: idempotency, sql: "select request from orders group by request having count(*) > 1" }',
+];
+
+/** `url`: a reference to the address of the database that it lies in. */
+export const evidenceYaml = (url: string): string[] => [
   '    evidence:',
   '      trail:',
   '        options:',
-  '          url: file:shop-db',
+  `          url: ${url}`,
   '          table: evidence',
   '          order: seq',
   '          contiguous: true',
@@ -32,6 +28,19 @@ export const DATABASE_YAML: readonly string[] = [
   '          at: at',
   '          operation: { column: operation }',
   '          append: { columns: { at: "{at}", operation: "{operation}", body: { incident: "{incident}", rollback: "{rollbackId}", entries: "{entries}" } } }',
+];
+
+/** The address lies in `shop-db`, readable by its owner alone. */
+export const DATABASE_YAML: readonly string[] = [
+  '    databases:',
+  '      main:',
+  '        options:',
+  '          url: file:shop-db',
+  '          ledger: { table: supabase_migrations.schema_migrations, statements: statements }',
+  '          restores: { orders: { table: orders, key: [id], tenant: tenant, audit: { table: audit_log } } }',
+  '        rebuild: [{ name: totals, command: [./rebuild-totals] }]',
+  ...CHECKS_YAML,
+  ...evidenceYaml('file:shop-db'),
 ];
 
 export const credentialYaml = (port: number): string[] => [
@@ -47,10 +56,10 @@ export const credentialYaml = (port: number): string[] => [
   '        options: { console: "https://console.cloud.google.com/apis/credentials", record: { command: [echo, "redirect https://shop.example/oauth, scope calendar.readonly"] } }',
 ];
 
-const SCHEMA = `
+export const SCHEMA = `
   CREATE SCHEMA supabase_migrations;
   CREATE TABLE supabase_migrations.schema_migrations (version text PRIMARY KEY, statements text[], name text);
-  INSERT INTO supabase_migrations.schema_migrations VALUES ('20260101000000_orders', '{"create table orders"}', 'orders');
+  INSERT INTO supabase_migrations.schema_migrations VALUES ('20260101000001_orders', '{"create table orders"}', 'orders');
   CREATE TABLE tenants (name text PRIMARY KEY);
   INSERT INTO tenants VALUES ('acme'), ('globex');
   CREATE TABLE orders (id bigint PRIMARY KEY, tenant text NOT NULL, request text NOT NULL, cents int NOT NULL);

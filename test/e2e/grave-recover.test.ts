@@ -129,8 +129,16 @@ describe.skipIf(bin === null)('from a backup [004 section 3.2]', () => {
       code: 3,
       stderr: expect.stringMatching(/trail holds the evidence trail, of which nothing may be lost: recover it by hand/) as string,
     });
+    // Nobody can tell whether one that is down holds evidence.
+    await owned.server.query('ALTER DATABASE shop ALLOW_CONNECTIONS false');
+    const unknown = await start(house, 'l2Rollback', 'INC-39', ['--recover', 'main=backup']);
+    await owned.server.query('ALTER DATABASE shop ALLOW_CONNECTIONS true');
+    expect(unknown).toMatchObject({
+      code: 3,
+      stderr: expect.stringMatching(/whether main holds evidence cannot be told, so it is not recovered; say --recover main=by-hand/) as string,
+    });
     const refusals = (await world.store.rollbacks({ limit: 10 })).map((one) => one.outcome);
-    expect(refusals).toEqual(['refused', 'refused']);
+    expect(refusals).toEqual(['refused', 'refused', 'refused']);
     await expect(house.made()).resolves.toEqual([]);
   }, 120_000);
 

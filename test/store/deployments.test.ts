@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { deployedSince } from '../../activities/incident/keep.ts';
 import { openStore } from '../../store/postgres.ts';
 import type { Deployment, Store } from '../../store/store.ts';
 import { type TestDatabase, testDatabase } from './database.ts';
@@ -108,5 +109,16 @@ describe('the last healthy version', () => {
     const { deploymentId } = await recorded(store, 'v2', { component });
     await store.verifyDeployment(deploymentId, false, null, null);
     expect((await store.lastHealthy('production', component, null))?.version).toBe('v1');
+  });
+});
+
+describe('what came after the target of a rollback', () => {
+  it('is all that was deployed since, however much: the oldest of it says when the damage began', async () => {
+    await recorded(store, 'v0', { component });
+    await recorded(store, 'v1', { component });
+    const since: Deployment[] = [];
+    for (let count = 2; count < 122; count += 1) since.push(await recorded(store, `v${count}`, { component }));
+    const found = await deployedSince({ store }, 'production', { component, to: 'v1' });
+    expect(found.map((row) => row.version)).toEqual(since.map((row) => row.version).toReversed());
   });
 });

@@ -7,6 +7,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { WorkflowHandle } from '@temporalio/client';
 import type { RollbackState } from '../../model/state.ts';
+import { appendEvidence, CHECKS_YAML, evidenceYaml, SCHEMA, type Query } from '../../client/demo/ledgered-house.ts';
 import { startKeyService, type KeyService } from '../fakes/key-service-process.ts';
 import { queryAt } from '../store/database.ts';
 import { GATES, incidentWorld, PEOPLE, waitsFor } from './incident.ts';
@@ -23,7 +24,7 @@ export interface Grave {
   readonly folder: string;
   /** Of the house's database. */
   readonly url: string;
-  readonly query: <Row extends object>(sql: string, values?: readonly unknown[]) => Promise<Row[]>;
+  readonly query: Query;
   /** What the key in `api.env` is good for. */
   readonly charges: (tenant?: string) => Promise<number>;
   readonly close: () => Promise<void>;
@@ -52,23 +53,8 @@ export const placeYaml = ({ url, keysUrl, folder, envFile, database = [], rebuil
   '          restores: { orders: { table: orders, key: [id], tenant: tenant, audit: { table: audit_log, of: table_name } } }',
   ...database.map((line) => `          ${line}`),
   ...(rebuild ? ['        rebuild: [{ name: totals, command: [./rebuild-totals] }]'] : []),
-  '        checks:',
-  '          - { name: tenant-isolation, covers: tenants, sql: "select o.id from orders o left join tenants t on t.name = o.tenant where t.name is null" }',
-  '          - { name: one-order-a-request, covers: idempotency, sql: "select request from orders group by request having count(*) > 1" }',
-  '    evidence:',
-  '      trail:',
-  '        options:',
-  `          url: ${url}`,
-  '          table: evidence',
-  '          order: seq',
-  '          contiguous: true',
-  '          previous: previous',
-  '          hash: hash',
-  '          genesis: genesis',
-  '          over: [{ previous: true }, { text: "|" }, { column: seq }, { text: "|" }, { column: body }]',
-  '          at: at',
-  '          operation: { column: operation }',
-  '          append: { columns: { at: "{at}", operation: "{operation}", body: { incident: "{incident}", rollback: "{rollbackId}", entries: "{entries}" } } }',
+  ...CHECKS_YAML,
+  ...evidenceYaml(url),
   '    credentials:',
   '      payments:',
   '        authority: key-files',
@@ -131,22 +117,7 @@ export async function houseDatabase(world: World): Promise<Pick<Grave, 'url' | '
   const at = new URL(world.services.databaseUrl);
   at.pathname = `/${database}`;
   const query: Grave['query'] = (sql, values = []) => queryAt(at.href, sql, values);
-  await query(`
-    CREATE SCHEMA supabase_migrations;
-    CREATE TABLE supabase_migrations.schema_migrations (version text PRIMARY KEY, statements text[], name text);
-    CREATE TABLE tenants (name text PRIMARY KEY);
-    INSERT INTO tenants VALUES ('acme'), ('globex');
-    CREATE TABLE orders (id bigint PRIMARY KEY, tenant text NOT NULL, request text NOT NULL, cents int NOT NULL);
-    CREATE TABLE totals (tenant text PRIMARY KEY, cents bigint NOT NULL);
-    CREATE TABLE audit_log (id bigserial PRIMARY KEY, table_name text, action text, old_data jsonb, created_at timestamptz DEFAULT clock_timestamp());
-    CREATE FUNCTION audit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-      INSERT INTO audit_log (table_name, action, old_data) VALUES (TG_TABLE_NAME, TG_OP, to_jsonb(OLD)); RETURN NULL; END $$;
-    CREATE TRIGGER audit AFTER UPDATE OR DELETE ON orders FOR EACH ROW EXECUTE FUNCTION audit();
-    CREATE TABLE evidence (seq bigint PRIMARY KEY, at timestamptz NOT NULL, body text NOT NULL, operation text, previous text NOT NULL UNIQUE, hash text NOT NULL);
-    CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'evidence is append-only'; END $$;
-    CREATE TRIGGER refuse BEFORE UPDATE OR DELETE OR TRUNCATE ON evidence FOR EACH STATEMENT EXECUTE FUNCTION refuse();
-    INSERT INTO supabase_migrations.schema_migrations VALUES ('20260101000001_orders', '{"create table orders"}', 'orders');
-    INSERT INTO orders SELECT i, (ARRAY['acme', 'globex'])[1 + i % 2], 'request-' || i, i * 100 FROM generate_series(1, 100) i`);
+  await query(SCHEMA);
   return { url: at.href, query };
 }
 
@@ -201,17 +172,6 @@ export async function badCycle({ world, query, url }: Grave): Promise<void> {
   await query(`UPDATE orders SET coupon = 'SPRING' WHERE id <= 7`);
   await query('DELETE FROM orders WHERE id BETWEEN 41 AND 60');
   await appendEvidence(query, 5);
-}
-
-/** As the house's application does it. */
-export async function appendEvidence(query: Grave['query'], count: number): Promise<void> {
-  for (let round = 0; round < count; round += 1) {
-    const [head] = await query<{ seq: string; hash: string }>('SELECT seq, hash FROM evidence ORDER BY seq DESC LIMIT 1');
-    const [seq, previous] = [String(Number(head?.seq ?? 0) + 1), head?.hash ?? 'genesis'];
-    const body = `{"run":"${seq}"}`;
-    const hash = createHash('sha256').update(`${previous}|${seq}|${body}`).digest('hex');
-    await query('INSERT INTO evidence (seq, at, body, previous, hash) VALUES ($1, clock_timestamp(), $2, $3, $4)', [seq, body, previous, hash]);
-  }
 }
 
 /** Answers whatever is asked of the data lead about data, as it is shown. */
