@@ -12,6 +12,8 @@ export interface Queries {
 
 export interface Database extends Queries {
   transaction<Result>(work: (queries: Queries) => Promise<Result>): Promise<Result>;
+  /** All that is read in it is of one moment. */
+  snapshot<Result>(work: (queries: Queries) => Promise<Result>): Promise<Result>;
   close(): Promise<void>;
 }
 
@@ -88,22 +90,25 @@ export function connect(url: string, options: StoreOptions = {}): Database {
     }
   }
 
+  const within = <Result>(begin: string, work: (queries: Queries) => Promise<Result>): Promise<Result> =>
+    use(
+      async (queries) => {
+        await queries.query(begin);
+        const result = await work(queries);
+        await queries.query('COMMIT');
+        return result;
+      },
+      (queries) => queries.query('ROLLBACK'),
+    );
+
   return {
     query: (text, values) =>
       use(
         (queries) => queries.query(text, values),
         async () => undefined,
       ),
-    transaction: (work) =>
-      use(
-        async (queries) => {
-          await queries.query('BEGIN');
-          const result = await work(queries);
-          await queries.query('COMMIT');
-          return result;
-        },
-        (queries) => queries.query('ROLLBACK'),
-      ),
+    transaction: (work) => within('BEGIN', work),
+    snapshot: (work) => within('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY', work),
     close: async () => {
       if (!pool.ending) await pool.end();
     },

@@ -2,7 +2,7 @@
 import type { RecordEntry } from '../model/record.ts';
 import type { Store } from './store.ts';
 import { type Database, uuidOrNull } from './database.ts';
-import { appendEntries, lockRecord } from './record.ts';
+import { appendEntries, entriesOf, lockRecord } from './record.ts';
 
 type History = Parameters<Store['saveHistory']>[0];
 
@@ -24,10 +24,13 @@ export async function hasHistory(database: Database, runId: string): Promise<boo
   return rows.length > 0;
 }
 
-/** `Store.histories`, in the order they were saved. */
-export async function histories(database: Database, rollbackId: string): ReturnType<Store['histories']> {
-  return database.query<{ workflowId: string; runId: string; json: string; sha256: string }>(
-    `SELECT workflow_id AS "workflowId", run_id AS "runId", json, sha256 FROM ops.histories WHERE rollback_id = $1 ORDER BY saved_at, run_id`,
-    [uuidOrNull(rollbackId)],
-  );
+/** `Store.recordOf`. */
+export async function recordOf(database: Database, rollbackId: string): ReturnType<Store['recordOf']> {
+  return database.snapshot(async (queries) => ({
+    entries: await entriesOf(queries, rollbackId),
+    histories: await queries.query<{ workflowId: string; runId: string; json: string; sha256: string }>(
+      `SELECT workflow_id AS "workflowId", run_id AS "runId", json, sha256 FROM ops.histories WHERE rollback_id = $1 ORDER BY saved_at, run_id`,
+      [uuidOrNull(rollbackId)],
+    ),
+  }));
 }

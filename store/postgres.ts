@@ -5,7 +5,7 @@ import { credentials, tellCredentials } from './credentials.ts';
 import { connect, type StoreOptions } from './database.ts';
 import { deployment, deployments, lastHealthy, recordDeployment, verifyDeployment } from './deployments.ts';
 import { freeze, freezes, unfreeze } from './freezes.ts';
-import { hasHistory, histories, saveHistory } from './histories.ts';
+import { hasHistory, recordOf, saveHistory } from './histories.ts';
 import { migrate } from './migrate.ts';
 import { append, chain, entriesOf, find, position } from './record.ts';
 import { finish, lastAttempt, open, replan, rollback, rollbacks } from './rollbacks.ts';
@@ -25,7 +25,7 @@ export function openStore(url: string, options: StoreOptions = {}): Store {
     append: (rollbackId, entries) => append(database, rollbackId, entries),
     find: (event) => find(database, event),
     entriesOf: (rollbackId) => entriesOf(database, rollbackId),
-    chain: () => chain(database),
+    chain: (after = 0) => chain(database, after),
     position: (rollbackId) => position(database, rollbackId),
 
     recordDeployment: (row) => recordDeployment(database, row),
@@ -58,6 +58,6 @@ export function openStore(url: string, options: StoreOptions = {}): Store {
 
     saveHistory: (history, entry) => saveHistory(database, history, entry),
     hasHistory: (runId) => hasHistory(database, runId),
-    histories: (rollbackId) => histories(database, rollbackId),
+    recordOf: (rollbackId) => recordOf(database, rollbackId),
   };
 }

@@ -133,14 +133,14 @@ const storedOf = (row: Row): StoredEntry => ({
 });
 
 /** `Store.entriesOf`. */
-export async function entriesOf(database: Database, rollbackId: string): Promise<StoredEntry[]> {
-  const rows = await database.query<Row>(`SELECT ${STORED} FROM ops.record WHERE rollback_id = $1 ORDER BY seq`, [uuidOrNull(rollbackId)]);
+export async function entriesOf(queries: Queries, rollbackId: string): Promise<StoredEntry[]> {
+  const rows = await queries.query<Row>(`SELECT ${STORED} FROM ops.record WHERE rollback_id = $1 ORDER BY seq`, [uuidOrNull(rollbackId)]);
   return rows.map(storedOf);
 }
 
 /** `Store.chain`. By key and not by cursor: no transaction stays open while the reader thinks. */
-export async function* chain(database: Database): AsyncGenerator<StoredEntry> {
-  let after = 0;
+export async function* chain(database: Database, from: number): AsyncGenerator<StoredEntry> {
+  let after = from;
   for (;;) {
     const rows = await database.query<Row>(`SELECT ${STORED} FROM ops.record WHERE seq > $1 ORDER BY seq LIMIT ${BATCH_ROWS}`, [after]);
     yield* rows.map(storedOf);

@@ -153,6 +153,14 @@ export interface Replanned {
   readonly deploymentIds: Readonly<Record<string, string>>;
 }
 
+/** Of a closed run: JSON text with its SHA-256. */
+export interface ExportedHistory {
+  readonly workflowId: string;
+  readonly runId: string;
+  readonly json: string;
+  readonly sha256: string;
+}
+
 /** What an append says: where the chain stands after it, and what is stored under each event (the earlier body where the event was there already). */
 export interface Appended {
   readonly position: RecordPositionOf;
@@ -169,8 +177,8 @@ export interface Store {
   append(rollbackId: string, entries: readonly RecordEntry[]): Promise<Appended>;
   find(event: string): Promise<RecordEntry | null>;
   entriesOf(rollbackId: string): Promise<StoredEntry[]>;
-  /** The whole chain in order, in batches, constant memory. */
-  chain(): AsyncIterable<StoredEntry>;
+  /** The whole chain in order, or what follows an entry of it; in batches, constant memory. */
+  chain(after?: number): AsyncIterable<StoredEntry>;
   /** The number of entries of a rollback and the head of the whole chain. */
   position(rollbackId: string): Promise<RecordPositionOf>;
 
@@ -242,11 +250,9 @@ export interface Store {
   /** The last ended attempt on this deployment of this component, for [002 section 11]; with null on any. A refused start is none. */
   lastAttempt(environment: string, component: string, deploymentId: string | null): Promise<RollbackEvent | null>;
 
-  /** Histories of closed runs, as exported JSON text with its SHA-256; the entry goes into the chain in the same transaction. */
-  saveHistory(
-    history: { readonly rollbackId: string; readonly workflowId: string; readonly runId: string; readonly json: string; readonly sha256: string },
-    entry: RecordEntry,
-  ): Promise<void>;
+  /** The entry that announces it goes into the chain in the same transaction. */
+  saveHistory(history: ExportedHistory & { readonly rollbackId: string }, entry: RecordEntry): Promise<void>;
   hasHistory(runId: string): Promise<boolean>;
-  histories(rollbackId: string): Promise<{ readonly workflowId: string; readonly runId: string; readonly json: string; readonly sha256: string }[]>;
+  /** All entries of a rollback, and its exported histories in the order they were saved; both of one moment. */
+  recordOf(rollbackId: string): Promise<{ readonly entries: readonly StoredEntry[]; readonly histories: readonly ExportedHistory[] }>;
 }

@@ -1,9 +1,9 @@
 /** The audit: the chain, what vouches for it from outside, and every run of every rollback against it. Only reads. */
-import type { RecordEntry } from '../../model/record.ts';
+import type { RecordEntry, StoredEntry } from '../../model/record.ts';
 import { isKind } from '../../model/policy.ts';
-import type { Store } from '../../store/store.ts';
-import { checkCheckpoints, checkPosition, parseCheckpoints, readChain, type Chain } from './chain.ts';
-import { compareCopies, readExports, type ReadExport } from './exports.ts';
+import type { ExportedHistory, Store } from '../../store/store.ts';
+import { checkCheckpoints, checkPosition, emptyChain, parseCheckpoints, readChain, type Chain } from './chain.ts';
+import { compareCopies, readExports } from './exports.ts';
 import { NoHistory, parseHistory, readRun, type RunHistory } from './history.ts';
 import { isFields } from './payloads.ts';
 import { reconcile, type RecordedEntry } from './reconcile.ts';
@@ -12,7 +12,7 @@ import { Findings, type Audit, type Checked, type CheckedRun } from './result.ts
 import type { RunAtServer, TemporalSource } from './sources.ts';
 
 /** What an audit reads of the store. */
-export type RecordSource = Pick<Store, 'chain' | 'entriesOf' | 'histories'>;
+export type RecordSource = Pick<Store, 'chain' | 'recordOf'>;
 
 export interface Evidence {
   readonly store: RecordSource | null;
@@ -27,6 +27,13 @@ export interface HistoryFile {
   readonly text: string;
 }
 
+/** What the record has of a rollback, of one moment. */
+interface Recorded {
+  readonly entries: readonly RecordedEntry[];
+  readonly histories: readonly ExportedHistory[];
+}
+const NOTHING: Recorded = { entries: [], histories: [] };
+
 /** A rollback with the histories at hand. */
 interface Case {
   readonly workflowId: string;
@@ -37,6 +44,8 @@ interface Case {
 }
 interface Seen {
   readonly run: RunHistory;
+  /** A newer history of one that was open. */
+  readonly since: RunHistory | null;
   readonly from: CheckedRun['from'];
   readonly exported: boolean | null;
 }
@@ -60,7 +69,8 @@ export class Auditor {
   async record(): Promise<Chain | null> {
     const { store, checkpoints } = this.evidence;
     if (!store) return null;
-    this.chain = await readChain(store.chain(), this.findings);
+    this.chain = emptyChain();
+    await readChain(this.chain, store.chain(), this.findings);
     if (checkpoints.text === null)
       this.findings.skip(`whether the record was written anew together with its histories: there are no checkpoints outside Postgres (${checkpoints.file})`);
     else
@@ -70,22 +80,14 @@ export class Auditor {
 
   /** Every rollback of a Workflow Id, or one of them. Answers how many were found. */
   async workflow(workflowId: string, only: string | null = null): Promise<number> {
-    const { store, temporal } = this.evidence;
-    const atServer = temporal ? await temporal.runsOf(workflowId) : [];
-    const inRecord = [...(this.chain?.rollbacks ?? [])].filter(([, one]) => one.workflowIds.has(workflowId)).map(([rollbackId]) => rollbackId);
-    const entries = new Map(await Promise.all(inRecord.map(async (rollbackId) => [rollbackId, await entriesOf(store, rollbackId)] as const)));
-    // The watch after a success runs under an Id of its own, and tells on behalf of its rollback.
-    if (temporal) for (const [rollbackId, own] of entries) for (const id of watchIds(rollbackId, own)) atServer.push(...(await temporal.runsOf(id)));
-    // A list of executions may lag behind, and does not go back for ever: what the record names is asked for by its id.
-    const listed = new Set(atServer.map((run) => run.runId));
-    const named = [...new Set([...entries.values()].flat().map(({ entry }) => runIdOf(entry)))].filter((runId) => !listed.has(runId));
-    const { runs, known } = await this.gather([...atServer, ...named.map((runId) => ({ workflowId, runId }))], entries);
-    const ids = new Set([...inRecord, ...runs.map(({ run }) => run.rollbackId)]);
+    const { runs, known, records } = await this.gather(workflowId);
+    const ids = new Set([...records.keys(), ...runs.map(({ run }) => run.rollbackId)]);
     let count = 0;
     for (const rollbackId of ids) {
       if (only !== null && rollbackId !== only) continue;
       count += 1;
-      await this.open({ workflowId, rollbackId, runs: runs.filter(({ run }) => run.rollbackId === rollbackId), entries: entries.get(rollbackId) ?? [], known });
+      const own = runs.filter(({ run }) => run.rollbackId === rollbackId);
+      await this.open({ workflowId, rollbackId, runs: own, entries: records.get(rollbackId)?.entries ?? [], known });
     }
     return count;
   }
@@ -109,10 +111,10 @@ export class Auditor {
       );
       return;
     }
-    const entries = await this.home(name, run);
-    if (entries === null) return;
-    const exported = await this.originalOf(name, run, entries);
-    await this.open({ workflowId: run.workflowId, rollbackId: run.rollbackId, runs: [{ run, from: 'a file', exported }], entries, known: null });
+    const record = await this.home(name, run);
+    if (record === null) return;
+    const seen = await this.besideOriginal(name, run, record);
+    await this.open({ workflowId: run.workflowId, rollbackId: run.rollbackId, runs: [seen], entries: record.entries, known: null });
   }
 
   /** Replays what is left and says it all. */
@@ -123,24 +125,24 @@ export class Auditor {
     return { ok: findings.faults.length === 0, record, checked: this.checked, faults: findings.faults, notChecked: findings.notChecked };
   }
 
-  /** The entries of the rollback a file belongs to; null: it does not belong here, and that was said. */
-  private async home(name: string, run: RunHistory): Promise<RecordedEntry[] | null> {
+  /** What the record has of the rollback a file belongs to; null: it does not belong here, and that was said. */
+  private async home(name: string, run: RunHistory): Promise<Recorded | null> {
     if (!this.chain) {
       this.findings.skip(
         `${name}: whether it belongs to this installation, and whether the record agrees with it; no Postgres is at hand, so only its own replay and values were checked`,
       );
-      return [];
+      return NOTHING;
     }
     const rollback = this.chain.rollbacks.get(run.rollbackId);
-    const entries = rollback ? await entriesOf(this.evidence.store, run.rollbackId) : [];
+    const record = rollback ? await this.recordOf(run.rollbackId) : NOTHING;
     const why = !rollback
       ? `its rollback ${run.rollbackId} is not on the record`
       : !rollback.workflowIds.has(run.workflowId)
         ? `rollback ${run.rollbackId} runs under ${[...rollback.workflowIds].join(', ')}, not under ${run.workflowId}`
-        : !entries.some(({ entry }) => entry.event.startsWith(`${run.runId}/`))
+        : !record.entries.some(({ entry }) => entry.event.startsWith(`${run.runId}/`))
           ? `the record has nothing of its run ${run.runId}`
           : null;
-    if (why === null) return entries;
+    if (why === null) return record;
     this.findings.fault(
       'origin',
       name,
@@ -151,44 +153,87 @@ export class Auditor {
   }
 
   /** A file may be compared with the copy that was saved at the time, else with the one Temporal still has. */
-  private async originalOf(name: string, run: RunHistory, entries: readonly RecordedEntry[]): Promise<boolean | null> {
+  private async besideOriginal(name: string, run: RunHistory, { entries, histories }: Recorded): Promise<Seen> {
     const { store, temporal } = this.evidence;
-    const rows = store ? (await store.histories(run.rollbackId)).filter((row) => row.runId === run.runId) : [];
+    const rows = histories.filter((row) => row.runId === run.runId);
     const own = entries.filter(({ entry }) => entry.event === `${run.runId}/history`);
     const exported = readExports(rows, own, this.findings).get(run.runId);
     const original = exported?.raw ?? (temporal ? await temporal.history(run) : null);
-    if (original) compareCopies(run.runId, run.raw, original, { left: name, right: exported ? 'the export in the record' : 'Temporal' }, this.findings);
+    const isOpen = run.end === null;
+    if (original) compareCopies(run.runId, run.raw, original, { left: name, right: exported ? 'the export in the record' : 'Temporal', isOpen }, this.findings);
     else if (store) this.findings.skip(`${name}: no other copy of this history is at hand, neither in the record nor in Temporal`);
-    return exported?.whole ?? null;
+    return { run, since: isOpen && original ? readRun(original, run) : null, from: 'a file', exported: exported?.whole ?? null };
   }
 
-  /** Histories of all runs: Temporal's, and the exported ones where it has none any more. */
-  private async gather(
-    wanted: readonly RunAtServer[],
-    entries: ReadonlyMap<string, readonly RecordedEntry[]>,
-  ): Promise<{ runs: Seen[]; known: Set<string> | null }> {
-    const { store, temporal } = this.evidence;
-    const exported = new Map<string, ReadExport>();
-    for (const [rollbackId, own] of entries)
-      for (const [runId, one] of readExports((await store?.histories(rollbackId)) ?? [], own, this.findings)) exported.set(runId, one);
-    const runs: Seen[] = [];
-    for (const at of wanted) {
-      const raw = await temporal?.history(at);
-      const copy = exported.get(at.runId);
-      if (!raw) continue;
-      if (copy) compareCopies(at.runId, raw, copy.raw, { left: 'Temporal', right: 'the export in the record' }, this.findings);
-      exported.delete(at.runId);
-      runs.push({ run: readRun(raw, at), from: 'Temporal', exported: copy?.whole ?? null });
+  /**
+   * Histories of all runs, Temporal's, and the exported ones where it has none any more; with what the record has of them. What a history
+   * tells is on the record before it is in the history: the record is read after the histories, and what goes on meanwhile is no fault.
+   */
+  private async gather(workflowId: string): Promise<{ runs: Seen[]; known: Set<string> | null; records: ReadonlyMap<string, Recorded> }> {
+    const { temporal } = this.evidence;
+    const atServer = new Map<string, RunHistory | null>();
+    const look = async (wanted: readonly RunAtServer[]): Promise<void> => {
+      for (const at of wanted) {
+        const raw = (await temporal?.history(at)) ?? null;
+        atServer.set(at.runId, raw && readRun(raw, at));
+      }
+    };
+    await look((await temporal?.runsOf(workflowId)) ?? []);
+    let records = await this.recordsOf(workflowId);
+    for (;;) {
+      const more = (await this.named(workflowId, records)).filter(({ runId }) => !atServer.has(runId));
+      if (more.length === 0) break;
+      await look(more);
+      records = await this.recordsOf(workflowId);
     }
-    for (const [runId, { workflowId, raw, whole }] of exported) runs.push({ run: readRun(raw, { workflowId, runId }), from: 'the record', exported: whole });
-    return { runs, known: temporal ? new Set(runs.flatMap(({ run }) => run.lineage)) : null };
+    const exported = new Map([...records.values()].flatMap(({ entries, histories }) => [...readExports(histories, entries, this.findings)]));
+    const runs: Seen[] = [];
+    for (const [runId, run] of atServer) {
+      if (run === null) continue;
+      const raw = run.end === null ? await temporal?.history(run) : null;
+      const since = raw ? readRun(raw, run) : null;
+      const copy = exported.get(runId);
+      const sides = { left: 'Temporal', right: 'the export in the record', isOpen: false };
+      if (copy) compareCopies(runId, (since ?? run).raw, copy.raw, sides, this.findings);
+      exported.delete(runId);
+      runs.push({ run, since, from: 'Temporal', exported: copy?.whole ?? null });
+    }
+    for (const [runId, { workflowId: id, raw, whole }] of exported)
+      runs.push({ run: readRun(raw, { workflowId: id, runId }), since: null, from: 'the record', exported: whole });
+    return { runs, known: temporal ? new Set(runs.flatMap(({ run }) => run.lineage)) : null, records };
+  }
+
+  /** The record as it is now, of every rollback under a Workflow Id. */
+  private async recordsOf(workflowId: string): Promise<Map<string, Recorded>> {
+    const { chain, findings } = this;
+    const { store } = this.evidence;
+    if (chain && store) await readChain(chain, store.chain(chain.last?.seq ?? 0), findings);
+    const ids = [...(chain?.rollbacks ?? [])].filter(([, one]) => one.workflowIds.has(workflowId)).map(([rollbackId]) => rollbackId);
+    return new Map(await Promise.all(ids.map(async (rollbackId) => [rollbackId, await this.recordOf(rollbackId)] as const)));
+  }
+
+  private async recordOf(rollbackId: string): Promise<Recorded> {
+    const record = await this.evidence.store?.recordOf(rollbackId);
+    return record ? { entries: record.entries.flatMap(readEntry), histories: record.histories } : NOTHING;
+  }
+
+  /** A list of executions may lag behind, and does not go back for ever: what the record names is asked for by its id. */
+  private async named(workflowId: string, records: ReadonlyMap<string, Recorded>): Promise<RunAtServer[]> {
+    const runs: RunAtServer[] = [];
+    for (const [rollbackId, { entries }] of records) {
+      // The watch after a success runs under an Id of its own, and tells on behalf of its rollback.
+      for (const id of watchIds(rollbackId, entries)) runs.push(...((await this.evidence.temporal?.runsOf(id)) ?? []));
+      for (const runId of new Set(entries.map(({ entry }) => runIdOf(entry)))) runs.push({ workflowId, runId });
+    }
+    return runs;
   }
 
   private async open(one: Omit<Case, 'heads'> & { readonly known: ReadonlySet<string> | null }): Promise<void> {
     const { workflowId, rollbackId, runs, entries, known } = one;
     const histories = runs.map(({ run }) => run);
     const chain = this.chain;
-    const positions = chain ? reconcile({ rollbackId, runs: histories, entries, knownRuns: known }, this.findings) : [];
+    const since = runs.flatMap((seen) => seen.since ?? []);
+    const positions = chain ? reconcile({ rollbackId, runs: histories, since, entries, knownRuns: known }, this.findings) : [];
     if (chain) for (const position of positions) checkPosition(chain, position, this.findings);
     if (histories.length === 0) this.findings.skip(`rollback ${rollbackId} (${workflowId}): replay and values; none of its histories is at hand`);
     this.waiting.push({ workflowId, rollbackId, runs, entries, heads: positions.length });
@@ -231,13 +276,10 @@ function watchIds(rollbackId: string, entries: readonly RecordedEntry[]): string
 /** An entry's name begins with its run [activities/recording.ts]. */
 const runIdOf = (entry: RecordEntry): string => entry.event.split('/')[0] ?? '';
 
-async function entriesOf(store: RecordSource | null, rollbackId: string): Promise<RecordedEntry[]> {
-  const stored = (await store?.entriesOf(rollbackId)) ?? [];
-  return stored.flatMap(({ seq, body }) => {
-    try {
-      return [{ seq, entry: JSON.parse(body) as RecordEntry }]; // What is no entry of ours, the chain's check has named.
-    } catch {
-      return [];
-    }
-  });
+function readEntry({ seq, body }: StoredEntry): RecordedEntry[] {
+  try {
+    return [{ seq, entry: JSON.parse(body) as RecordEntry }]; // What is no entry of ours, the chain's check has named.
+  } catch {
+    return [];
+  }
 }

@@ -11,11 +11,12 @@ export interface RollbackInRecord {
 }
 
 export interface Chain {
-  readonly entries: number;
-  readonly head: string;
+  entries: number;
+  head: string;
+  last: StoredEntry | null;
   /** Hash to sequence number. */
-  readonly seqOf: ReadonlyMap<string, number>;
-  readonly rollbacks: ReadonlyMap<string, RollbackInRecord>;
+  readonly seqOf: Map<string, number>;
+  readonly rollbacks: Map<string, RollbackInRecord>;
 }
 
 export interface Checkpoint {
@@ -25,28 +26,25 @@ export interface Checkpoint {
 
 const BATCH = 500;
 
-export async function readChain(stored: AsyncIterable<StoredEntry>, findings: Findings): Promise<Chain> {
-  const seqOf = new Map<string, number>();
-  const rollbacks = new Map<string, RollbackInRecord>();
-  let last: StoredEntry | null = null;
+export const emptyChain = (): Chain => ({ entries: 0, head: GENESIS, last: null, seqOf: new Map(), rollbacks: new Map() });
+
+/** Goes on where `chain` ends. */
+export async function readChain(chain: Chain, stored: AsyncIterable<StoredEntry>, findings: Findings): Promise<void> {
   let batch: StoredEntry[] = [];
   const verify = (): void => {
-    for (const fault of follow(last, batch)) report(fault, findings);
-    last = batch.at(-1) ?? last;
+    for (const fault of follow(chain.last, batch)) report(fault, findings);
+    chain.last = batch.at(-1) ?? chain.last;
     batch = [];
   };
-  let head = GENESIS;
-  let entries = 0;
   for await (const entry of stored) {
-    entries += 1;
-    head = entry.hash;
-    seqOf.set(entry.hash, entry.seq);
-    note(entry, rollbacks);
+    chain.entries += 1;
+    chain.head = entry.hash;
+    chain.seqOf.set(entry.hash, entry.seq);
+    note(entry, chain.rollbacks);
     batch.push(entry);
     if (batch.length === BATCH) verify();
   }
   verify();
-  return { entries, head, seqOf, rollbacks };
 }
 
 /** The one rule of the model on a part of the chain: the faults of a first entry depend on nothing after it, and are known already. */

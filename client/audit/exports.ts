@@ -1,13 +1,11 @@
 /** Exported histories: are they the very texts that the record announces, and the same as what Temporal still has? */
 import { historyToJSON, type History } from '@temporalio/common/lib/proto-utils.js';
 import { sha256 } from '../../store/digest.ts';
-import type { Store } from '../../store/store.ts';
+import type { ExportedHistory } from '../../store/store.ts';
 import { NoHistory, parseHistory } from './history.ts';
 import { differences, inWords, isFields } from './payloads.ts';
 import type { RecordedEntry } from './reconcile.ts';
 import type { Findings } from './result.ts';
-
-export type Exported = Awaited<ReturnType<Store['histories']>>[number];
 
 /** `whole`: its text is the one that the record announces. */
 export interface ReadExport {
@@ -19,7 +17,7 @@ export interface ReadExport {
 const CHANGED = 'The exported history was changed after it was saved. Do not rely on it; if Temporal still has the run, that one is the original.';
 
 /** Answers the histories that can be read, by run. */
-export function readExports(rows: readonly Exported[], entries: readonly RecordedEntry[], findings: Findings): Map<string, ReadExport> {
+export function readExports(rows: readonly ExportedHistory[], entries: readonly RecordedEntry[], findings: Findings): Map<string, ReadExport> {
   const announced = new Map(
     entries.flatMap(({ seq, entry }) =>
       entry.type === 'history' && typeof entry['runId'] === 'string' ? [[entry['runId'], { seq, sha256: entry['sha256'] }]] : [],
@@ -59,17 +57,17 @@ export function readExports(rows: readonly Exported[], entries: readonly Recorde
   return histories;
 }
 
-/** Compares two copies of one run's history, event by event; a copy that ends earlier is only older where the run was still open. */
+/** Compares two copies of one run's history, event by event; `left` may end earlier where it was taken while the run was open. */
 export function compareCopies(
   runId: string,
   left: History,
   right: History,
-  names: { readonly left: string; readonly right: string },
+  names: { readonly left: string; readonly right: string; readonly isOpen: boolean },
   findings: Findings,
 ): void {
   const [a, b] = [eventsOf(left), eventsOf(right)];
   const index = Array.from({ length: Math.max(a.length, b.length) }, (_, at) => at).find((at) => differences(a[at], b[at]).length > 0);
-  if (index === undefined) return;
+  if (index === undefined || (index === a.length && names.isOpen)) return;
   const where = `run ${runId}, event ${index + 1}`;
   const meaning =
     'One of the two copies was changed. The one whose hash the record announces is the one that was saved; audit each of them as a file to see which one replays.';

@@ -111,8 +111,9 @@ export function readRun(raw: History, known?: { readonly workflowId: string; rea
   const started = events[0]?.workflowExecutionStartedEventAttributes;
   if (!started) throw new NoHistory('this is no whole history: it does not begin with the start of an execution');
   const originalRunId = text(started.originalExecutionRunId);
-  const lineage = lineageOf(events, originalRunId);
-  const read = new Reader(lineage);
+  const resets = resetsIn(events);
+  const lineage = [...new Set([originalRunId, ...resets.flatMap(({ from, to }) => [from, to])])];
+  const read = new Reader(lineage, [originalRunId, ...resets.map(({ to }) => to)]);
   for (const event of events) read.next(event);
   const runId = known?.runId ?? lineage.at(-1) ?? '';
   const rollbackId = read.activities.map(({ input }) => valueOf(input[0] ?? null)).find((work) => isFields(work) && typeof work['rollbackId'] === 'string');
@@ -136,11 +137,14 @@ export function readRun(raw: History, known?: { readonly workflowId: string; rea
   };
 }
 
-/** A reset leaves a mark with the run it came from and the one it made. */
-function lineageOf(events: readonly Event[], originalRunId: string): string[] {
-  const marks = events.flatMap((event) => (isReset(event) ? [event.workflowTaskFailedEventAttributes] : []));
-  return [text(marks[0]?.baseRunId) || originalRunId, ...marks.map((mark) => text(mark?.newRunId))];
+interface Reset {
+  readonly from: string;
+  readonly to: string;
 }
+
+/** A reset leaves a mark; where a reset is reset to before its mark, that mark is not among the events. */
+const resetsIn = (events: readonly Event[]): Reset[] =>
+  events.filter(isReset).map(({ workflowTaskFailedEventAttributes: mark }) => ({ from: text(mark?.baseRunId), to: text(mark?.newRunId) }));
 
 const isReset = (event: Event): boolean => text(event.workflowTaskFailedEventAttributes?.newRunId) !== '';
 
@@ -156,11 +160,14 @@ class Reader {
   end: End | null = null;
   lastTask = 0;
   private readonly lineage: readonly string[];
+  /** By segment: the run whose events it has. The first event of all keeps the id of the run that wrote it. */
+  private readonly owners: readonly string[];
   private readonly accepted = new Map<number, string>();
   private segment = 0;
 
-  constructor(lineage: readonly string[]) {
+  constructor(lineage: readonly string[], owners: readonly string[]) {
     this.lineage = lineage;
+    this.owners = owners;
   }
 
   next(event: Event): void {
@@ -218,7 +225,7 @@ class Reader {
         ),
         result: null,
         owner: null,
-        runs: this.lineage.slice(this.segment),
+        runs: this.lineage.slice(this.lineage.indexOf(this.owners[this.segment] ?? '')),
       });
       return;
     }
@@ -226,7 +233,7 @@ class Reader {
     const ran = this.activities.find((one) => one.eventId === Number(completed?.scheduledEventId ?? 0));
     if (!ran) return;
     ran.result = encodedOf(completed?.result?.payloads?.[0]) ?? NOTHING;
-    ran.owner = this.lineage[this.segment] ?? null;
+    ran.owner = this.owners[this.segment] ?? null;
   }
 
   private update(event: Event, eventId: number): void {

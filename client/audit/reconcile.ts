@@ -15,6 +15,8 @@ export interface Story {
   readonly rollbackId: string;
   /** The runs whose histories are at hand. */
   readonly runs: readonly RunHistory[];
+  /** Newer histories of those that were open: what was done since is explained by them. */
+  readonly since: readonly RunHistory[];
   readonly entries: readonly RecordedEntry[];
   /** Ids of all runs that are known to exist, with or without a history at hand; null where nobody can say. */
   readonly knownRuns: ReadonlySet<string> | null;
@@ -34,6 +36,7 @@ const INVENTED = 'The record tells something no execution did: it was written by
 /** Answers the positions of the chain that the histories tell. */
 export function reconcile(story: Story, findings: Findings): Position[] {
   const check = new Reconciliation(story, findings);
+  for (const run of [...story.runs, ...story.since]) for (const activity of run.activities) check.explain(activity);
   for (const run of story.runs) {
     for (const activity of run.activities) check.activity(run, activity);
     check.end(run);
@@ -56,11 +59,17 @@ class Reconciliation {
     this.byEvent = new Map(story.entries.map((one) => [one.entry.event, one]));
   }
 
+  /** Whatever became of it: these entries it may have written. */
+  explain(activity: ActivityRan): void {
+    const work = fields(valueOf(activity.input[0] ?? null));
+    const events = [...ownEvents(activity.type, work), ...list(work['entries']).map((one) => word(fields(one)['event']))];
+    for (const runId of activity.runs) for (const event of events) this.explained.add(`${runId}/${event}`);
+  }
+
   activity(run: RunHistory, activity: ActivityRan): void {
     const work = fields(valueOf(activity.input[0] ?? null));
     const carried = list(work['entries']).map(fields);
     const own = ownEvents(activity.type, work);
-    for (const runId of activity.runs) for (const event of [...own, ...carried.map((one) => word(one['event']))]) this.explained.add(`${runId}/${event}`);
     if (activity.result === null || activity.owner === null || own.length === 0) return;
     const where = `run ${run.runId}, event ${activity.eventId}, ${activity.type}`;
     const result = fields(valueOf(activity.result));
@@ -97,8 +106,10 @@ class Reconciliation {
   /** Every entry belongs to a run, and something that run did explains it. */
   backwards(): void {
     const atHand = new Set(this.story.runs.flatMap((run) => run.lineage));
-    // A run whose base was reset holds only the beginning of the base's history.
-    const whole = new Set(this.story.runs.map((run) => run.runId));
+    // A run whose base was reset holds only the beginning of the base's history; one that was open, only what was done until then.
+    const whole = new Set([...this.story.runs.filter((run) => run.end !== null), ...this.story.since].map((run) => run.runId));
+    for (const run of this.story.runs)
+      if (!whole.has(run.runId)) this.findings.skip(`run ${run.runId}: what it has done since; this history of it was taken while it was open`);
     for (const { seq, entry } of this.story.entries) {
       const [runId = ''] = entry.event.split('/');
       const where = `entry ${seq} of the record (${entry.event})`;

@@ -1,6 +1,6 @@
 /** Each tampering that `backout audit` has to find: one test each, which fails when its check is deleted. */
 import { beforeAll, describe, expect, test } from 'vitest';
-import { auditFile, auditOf, bodyOf, checks, faultsOf, first, forged, rechained, repay, type Json, type Snapshot } from './evidence.ts';
+import { auditFile, auditMeanwhile, auditOf, bodyOf, checks, faultsOf, first, forged, rechained, repay, type Json, type Snapshot } from './evidence.ts';
 import { forgedHistories } from './forged-histories.ts';
 import { ID, live, type Story } from './story.ts';
 
@@ -8,6 +8,10 @@ let story: Story;
 beforeAll(async () => {
   story = await live();
 });
+
+/** Lengths that the history had at times; what a workflow task does is written at once. */
+const momentsOf = (json: string): number[] =>
+  (JSON.parse(json) as { events: Json[] }).events.flatMap((event, at) => (event['eventType'] === 'EVENT_TYPE_WORKFLOW_TASK_SCHEDULED' ? [at + 1] : []));
 
 describe('what happened', () => {
   test('is found to be as it was written, in every run of every ending', async () => {
@@ -28,10 +32,10 @@ describe('what happened', () => {
   test('is found from the exports alone, when Temporal has forgotten it', async () => {
     const audit = await auditOf({ ...story.real, runs: null }, ID);
     expect(audit.faults).toEqual([]);
-    expect(audit.checked.flatMap((one) => one.runs.map((run) => run.from))).toEqual(Array.from({ length: 6 }, () => 'the record'));
+    expect(audit.checked.flatMap((one) => one.runs.map((run) => run.from))).toEqual(Array.from({ length: 7 }, () => 'the record'));
   });
 
-  test.each(['rolled back', 'refused', 'failed', 'terminated', 'resumed', 'reset'])(
+  test.each(['rolled back', 'refused', 'failed', 'terminated', 'resumed', 'reset away', 'reset'])(
     'is found in a file without anything else, and what could not be checked is said: %s',
     async (name) => {
       const audit = await auditFile({ ...story.real, record: false, runs: null }, story.jsonOf(name));
@@ -41,6 +45,25 @@ describe('what happened', () => {
       expect(audit.checked[0]?.values).toBeGreaterThan(3);
     },
   );
+
+  test('is no fault where it happens while it is read', async () => {
+    const runId = story.runOf['rolled back'] ?? '';
+    const moments = momentsOf(story.jsonOf('rolled back'));
+    expect(moments.length).toBeGreaterThan(5);
+    for (const events of moments) {
+      const audit = await auditMeanwhile({ ...story.real, checkpoints: null }, ID, runId, { events, entries: 1 });
+      expect([events, audit.faults]).toEqual([events, []]);
+    }
+  });
+
+  test('is found in a file that was taken while it was open, and what was done since is said to be unknown where nothing else is at hand', async () => {
+    const json = JSON.parse(story.jsonOf('rolled back')) as { events: Json[] };
+    const open = JSON.stringify({ events: json.events.slice(0, momentsOf(story.jsonOf('rolled back')).at(-1)) });
+    expect(await auditFile(story.real, open)).toMatchObject({ ok: true, notChecked: [] });
+    const alone = await auditFile({ ...story.real, runs: null, exports: [] }, open);
+    expect(alone.faults.map((fault) => fault.fault)).toEqual([expect.stringMatching(/exported history of run .* is gone/) as string]);
+    expect(alone.notChecked.join()).toContain('what it has done since');
+  });
 
   test('is found in a file beside the record', async () => {
     for (const name of Object.keys(story.runOf)) expect(await auditFile(story.real, story.jsonOf(name))).toMatchObject({ ok: true, notChecked: [] });

@@ -1,6 +1,6 @@
 /** The chain is read in batches, and nothing is lost between two of them. */
 import { describe, expect, test } from 'vitest';
-import { checkCheckpoints, checkPosition, parseCheckpoints, readChain } from '../../client/audit/chain.ts';
+import { checkCheckpoints, checkPosition, emptyChain, parseCheckpoints, readChain } from '../../client/audit/chain.ts';
 import { Findings } from '../../client/audit/result.ts';
 import { GENESIS, type RecordEntry, type StoredEntry, verifyChain } from '../../model/record.ts';
 import { digest } from '../../store/digest.ts';
@@ -20,8 +20,9 @@ async function* streamed(entries: readonly StoredEntry[]): AsyncGenerator<Stored
   yield* entries;
 }
 async function read(entries: readonly StoredEntry[]) {
-  const findings = new Findings();
-  return { chain: await readChain(streamed(entries), findings), findings };
+  const [chain, findings] = [emptyChain(), new Findings()];
+  await readChain(chain, streamed(entries), findings);
+  return { chain, findings };
 }
 
 describe('a long chain', () => {
@@ -37,6 +38,21 @@ describe('a long chain', () => {
     const { chain, findings } = await read([]);
     expect(findings.faults).toEqual([]);
     expect(chain).toMatchObject({ entries: 0, head: GENESIS });
+  });
+
+  test('that went on meanwhile is read on from where it was left, and shows the same faults', async () => {
+    for (const [forged, left] of [
+      [400, 399],
+      [400, 400],
+      [400, 401],
+    ] as const) {
+      const entries = LONG.map((one) => (one.seq === forged ? { ...one, body: one.body.replace('step', 'stop') } : one));
+      const { chain, findings } = await read(entries.slice(0, left));
+      await readChain(chain, streamed(entries.slice(left)), findings);
+      expect(findings.faults.map((fault) => fault.fault)).toEqual(verifyChain(entries, digest).map((fault) => fault.fault));
+      expect(chain).toMatchObject({ entries: 1_101, head: LONG.at(-1)?.hash });
+      expect(chain.rollbacks.get('rollback-1')?.seqs).toHaveLength(367);
+    }
   });
 
   // Around the seam of two batches, and away from it.

@@ -7,24 +7,27 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Audit } from '../../client/audit/result.ts';
 import type { Report } from '../../client/report/report.ts';
 import { World } from '../support/world.ts';
+import { auditOfWorld } from './evidence.ts';
 
 const ID = 'deployRevert/production/web';
 let world: World;
 let rollbackId = '';
 let history = '';
+/** Audits one after the other, from the start until the history was exported. */
+const meanwhile: Audit[] = [];
 
 beforeAll(async () => {
   world = await World.create();
   const worker = await world.worker();
   await world.badRelease();
   const handle = await world.start();
-  ({ rollbackId } = await world.waiting(handle));
-  await world.confirm(handle);
-  await handle.result();
-  for (let tries = 0; tries < 100 && !(await world.store.hasHistory(rollbackId)); tries += 1)
-    await new Promise((soon) => {
-      setTimeout(soon, 100);
-    });
+  rollbackId = (await handle.describe()).runId;
+  await Promise.all([
+    world.waiting(handle).then(() => world.confirm(handle)),
+    (async () => {
+      while (!(await world.store.hasHistory(rollbackId))) meanwhile.push(await auditOfWorld(world, ID));
+    })(),
+  ]);
   history = join(world.folder, 'history.json');
   await writeFile(history, historyToJSON(await handle.fetchHistory()));
   // Nothing of this needs one.
@@ -57,6 +60,12 @@ async function tampered<T>(table: string, change: string, back: string, work: ()
 }
 
 describe('backout audit', () => {
+  test('accuses nobody of what goes on while it looks', () => {
+    expect(meanwhile.length).toBeGreaterThan(2);
+    expect(meanwhile.flatMap(({ faults }) => faults)).toEqual([]);
+    expect(meanwhile.some(({ checked }) => checked.some(({ runs }) => runs.some(({ state }) => state === 'open')))).toBe(true);
+  });
+
   test('says line by line what it looked at, and ends 0', async () => {
     for (const what of [[ID], [rollbackId], ['--all'], [history]]) {
       const ran = await world.cli(['audit', ...what]);
@@ -90,7 +99,7 @@ describe('backout audit', () => {
 
   test('finds a changed activity result in the exported history, and ends 1', async () => {
     // The receipt of a step, somewhere in the text; the payloads are base64, and this is a letter of one.
-    const [row] = await world.store.histories(rollbackId);
+    const [row] = (await world.store.recordOf(rollbackId)).histories;
     if (!row) throw new Error('nothing was exported');
     const data = /activityTaskCompletedEventAttributes.*?data[\\": ]+([A-Za-z0-9+/=]{200,})/s.exec(row.json)?.[1] ?? '';
     const forged = Buffer.from(Buffer.from(data, 'base64').toString('utf8').replace('v1.0.0', 'v6.6.6')).toString('base64');

@@ -1,10 +1,11 @@
 /** Evidence of real rollbacks, taken once from a whole Backout, then forged at will. */
 import { historyFromJSON, historyToJSON } from '@temporalio/common/lib/proto-utils.js';
 import { Auditor, type Evidence } from '../../client/audit/audit.ts';
-import type { Exported } from '../../client/audit/exports.ts';
 import type { Audit, Check } from '../../client/audit/result.ts';
+import { temporalSource } from '../../client/audit/sources.ts';
 import { GENESIS, type RecordEntry, type StoredEntry } from '../../model/record.ts';
 import { canonical, digest } from '../../store/digest.ts';
+import type { ExportedHistory } from '../../store/store.ts';
 import { PAYLOAD_CONVERTER, workflowBundle } from '../../worker/bundle.ts';
 import type { World } from '../support/world.ts';
 
@@ -21,7 +22,7 @@ export interface RunText {
 
 export interface Snapshot {
   readonly entries: readonly StoredEntry[];
-  readonly exports: readonly Exported[];
+  readonly exports: readonly ExportedHistory[];
   /** Null: Temporal is gone. */
   readonly runs: readonly RunText[] | null;
   readonly checkpoints: string | null;
@@ -35,7 +36,7 @@ export async function take(world: World, workflowId: string, checkpoints: string
   const entries: StoredEntry[] = [];
   for await (const entry of world.store.chain()) entries.push(entry);
   const rollbacks = [...new Set(entries.map((entry) => entry.rollbackId))];
-  const exports = (await Promise.all(rollbacks.map((rollbackId) => world.store.histories(rollbackId)))).flat();
+  const exports = (await Promise.all(rollbacks.map((rollbackId) => world.store.recordOf(rollbackId)))).flatMap((record) => record.histories);
   const runs: RunText[] = [];
   for await (const run of world.client.workflow.list({ query: `WorkflowId = '${workflowId}'` })) {
     runs.push({ workflowId, runId: run.runId, json: historyToJSON(await world.client.workflow.getHandle(workflowId, run.runId).fetchHistory()) });
@@ -43,7 +44,7 @@ export async function take(world: World, workflowId: string, checkpoints: string
   return { entries, exports, runs, checkpoints };
 }
 
-async function evidenceOf({ entries, exports, runs, checkpoints, record }: Snapshot): Promise<Evidence> {
+export async function evidenceOf({ entries, exports, runs, checkpoints, record }: Snapshot): Promise<Evidence> {
   const { codePath } = await workflowBundle();
   const ours = new Set(runs?.map((run) => run.workflowId));
   return {
@@ -53,13 +54,13 @@ async function evidenceOf({ entries, exports, runs, checkpoints, record }: Snaps
       record === false
         ? null
         : {
-            async *chain() {
-              yield* entries;
+            async *chain(after = 0) {
+              yield* entries.filter((entry) => entry.seq > after);
             },
-            entriesOf: async (rollbackId) => entries.filter((entry) => entry.rollbackId === rollbackId),
-            histories: async (rollbackId) => {
-              const own = new Set(entries.filter((entry) => entry.rollbackId === rollbackId).map((entry) => entry.body.match(/"event":"([^/"]+)/)?.[1]));
-              return exports.filter((row) => own.has(row.runId));
+            recordOf: async (rollbackId) => {
+              const of = entries.filter((entry) => entry.rollbackId === rollbackId);
+              const own = new Set(of.map((entry) => entry.body.match(/"event":"([^/"]+)/)?.[1]));
+              return { entries: of, histories: exports.filter((row) => own.has(row.runId)) };
             },
           },
     temporal: runs && {
@@ -84,6 +85,52 @@ export async function auditFile(snapshot: Snapshot, text: string): Promise<Audit
   const auditor = new Auditor(await evidenceOf(snapshot));
   await auditor.record();
   await auditor.file({ name: 'history.json', text });
+  return auditor.end();
+}
+
+/** Of a whole Backout as it is now. */
+export async function auditOfWorld(world: World, workflowId: string): Promise<Audit> {
+  const { codePath } = await workflowBundle();
+  const auditor = new Auditor({
+    store: world.store,
+    temporal: temporalSource(world.client),
+    code: { codePath, payloadConverterPath: PAYLOAD_CONVERTER },
+    checkpoints: { file: CHECKPOINTS, text: null },
+  });
+  await auditor.record();
+  await auditor.workflow(workflowId);
+  return auditor.end();
+}
+
+/** Everything goes on while it is read: who reads it first sees only so much of it, and later all. */
+export async function auditMeanwhile(
+  snapshot: Snapshot,
+  workflowId: string,
+  runId: string,
+  seen: { readonly events: number; readonly entries: number },
+): Promise<Audit> {
+  const evidence = await evidenceOf(snapshot);
+  const [asked, { temporal, store }] = [new Set<string>(), evidence];
+  const isFirst = (what: string): boolean => asked.size < asked.add(what).size;
+  const auditor = new Auditor({
+    ...evidence,
+    temporal: temporal && {
+      ...temporal,
+      history: async (run) => {
+        const whole = await temporal.history(run);
+        return run.runId === runId && isFirst('history') && whole ? { ...whole, events: whole.events?.slice(0, seen.events) ?? [] } : whole;
+      },
+    },
+    store: store && {
+      ...store,
+      async *chain(after) {
+        for await (const entry of store.chain(after)) if (entry.seq <= seen.entries || asked.has('chain')) yield entry;
+        asked.add('chain');
+      },
+    },
+  });
+  await auditor.record();
+  await auditor.workflow(workflowId);
   return auditor.end();
 }
 

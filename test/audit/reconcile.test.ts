@@ -45,7 +45,7 @@ const entry = (event: string, type: string, more: object = {}): RecordedEntry =>
 
 function findings(runs: readonly RunHistory[], entries: readonly RecordedEntry[], knownRuns: readonly string[] | null = ['run']): Findings {
   const found = new Findings();
-  reconcile({ rollbackId: 'run', runs, entries, knownRuns: knownRuns && new Set(knownRuns) }, found);
+  reconcile({ rollbackId: 'run', runs, since: [], entries, knownRuns: knownRuns && new Set(knownRuns) }, found);
   return found;
 }
 const faults = (...of: Parameters<typeof findings>): string[] => findings(...of).faults.map((fault) => fault.fault);

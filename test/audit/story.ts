@@ -49,7 +49,7 @@ export async function live(): Promise<Story> {
     await handle.result().catch(() => undefined);
     await keep('failed', handle);
 
-    // Terminated, resumed, reset, and then rolled back.
+    // Terminated, resumed, reset, reset again, and then rolled back.
     await world.release('web', 'v1.1.0', false);
     handle = await world.start();
     const { rollbackId } = await world.waiting(handle);
@@ -60,14 +60,21 @@ export async function live(): Promise<Story> {
     await keep('resumed', handle);
     // The second workflow task: the plan is made, and nothing is done yet.
     const second = (await handle.fetchHistory()).events?.filter((event) => event.workflowTaskCompletedEventAttributes)[1]?.eventId ?? null;
-    const { runId } = await world.client.workflowService.resetWorkflowExecution({
-      namespace: 'default',
-      workflowExecution: { workflowId: ID, runId: runOf['resumed'] ?? '' },
-      reason: 'test',
-      workflowTaskFinishEventId: second,
-      requestId: 'reset-once',
-    });
-    handle = world.client.workflow.getHandle(ID, runId);
+    const reset = async (name: string): Promise<WorkflowHandle> => {
+      const { runId } = await world.client.workflowService.resetWorkflowExecution({
+        namespace: 'default',
+        workflowExecution: { workflowId: ID, runId: runOf[name] ?? '' },
+        reason: 'test',
+        workflowTaskFinishEventId: second,
+        requestId: `reset ${name}`,
+      });
+      return world.client.workflow.getHandle(ID, runId);
+    };
+    handle = await reset('resumed');
+    await world.waiting(handle);
+    await keep('reset away', handle);
+    // To before the mark of the first reset.
+    handle = await reset('reset away');
     await world.waiting(handle);
     await world.confirm(handle);
     await handle.result();

@@ -280,7 +280,7 @@ describe('looking back', () => {
     await Promise.all([store, other].map((one) => one.saveHistory(history, entry(request.rollbackId, `${history.runId}/history`, { type: 'history' }))));
     expect(await store.hasHistory(history.runId)).toBe(true);
     const { rollbackId: _, ...kept } = history;
-    expect(await store.histories(request.rollbackId)).toEqual([kept]);
+    expect((await store.recordOf(request.rollbackId)).histories).toEqual([kept]);
     expect(await store.position(request.rollbackId)).toMatchObject({ entries: 2 });
   });
 });
