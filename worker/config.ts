@@ -6,6 +6,9 @@ import { ConfigError, parseConfig, type LoadedConfig } from '../model/config-fil
 /** The path of `backout.yaml`: BACKOUT_CONFIG, or the one in this folder. */
 export const configPath = (): string => resolve(process.env['BACKOUT_CONFIG'] ?? 'backout.yaml');
 
+/** What was read last, by path: every activity asks, and hardly ever has anything changed. */
+const read = new Map<string, { readonly source: string; readonly loaded: LoadedConfig }>();
+
 export async function loadConfig(path: string): Promise<LoadedConfig> {
   let source: string;
   try {
@@ -13,5 +16,9 @@ export async function loadConfig(path: string): Promise<LoadedConfig> {
   } catch {
     throw new ConfigError([{ file: path, line: 1, path: '', message: 'the file cannot be read; write one with backout init, or set BACKOUT_CONFIG' }]);
   }
-  return parseConfig(source, path, dirname(path));
+  const last = read.get(path);
+  if (last?.source === source) return last.loaded;
+  const loaded = parseConfig(source, path, dirname(path));
+  read.set(path, { source, loaded });
+  return loaded;
 }
