@@ -4,7 +4,7 @@ import { dirname, resolve } from 'node:path';
 import type { Channel } from '../model/config.ts';
 import type { Text } from '../model/templates.ts';
 import { AdapterError } from './adapters/adapter.ts';
-import { secretOf } from './components.ts';
+import { secretOf } from './secrets.ts';
 import { discord, postChat, postJson, slack, Undelivered, type Chat } from './webhooks.ts';
 
 /** A notice with what to do next, or a letter. A file and a webhook get all of it as JSON, a chat its words. `id` is stable over attempts. */

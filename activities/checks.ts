@@ -125,9 +125,16 @@ export async function checkServed(config: ComponentConfig, to: string, platform:
   };
 }
 
+interface Place {
+  readonly folder: string;
+  readonly environment: string;
+  readonly component: string;
+  readonly version: string;
+}
+
 export async function checkSmoke(
   config: ComponentConfig,
-  place: { folder: string; environment: string; component: string; version: string },
+  { place, hide }: { place: Place; hide: () => Promise<(text: string) => string> },
   signal: AbortSignal,
 ): Promise<Checked> {
   if (config.smoke.length === 0) return nothing('smoke test', '[002 section 8]');
@@ -139,7 +146,7 @@ export async function checkSmoke(
       return {
         state: 'failed',
         receipt: { after: results },
-        failure: failure('SmokeFailed', `${result.command} ended with ${result.exit}: ${result.output.slice(-300) || 'no output'}`),
+        failure: failure('SmokeFailed', `${result.command} ended with ${result.exit}: ${(await hide())(result.output).slice(-300) || 'no output'}`),
       };
   }
   return { state: 'done', receipt: { after: results.map(({ command, exit, seconds }) => ({ command, exit, seconds })) }, failure: null };
@@ -148,7 +155,7 @@ export async function checkSmoke(
 async function run(
   command: readonly string[],
   seconds: number,
-  place: { folder: string; environment: string; component: string; version: string },
+  place: Place,
   signal: AbortSignal,
 ): Promise<{ command: string; exit: string; seconds: number; output: string }> {
   const last = lastBytes(OUTPUT_MAX);

@@ -1,13 +1,12 @@
 /** From a name in a request to the platform that serves it. Callers send names; the worker's `backout.yaml` is the truth. */
-import { readFile } from 'node:fs/promises';
-import { resolve } from 'node:path';
 import type { z } from 'zod';
 import { ConfigError, type LoadedConfig } from '../model/config-file.ts';
 import type { ComponentConfig, EnvironmentConfig } from '../model/config.ts';
 import type { Rule } from '../model/refusal.ts';
 import { canonical, sha256 } from '../store/digest.ts';
-import { AdapterError, type Adapter, type AdapterCall } from './adapters/adapter.ts';
+import type { Adapter, AdapterCall } from './adapters/adapter.ts';
 import { readServed } from './checks.ts';
+import { hiding, secretOf } from './secrets.ts';
 
 export interface Component {
   readonly name: string;
@@ -16,6 +15,8 @@ export interface Component {
   readonly adapter: Adapter;
   readonly options: unknown;
   readonly folder: string;
+  /** Takes out of what its checks print whatever its environment's configuration refers to. */
+  readonly hide: () => Promise<(text: string) => string>;
   /** SHA-256 of its part of the configuration. */
   readonly hash: string;
 }
@@ -65,6 +66,7 @@ export function findComponent(loaded: LoadedConfig, adapters: Readonly<Record<st
     adapter,
     options: checkedOptions(loaded, adapter.options, config.options, ['environments', environment, 'components', name, 'options']),
     folder: loaded.folder,
+    hide: async () => hiding(place, loaded.folder),
     hash: sha256(canonical(config)),
   };
 }
@@ -95,28 +97,6 @@ export function allComponents(
     }),
   );
 }
-
-/** Resolves `env:NAME` and `file:PATH`, relative to the configuration; the value never goes into a message. */
-export const secretOf =
-  (folder: string) =>
-  async (reference: string): Promise<string> => {
-    const [kind, rest] = [reference.slice(0, reference.indexOf(':')), reference.slice(reference.indexOf(':') + 1)];
-    if (kind === 'env') {
-      const value = process.env[rest];
-      if (value === undefined || value === '')
-        throw new AdapterError('configuration', `the worker has no environment variable ${rest}, to which backout.yaml refers`);
-      return value;
-    }
-    if (kind === 'file') {
-      const path = resolve(folder, rest);
-      return (
-        await readFile(path, 'utf8').catch((cause: unknown) => {
-          throw new AdapterError('configuration', `the worker cannot read ${path}, to which backout.yaml refers`, { cause });
-        })
-      ).trim();
-    }
-    throw new AdapterError('configuration', 'a secret is a reference: env:NAME or file:PATH');
-  };
 
 export interface CallContext {
   readonly to: string;

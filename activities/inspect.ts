@@ -265,14 +265,14 @@ async function verify(deploymentId: string, deps: Dependencies, attempt: Attempt
     if (error instanceof NotPossible) return no(error.rule, error.message);
     throw error;
   }
-  const { config, folder } = component;
+  const { config, folder, hide } = component;
   const place = { folder, environment: deployment.environment, component: deployment.component, version: deployment.version };
   // The version first: checks against another version would say nothing about this one.
   const served = await checkServed(config, deployment.version, component.adapter.name, attempt.signal);
   const results = [
     ['served', served],
     ['health', await checkHealth(config, attempt.signal)],
-    ['smoke', await checkSmoke(config, place, attempt.signal)],
+    ['smoke', await checkSmoke(config, { place, hide }, attempt.signal)],
   ] as const;
   const passed = results.every(([, result]) => result.state !== 'failed') && results.some(([, result]) => result.state === 'done');
   const checks = clean(
@@ -288,4 +288,5 @@ async function verify(deploymentId: string, deps: Dependencies, attempt: Attempt
 }
 
 /** Is there anything that belongs to the version beside its code? */
-const isKept = ({ facts, marks, openapi }: Kept): boolean => Object.keys(facts).length > 0 || marks.some((mark) => mark !== null) || openapi !== null;
+const isKept = ({ facts, marks, openapi, ledgers, consoles }: Kept): boolean =>
+  Object.keys(facts).length > 0 || marks.some((mark) => mark !== null) || openapi !== null || ledgers !== undefined || consoles !== undefined;

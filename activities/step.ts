@@ -110,6 +110,8 @@ export interface DataWork {
   readonly digest?: string;
   /** What was approved to be lost. */
   readonly approved: readonly Destroyed[];
+  /** How many rows were approved to be put back. */
+  readonly rows?: number;
   readonly window?: Window;
   readonly tenant?: string;
   readonly recover?: string;
@@ -128,8 +130,8 @@ export interface Change {
     Plan,
     'places' | 'window' | 'recover' | 'data'
   >;
-  /** More would be destroyed than was approved: the plan with the counts of now, to be approved anew. */
-  readonly recounted?: { readonly hash: string; readonly destroys: readonly Destroyed[]; readonly title: string };
+  /** More would be destroyed, or put back, than was approved: the plan with the counts of now, to be approved anew. */
+  readonly recounted?: { readonly hash: string; readonly title: string } & Pick<PlanStep, 'destroys' | 'rows'>;
   /** Another rollback holds a component. */
   readonly held?: { readonly component: string; readonly workflowId: string };
   /** Reality is not what the plan shows: what was confirmed is void. */

@@ -36,6 +36,11 @@ const FAILURES = {
   InvariantViolated: [false, 'see which rows violate it and mend them; then decide retry, which checks again: nobody can accept this as risk'],
   ChainBroken: [false, 'preserve the table as it is, find out who has written to it, and tell the Security Lead; then decide retry, which verifies again'],
   MoreDestroyed: [false, 'look at what would be lost now, and confirm the step anew'],
+  MoreRestored: [false, 'look at what would be put back now, and confirm the step anew'],
+  RowsBlocked: [
+    false,
+    'see what refuses them: a row they refer to, a value that is taken, a trigger; mend that and decide retry, or skip with a due date and put them back by hand',
+  ],
   CannotGoBack: [false, 'read why; mend it and decide retry, or close it and start again with --recover DATABASE=backup, a time, or by-hand'],
   CredentialRejected: [false, 'the earlier one is in place; see why the new one is not accepted, then decide retry'],
   StillUsed: [false, 'give the new one to who still uses the old one and decide retry; or retry with an analysis, to revoke it all the same'],

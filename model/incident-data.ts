@@ -1,5 +1,6 @@
 /** What [001 steps 3c to 3e] add to the plan of an incident from level 2 and 3 on: data in, steps out. */
 import type { Destroyed, PlanStep } from './plan.ts';
+import { restoreTitle, type Restoring } from './restoring.ts';
 
 /** A migration that is to be undone, with what its recorded inverse would destroy. */
 export interface Undoing {
@@ -8,14 +9,6 @@ export interface Undoing {
   readonly digest: string;
   readonly destroys: readonly Destroyed[];
   readonly transactional: boolean;
-}
-
-/** Rows that an audit log would bring back, counted. */
-export interface Restoring {
-  readonly name: string;
-  readonly table: string;
-  readonly missing: number;
-  readonly changed: number;
 }
 
 /** How a database is gone back: by what was recorded, into a new one, or by people. */
@@ -145,15 +138,16 @@ const undoStep = (database: string, { name, digest, destroys, transactional }: U
   ...(destroys.length > 0 || !transactional ? APPROVED : {}),
 });
 
-const restoreStep = (database: string, { name, table, missing, changed }: Restoring): PlanStep => ({
-  id: `restore.${database}.${name}`,
-  title: `Put back ${missing} deleted rows of ${table} from the audit log${changed > 0 ? `; ${changed} that were made anew since stay as they are` : ''}`,
+const restoreStep = (database: string, of: Restoring): PlanStep => ({
+  id: `restore.${database}.${of.name}`,
+  title: restoreTitle(of),
   mode: 'automatic',
   effect: 'data',
   owner: DATA_LEAD,
   operation: 'restore',
-  subject: `${database}/${name}`,
+  subject: `${database}/${of.name}`,
   place: `database/${database}`,
+  rows: of.missing,
   ...APPROVED,
 });
 

@@ -159,7 +159,7 @@ function recovery(from: Fields): Pick<StartInput, 'recover' | 'window'> {
 function recovers(from: Fields): Record<string, string> {
   const entries = Object.entries(from).map(([database, how]): [string, string] => {
     if (!NAME.test(database) || typeof how !== 'string' || !RECOVER.test(how))
-      throw new Malformed(`"recover.${database.slice(0, LABEL_MAX)}" must be "backup", "by-hand" or an ISO time such as 2026-11-21T03:00:00Z`);
+      throw new Malformed(`"recover.${database.slice(0, LABEL_MAX)}" must be "backup", "by-hand" or an ISO time in UTC such as 2026-11-21T03:00:00Z`);
     return [database, how];
   });
   return Object.fromEntries(entries);
@@ -170,7 +170,7 @@ function windowOf(from: Fields): Window {
   // In UTC and to the second, they are compared as they stand.
   const isTime = (one: string | null): one is string => one !== null && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?Z$/.test(one);
   if (!isTime(since) || !isTime(until) || since.slice(0, -1) >= until.slice(0, -1))
-    throw new Malformed('"window" has "from" and "to", times such as 2026-11-21T03:00:00Z, the earlier one first');
+    throw new Malformed('"window" has "from" and "to", times in UTC such as 2026-11-21T03:00:00Z, the earlier one first');
   return { from: since, to: until };
 }
 

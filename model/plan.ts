@@ -132,6 +132,8 @@ export interface PlannedStep {
   readonly digest?: string;
   /** What is lost by it, as it was counted; null: it cannot be counted. */
   readonly destroys?: readonly Destroyed[];
+  /** How many rows it puts back: more need another approval. */
+  readonly rows?: number;
   /** Cannot be undone, known before anything is done: why. */
   readonly irreversible?: string;
 }

@@ -18,7 +18,7 @@ const iso = (ms: number): string => new Date(ms).toISOString();
 /** Null: the step acts on components only. */
 export function dataWorkOf(progress: Progress, step: StepProgress): DataWork | null {
   const { plan } = progress;
-  const { place, operation, subject = '', digest, destroys = [] } = step.planned;
+  const { place, operation, subject = '', digest, destroys = [], rows } = step.planned;
   const hash = place === undefined ? undefined : plan?.places?.[place];
   if (place === undefined || hash === undefined || !plan) return null;
   const [name = ''] = subject.split('/');
@@ -30,6 +30,7 @@ export function dataWorkOf(progress: Progress, step: StepProgress): DataWork | n
     approved: step.approval === null ? [] : destroys,
     ...(lastRetry(progress, step.planned.id)?.['accepts'] === 'ConfigurationChanged' ? { acceptsPlace: true as const } : {}),
     ...(digest === undefined ? {} : { digest }),
+    ...(rows === undefined ? {} : { rows }),
     ...(plan.window === undefined ? {} : { window: plan.window }),
     ...(plan.tenant === null ? {} : { tenant: plan.tenant }),
     ...(isRecovered(progress, step) && plan.recover?.[name] !== undefined ? { recover: plan.recover[name] } : {}),
@@ -93,10 +94,15 @@ export function arrange(progress: Progress): void {
   progress.steps = [...rest.slice(0, at), ...first, ...rest.slice(at)];
 }
 
-/** More would be lost than was approved: it is asked about again, with what would be lost now. */
-export function recount(progress: Progress, step: StepProgress, { hash, destroys, title }: NonNullable<NonNullable<StepOutcome['change']>['recounted']>): void {
+/** More would be lost, or put back, than was approved: it is asked about again, with the counts of now. */
+export function recount(
+  progress: Progress,
+  step: StepProgress,
+  { hash, destroys, rows, title }: NonNullable<NonNullable<StepOutcome['change']>['recounted']>,
+): void {
   if (!progress.plan) return;
-  const words = { destroys, title, approval: true, attests: 'seen', demands: { plan: true } } as const;
+  const counts = { ...(destroys === undefined ? {} : { destroys }), ...(rows === undefined ? {} : { rows }) };
+  const words = { ...counts, title, approval: true, attests: 'seen', demands: { plan: true } } as const;
   const why = step.failure?.message ?? 'more would be destroyed than was approved';
   progress.plan = { ...progress.plan, steps: progress.plan.steps.map((one) => (one.id === step.planned.id ? { ...one, ...words } : one)) };
   progress.planHash = hash;

@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { z } from 'zod';
+import { redactor } from '../secrets.ts';
 import { AdapterError, type AdapterCall, type AdapterErrorKind } from './adapter.ts';
 
 export interface HttpOptions {
@@ -286,14 +287,4 @@ function parsed<T>(schema: z.ZodType<T>, text: string, status: number, fail: Fai
   if (result.success) return result.data;
   const [issue] = result.error.issues;
   throw fail('unexpected-response', `${status}: ${issue?.path.join('.') || 'the answer'}: ${issue?.message ?? 'not what was expected'}`, { status });
-}
-
-/** Secrets also as they look in a URL, in a form, in JSON and in basic authentication. */
-function redactor(secrets: readonly string[]): (text: string) => string {
-  const escaped = (text: string): string => JSON.stringify(text).slice(1, -1);
-  const inForm = (text: string): string => new URLSearchParams([['', text]]).toString().slice(1);
-  const forms = secrets
-    .filter((secret) => secret !== '')
-    .flatMap((text) => [text, encodeURIComponent(text), inForm(text), escaped(text), escaped(escaped(text)), Buffer.from(text).toString('base64')]);
-  return (text) => forms.reduce((left, form) => left.replaceAll(form, '[secret]'), text);
 }

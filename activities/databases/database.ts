@@ -22,6 +22,10 @@ export interface Applied {
   readonly hash: string | null;
 }
 
+/** Tools that name a migration by its number alone (Supabase, Rails) have the rest of its file's name elsewhere, or nowhere. */
+export const isNamed = (inLedger: string, recorded: string): boolean =>
+  inLedger === recorded || (/^\d{3,}$/.test(inLedger) && recorded.startsWith(`${inLedger}_`));
+
 /** A migration and the recorded way back. */
 export interface Migration {
   readonly name: string;
@@ -66,6 +70,15 @@ export interface Preview {
   readonly changed: number;
   /** Entries of the window whose key cannot be read: nobody can put these back. */
   readonly unreadable: number;
+  /** Made anew and deleted once more after the window: they stay as their last deletion has left them. */
+  readonly later: number;
+  /** Missing, and of tenants that are left out: they stay deleted. */
+  readonly others: number;
+  /** The table as this database names it, and the other tables that its rows refer to: these go first. */
+  readonly table: string;
+  readonly refersTo: readonly string[];
+  /** What makes the count doubtful, in words. */
+  readonly notes: readonly string[];
   /** The missing ones by tenant, most first, twenty at most; empty where the table has none. */
   readonly byTenant: readonly { readonly tenant: string; readonly rows: number }[];
 }

@@ -3,7 +3,7 @@ import { escapeIdentifier, escapeLiteral, type Client } from 'pg';
 import type { Destroyed } from '../../model/plan.ts';
 import type { Receipt } from '../../model/state.ts';
 import { AdapterError } from '../adapters/adapter.ts';
-import type { Applied, Migration } from './database.ts';
+import { isNamed, type Applied, type Migration } from './database.ts';
 import { hashOfStatements, sha256 } from './postgres-inverse.ts';
 import type { PostgresOptions } from './postgres-options.ts';
 import { quotedTable, withSession, type Address, type Call } from './postgres-session.ts';
@@ -110,7 +110,7 @@ export async function inspect(client: Client, call: Call, migration: Migration, 
   const applied = await read(client, options);
   const rows = applied.filter((one) => one.name === migration.name);
   const conflict = (why: string): AdapterError => new AdapterError('conflict', `${why}; ${changed}`);
-  if (mark !== null && (mark.migration !== migration.name || mark.inverse !== sha256(migration.inverse)))
+  if (mark !== null && (!isNamed(mark.migration, migration.name) || mark.inverse !== sha256(migration.inverse)))
     throw conflict(`this operation has undone ${mark.migration} by another inverse than this one of ${migration.name}`);
   if (mark !== null && rows.length > 0) throw conflict(`${migration.name} was undone by this operation, and is in ${options.table} again: it was applied anew`);
   if (mark !== null) return mark;

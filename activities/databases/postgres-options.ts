@@ -22,6 +22,12 @@ const restore = z.strictObject({
       deleted: z.string().default('DELETE').describe('What `action` says of a deletion'),
       old: identifier.default('old_data').describe('The row as it was, in json'),
       at: identifier.default('created_at'),
+      zone: z
+        .string()
+        .regex(/^[A-Za-z0-9_+\-/]+$/, 'a time zone such as UTC or Europe/Berlin')
+        .optional()
+        .describe('The zone of `at`, where that column keeps none'),
+      schema: identifier.optional().describe('The column that names the schema of the table, where the log has one'),
     })
     .prefault({})
     .describe('The audit log [004 section 3.4]'),

@@ -1,5 +1,5 @@
 /** What a configured restore means in this very database: which columns, which audit entries, which sequences. */
-import { escapeIdentifier, type Client } from 'pg';
+import { escapeIdentifier, escapeLiteral, type Client } from 'pg';
 import { AdapterError } from '../adapters/adapter.ts';
 import type { Restore } from './database.ts';
 import type { RestoreOptions } from './postgres-options.ts';
@@ -16,8 +16,17 @@ export interface Source {
   /** The numbers that count for themselves, with their sequences. */
   readonly sequences: readonly { readonly column: string; readonly sequence: string }[];
   readonly hasTenant: boolean;
+  /** Those that may not be empty, and whose json `null` no audit entry can tell from nothing. */
+  readonly jsonNulls: ReadonlySet<string>;
+  /** As Preview has them. */
+  readonly named: string;
+  readonly refersTo: readonly string[];
+  readonly notes: readonly string[];
   /** A query of the latest entry of each key: `k0…`, `tenant`, and `old`, of which only `columns` are left. */
   readonly wanted: string;
+  /** The same of keys that were touched again after the window; and of tenants that are left out. */
+  readonly later: string;
+  readonly others: string;
   readonly values: readonly unknown[];
   /** Queries over the same window: entries without a key, which nobody can put back; and columns that the table has no more. */
   readonly unreadable: { readonly text: string; readonly values: readonly unknown[] };
@@ -26,6 +35,7 @@ export interface Source {
 
 interface Column {
   readonly name: string;
+  readonly notNull: boolean;
   readonly type: string;
   readonly generated: boolean;
   readonly sequence: string | null;
@@ -43,21 +53,34 @@ export async function restoreOf(call: Call, restore: Restore, client: Client): P
   await requireKey(client, table, options);
   const columns = restorable(options, all);
   const { audit, key } = options;
-  const [of, action, old, at, id] = [audit.of, audit.action, audit.old, audit.at, audit.id].map((name) => `entry.${escapeIdentifier(name)}`);
+  const about = await aboutOf(client, table, options);
+  const [of, action, old, id] = [audit.of, audit.action, audit.old, audit.id].map((name) => `entry.${escapeIdentifier(name)}`);
+  const at = timeOf(options, about);
+  const ofTable = `${of}::text = $3${audit.schema === undefined ? '' : ` AND entry.${escapeIdentifier(audit.schema)}::text = ${escapeLiteral(about.schema)}`}`;
   const entries = `SELECT ${old}::jsonb AS old, ${at} AS at, ${id} AS id FROM ${quotedTable(audit.table)} AS entry
-    WHERE ${at} >= $1::timestamptz AND ${at} < $2::timestamptz AND ${of}::text = $3 AND ${action}::text = $4`;
+    WHERE ${at} >= $1::timestamptz AND ${at} < $2::timestamptz AND ${ofTable} AND ${action}::text = $4`;
   const window = [restore.window.from, restore.window.to, audit.named ?? options.table.split('.').at(-1), audit.deleted];
   const types = key.map((name) => columns.get(name) ?? '');
   const places = key.map((_, place) => `k${place}`).join();
   // The keys alone are read here, each as what it is: a row that has changed hands since is filtered by whose it was last.
-  const hasKey = (literal: readonly string[]): string => literal.map((name) => `entries.old ->> '${name}' IS NOT NULL`).join(' AND ');
+  const readable = [
+    `jsonb_typeof(entries.old) = 'object'`,
+    ...key.map((name) => `entries.old ->> '${name}' IS NOT NULL`),
+    ...(about.validates ? key.map((name, place) => `pg_input_is_valid(entries.old ->> '${name}', ${escapeLiteral(types[place] ?? '')})`) : []),
+  ].join(' AND ');
   const tenant = options.tenant === undefined ? 'NULL::text' : `entries.old ->> '${options.tenant}'`;
-  const wanted = `SELECT ${places}, tenant, (SELECT jsonb_object_agg(key, value) FROM jsonb_each(old) WHERE key = ANY ($5)) AS old FROM (
+  // What was made anew and deleted once more has its own, later story.
+  const again = `EXISTS (SELECT FROM ${quotedTable(audit.table)} AS entry WHERE ${at} >= $2::timestamptz AND ${ofTable} AND ${action}::text = $4
+      AND ${key.map((name) => `${old}::jsonb ->> '${name}' = latest.old ->> '${name}'`).join(' AND ')})`;
+  const latest = (
+    which: string,
+  ): string => `SELECT ${places}, tenant, (SELECT jsonb_object_agg(key, value) FROM jsonb_each(old) WHERE key = ANY ($5)) AS old FROM (
       SELECT DISTINCT ON (${places}) ${places}, ${tenant} AS tenant, entries.old
-      FROM (${entries}) AS entries, jsonb_to_record(CASE WHEN jsonb_typeof(entries.old) = 'object' THEN entries.old END) AS typed(${key.map((name, place) => `${escapeIdentifier(name)} ${types[place]}`).join()}),
+      FROM (${entries}) AS entries, jsonb_to_record(CASE WHEN ${readable} THEN entries.old END) AS typed(${key.map((name, place) => `${escapeIdentifier(name)} ${types[place]}`).join()}),
         LATERAL (SELECT ${key.map((name, place) => `typed.${escapeIdentifier(name)} AS k${place}`).join()}) AS keys
-      WHERE jsonb_typeof(entries.old) = 'object' AND ${hasKey(key)} ORDER BY ${places}, entries.at DESC, entries.id DESC) AS latest
-    WHERE $6::text[] IS NULL OR tenant = ANY ($6)`;
+      WHERE ${readable} ORDER BY ${places}, entries.at DESC, entries.id DESC) AS latest
+    WHERE ${which}`;
+  const own = '($6::text[] IS NULL OR tenant = ANY ($6))';
   return {
     table,
     key,
@@ -65,10 +88,16 @@ export async function restoreOf(call: Call, restore: Restore, client: Client): P
     columns,
     sequences: all.flatMap(({ name, sequence }) => (sequence === null || !columns.has(name) ? [] : [{ column: name, sequence }])),
     hasTenant: options.tenant !== undefined,
-    wanted,
+    jsonNulls: new Set(all.flatMap(({ name, type, notNull }) => (notNull && /^jsonb?$/.test(type) ? [name] : []))),
+    named: about.named,
+    refersTo: about.refersTo,
+    notes: notesOf(options, about),
+    wanted: latest(`${own} AND NOT ${again}`),
+    later: latest(`${own} AND ${again}`),
+    others: latest(`(${own}) IS NOT TRUE AND NOT ${again}`),
     values: [...window, [...columns.keys()], tenants],
     unreadable: {
-      text: `SELECT count(*) AS rows FROM (${entries}) AS entries WHERE (jsonb_typeof(entries.old) = 'object' AND ${hasKey(key)}) IS NOT TRUE`,
+      text: `SELECT count(*) AS rows FROM (${entries}) AS entries WHERE (${readable}) IS NOT TRUE`,
       values: window,
     },
     lost: {
@@ -77,6 +106,55 @@ export async function restoreOf(call: Call, restore: Restore, client: Client): P
       values: [...window, all.map(({ name }) => name)],
     },
   };
+}
+
+interface About {
+  readonly named: string;
+  readonly schema: string;
+  readonly refersTo: readonly string[];
+  /** Other tables of the same name. */
+  readonly namesakes: readonly string[];
+  /** Of the column with the time: its type, and the zone that a time without one is read in. */
+  readonly time: string | null;
+  readonly zone: string;
+  /** Can this Postgres be asked whether a text is a value of a type? From 16 on. */
+  readonly validates: boolean;
+}
+
+async function aboutOf(client: Client, table: string, { audit }: RestoreOptions): Promise<About> {
+  const { rows } = await client.query<About>(
+    `SELECT c.oid::regclass::text AS named, n.nspname::text AS schema,
+       ARRAY(SELECT DISTINCT confrelid::regclass::text FROM pg_constraint WHERE contype = 'f' AND conrelid = c.oid AND confrelid <> c.oid) AS "refersTo",
+       ARRAY(SELECT format('%s.%s', m.nspname, o.relname) FROM pg_class o JOIN pg_namespace m ON m.oid = o.relnamespace
+         WHERE o.relname = c.relname AND o.oid <> c.oid AND o.relkind IN ('r', 'p') AND m.nspname !~ '^(pg_|information_schema$)' ORDER BY 1) AS namesakes,
+       (SELECT format_type(atttypid, NULL) FROM pg_attribute WHERE attrelid = to_regclass($2) AND attname = $3) AS time,
+       current_setting('TimeZone') AS zone, to_regprocedure('pg_input_is_valid(text, text)') IS NOT NULL AS validates
+     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass($1)`,
+    [table, quotedTable(audit.table), audit.at],
+  );
+  const [about] = rows;
+  if (about === undefined) throw wrong(`there is no table ${table}`);
+  return about;
+}
+
+const WITHOUT_ZONE = 'timestamp without time zone';
+
+const timeOf = ({ audit }: RestoreOptions, { time }: About): string => {
+  const at = `entry.${escapeIdentifier(audit.at)}`;
+  return time === WITHOUT_ZONE && audit.zone !== undefined ? `(${at} AT TIME ZONE ${escapeLiteral(audit.zone)})` : at;
+};
+
+function notesOf({ table, audit }: RestoreOptions, { time, zone, namesakes }: About): string[] {
+  return [
+    ...(time === WITHOUT_ZONE && audit.zone === undefined && !/^(?:Etc\/)?(?:UTC|GMT)$/.test(zone)
+      ? [`the times of ${audit.table} have no zone and are read as ${zone}, which is this database's: where they are of another one, say it in audit.zone`]
+      : []),
+    ...(namesakes.length > 0 && audit.schema === undefined && audit.named?.includes('.') !== true
+      ? [
+          `${audit.table} does not say of which schema a table is, and ${namesakes.join(', ')} is called like ${table}: what was deleted there is taken for rows of it; say audit.schema or audit.named`,
+        ]
+      : []),
+  ];
 }
 
 /** Null: rows of all. What is asked for may narrow what is configured, never widen it. */
@@ -101,7 +179,7 @@ async function requireClosed(client: Client, { window: { from, to } }: Restore):
 
 async function columnsOf(client: Client, table: string): Promise<readonly Column[]> {
   const { rows } = await client.query<Column>(
-    `SELECT attname::text AS name, format_type(atttypid, atttypmod) AS type, attgenerated <> '' AS generated, pg_get_serial_sequence($1, attname) AS sequence
+    `SELECT attname::text AS name, format_type(atttypid, atttypmod) AS type, attgenerated <> '' AS generated, attnotnull AS "notNull", pg_get_serial_sequence($1, attname) AS sequence
      FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid AND relkind IN ('r', 'p')
      WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped ORDER BY attnum`,
     [table],

@@ -15,8 +15,8 @@ const TENANTS_SHOWN = 20;
 /** What is known of each row to be put back; it goes with the session. */
 const ROWS = 'pg_temp.backout_restore';
 const A_TRIGGER = 'a trigger of the table';
-/** An integrity constraint, or what a trigger of the house raises. */
-const REFUSED = /^(?:23...|P0001)$/;
+/** An integrity constraint, a value that is none of its column's type, or what a trigger of the house raises. */
+const REFUSED = /^(?:2[23]...|P0001)$/;
 
 export async function preview(call: Call, restore: Restore): Promise<Preview> {
   const counting = async (client: Client): Promise<Preview> => {
@@ -28,6 +28,8 @@ export async function preview(call: Call, restore: Restore): Promise<Preview> {
       [...source.values],
     );
     const unreadable = await unreadableOf(client, source);
+    const later = await missingOf(client, source, source.later);
+    const others = await missingOf(client, source, source.others);
     await client.query('COMMIT');
     const sum = (state: string | null): number => rows.filter((row) => row.state === state).reduce((total, row) => total + Number(row.rows), 0);
     const byTenant = rows
@@ -35,7 +37,8 @@ export async function preview(call: Call, restore: Restore): Promise<Preview> {
       .map((row) => ({ tenant: row.tenant ?? '(none)', rows: Number(row.rows) }))
       .sort((one, other) => other.rows - one.rows || (one.tenant < other.tenant ? -1 : 1))
       .slice(0, TENANTS_SHOWN);
-    return { missing: sum(null), same: sum('same'), changed: sum('changed'), unreadable, byTenant };
+    const { named: table, refersTo, notes } = source;
+    return { missing: sum(null), same: sum('same'), changed: sum('changed'), unreadable, later, others, table, refersTo, notes, byTenant };
   };
   return withSession(call, call.options.url, counting, { doing: () => `counting what ${restore.name} would put back` });
 }
@@ -75,6 +78,14 @@ const quoted = escapeIdentifier;
 /** Rows to be put back, each with the row of its key that is there, if any. */
 const beside = ({ table, key }: Source, rows: string): string =>
   `${rows} AS wanted LEFT JOIN ${table} AS backout_row ON ${key.map((name, place) => `backout_row.${quoted(name)} = wanted.k${place}`).join(' AND ')}`;
+async function missingOf(client: Client, source: Source, rows: string): Promise<number> {
+  const { rows: found } = await client.query<{ rows: string }>(
+    `SELECT count(*) AS rows FROM ${beside(source, `(${rows})`)} WHERE backout_row.${quoted(source.key[0] ?? '')} IS NULL`,
+    [...source.values],
+  );
+  return Number(found[0]?.rows);
+}
+
 /** Null: it is not there. Compared is what the audit entry says, as json: not every type knows whether it is equal. */
 const stateOf = ({ key }: Source): string =>
   `CASE WHEN backout_row.${quoted(key[0] ?? '')} IS NULL THEN NULL
@@ -157,7 +168,7 @@ async function put(client: Client, source: Source, span: Span): Promise<void> {
     await client.query(
       `WITH put AS (
          INSERT INTO ${source.table} (${columns.map(quoted).join()}) OVERRIDING SYSTEM VALUE
-         SELECT ${columns.map((name) => `typed.${quoted(name)}`).join()} FROM ${ROWS} AS wanted, jsonb_to_record(wanted.old) AS typed(${typed})
+         SELECT ${columns.map((name) => (source.jsonNulls.has(name) ? `coalesce(typed.${quoted(name)}, 'null')` : `typed.${quoted(name)}`)).join()} FROM ${ROWS} AS wanted, jsonb_to_record(wanted.old) AS typed(${typed})
          WHERE ${OPEN} AND wanted.columns = $3 ORDER BY wanted.n
          ON CONFLICT (${returned}) DO NOTHING RETURNING ${returned})
        UPDATE ${ROWS} AS wanted SET state = 'restored' FROM put WHERE ${OPEN} AND ${source.key.map((name, place) => `put.${quoted(name)} = wanted.k${place}`).join(' AND ')}`,
@@ -184,6 +195,7 @@ async function refusal(client: Client, act: () => Promise<void>): Promise<string
   } catch (error) {
     if (!(error instanceof DatabaseError) || !REFUSED.test(sqlState(error))) throw error;
     await client.query('ROLLBACK TO SAVEPOINT backout');
+    if (sqlState(error).startsWith('22')) return 'a value that its column does not take';
     if (error.code === '23502') return `${error.column ?? 'a column'} that may not be empty`;
     return error.constraint ?? A_TRIGGER;
   }

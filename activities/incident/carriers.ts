@@ -2,7 +2,8 @@
 import type { LoadedConfig } from '../../model/config-file.ts';
 import { FREEZE_SCOPES, type FreezeScope } from '../../model/freeze.ts';
 import { canonical } from '../../store/digest.ts';
-import { checkedOptions, environmentOf, NotPossible, secretOf } from '../components.ts';
+import { checkedOptions, environmentOf, NotPossible } from '../components.ts';
+import { secretOf } from '../secrets.ts';
 import { operationIdOf } from '../found.ts';
 import type { FreezeCall, FreezeCarrier, FreezePart } from '../freezes/carrier.ts';
 import * as carriers from '../freezes/registry.ts';

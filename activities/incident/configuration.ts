@@ -2,7 +2,8 @@
 import type { Compared } from '../../model/plan.ts';
 import type { Receipt } from '../../model/state.ts';
 import type { LoadedConfig } from '../../model/config-file.ts';
-import { checkedOptions, findComponent, NotPossible, secretOf, type Component } from '../components.ts';
+import { checkedOptions, findComponent, NotPossible, type Component } from '../components.ts';
+import { secretOf } from '../secrets.ts';
 import type { ConfigCall, ConfigKey, ConfigMark, ConfigSource } from '../configs/source.ts';
 import * as sources from '../configs/registry.ts';
 import type { Attempt } from '../dependencies.ts';

@@ -13,6 +13,7 @@ import { lookAtData } from './data-look.ts';
 import { bounded, callerOf, looking, ok, problem, warning, type DoctorScene } from './findings.ts';
 import { keptOf } from './keep.ts';
 import { databaseAt, referencesOf, type DatabaseAt } from './places.ts';
+import { unappliedOf } from './undoing.ts';
 
 export async function diagnoseData(loaded: LoadedConfig, environment: string, deps: Dependencies, attempt: Attempt): Promise<Finding[]> {
   const { databases = {}, evidence = {}, credentials = {} } = environmentOf(loaded, environment);
@@ -94,7 +95,8 @@ async function ledgerFindings(check: string, { database, call }: DatabaseAt): Pr
 }
 
 /** Asked as a plan of level 2 would ask: every migration since the target, each with an inverse that can be run. */
-async function undoFindings(scene: DoctorScene, name: string, { config, call }: DatabaseAt, within: Attempt): Promise<Finding[]> {
+async function undoFindings(scene: DoctorScene, name: string, at: DatabaseAt, within: Attempt): Promise<Finding[]> {
+  const { config, call } = at;
   const { loaded, environment, deps, targets } = scene;
   const check = `undo ${name}`;
   if (fieldOf(call.options, 'ledger') === undefined) return [];
@@ -108,9 +110,17 @@ async function undoFindings(scene: DoctorScene, name: string, { config, call }: 
   const undo = (await lookAtData(narrowed, ask, deps, bounded(within)))?.data.databases[0]?.undo ?? [];
   const losses = undo.flatMap((one) => one.destroys);
   const heads = await Promise.all(targets.map(({ component, to }) => keptOf(deps, environment, component, to)));
+  const unapplied = await unappliedOf({ ask, deps }, name, at);
   return [
+    ...unapplied.map((one) =>
+      warning(
+        check,
+        `${one} was recorded since the last healthy versions, and the ledger does not have it: it would not be undone`,
+        'where it is applied, see what the ledger calls it, and record it under that name; where it is not, apply it or leave it',
+      ),
+    ),
     undo.length === 0
-      ? ok(check, 'no migration was recorded since the last healthy versions')
+      ? ok(check, unapplied.length > 0 ? 'nothing else was recorded since them' : 'no migration was recorded since the last healthy versions')
       : ok(
           check,
           `${undo.length} since the last healthy versions, each with an inverse that can be run: ${undo.map((one) => one.name).join(', ')}${losses.length === 0 ? '' : `; they would destroy ${lossOf(losses)}`}`,

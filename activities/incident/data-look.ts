@@ -8,10 +8,11 @@ import { POLICIES, type Kind } from '../../model/policy.ts';
 import { AdapterError } from '../adapters/adapter.ts';
 import { environmentOf, NotPossible } from '../components.ts';
 import type { Attempt, Dependencies } from '../dependencies.ts';
-import { deployedSince, keptOf } from './keep.ts';
+import { deployedInstead, keptOf } from './keep.ts';
 import { chainAt, databaseAt, hashOfPlace, manualAt, referencesOf, type Caller, type DatabaseAt } from './places.ts';
 import { patiently } from '../look.ts';
-import { undoingOf } from './undoing.ts';
+import { restoringOf } from './restoring.ts';
+import { unappliedOf, undoingOf } from './undoing.ts';
 
 export interface DataAsk extends Pick<StartInput, 'recover' | 'window'> {
   readonly kind: Kind;
@@ -34,7 +35,7 @@ export interface DataLook extends Required<Pick<Plan, 'places'>>, Pick<Plan, 'wi
 /** With a full restore [004 sections 1 and 7.2]. */
 const RESTORE_SECONDS = 1_800;
 
-interface Scope {
+export interface Scope {
   readonly loaded: LoadedConfig;
   readonly ask: DataAsk;
   readonly window: Window | null;
@@ -85,7 +86,7 @@ export async function lookAtData(loaded: LoadedConfig, ask: DataAsk, deps: Depen
 /** What was said, or since what is taken back was deployed; null: nothing was deployed since the target. */
 async function windowOf({ window: said, environment, targets, until }: DataAsk, deps: Dependencies): Promise<Window | null> {
   if (said) return said;
-  const since = await Promise.all(targets.map((target) => deployedSince(deps, environment, target)));
+  const since = await Promise.all(targets.map((target) => deployedInstead(deps, environment, target)));
   const [from] = since
     .flat()
     .map((row) => row.deployedAt)
@@ -94,7 +95,7 @@ async function windowOf({ window: said, environment, targets, until }: DataAsk, 
 }
 
 async function lookAtDatabase(scope: Scope, name: string): Promise<DatabasePlace> {
-  const { loaded, ask, window, attempt, caller, warnings } = scope;
+  const { loaded, ask, attempt, caller, warnings } = scope;
   const at = databaseAt(loaded, name, caller);
   const recover = ask.recover?.[name] ?? null;
   const place = {
@@ -123,20 +124,11 @@ async function lookAtDatabase(scope: Scope, name: string): Promise<DatabasePlace
     return { ...place, asOf };
   }
   const undo = await looking(async () => undoingOf(scope, name, at, await evidenceIn(scope, name)));
-  const names = restoresOf(at.call.options);
-  if (names.length > 0 && window === null)
-    warnings.push(`nothing was deployed since the target, so no span of time is known in which rows of ${name} were deleted: say --window`);
-  const restores =
-    window === null
-      ? []
-      : await Promise.all(
-          names.map(async ({ name: restore, table }) => {
-            const { missing: rows, changed, unreadable } = await looking(() => at.database.preview(at.call, { name: restore, window, tenant: ask.tenant }));
-            if (unreadable > 0) warnings.push(`${unreadable} deleted rows of ${table} have no readable key in the audit log: they are put back by hand`);
-            return { name: restore, table, missing: rows, changed };
-          }),
-        );
-  return { ...place, undo, restores: restores.filter((one) => one.missing > 0) };
+  for (const one of await looking(() => unappliedOf(scope, name, at)))
+    warnings.push(
+      `${one} was recorded for ${name} since the target, and its ledger does not have it: it is not undone; where it is applied all the same, undo it by hand`,
+    );
+  return { ...place, undo, restores: await restoringOf(scope, name, at) };
 }
 
 /** After a switch-over the configuration may still name the one that was left: what is gone back with has to be what is in use. */
@@ -153,12 +145,6 @@ async function refuseLeft({ loaded, caller, warnings }: Scope, name: string, { d
       warnings.push(`whether ${place} holds the address of ${name} cannot be told: ${error.message}`);
     }
   }
-}
-
-/** The kind's own options; every kind that can restore rows names them so. */
-function restoresOf(options: unknown): { name: string; table: string }[] {
-  const { restores } = options as { readonly restores?: Readonly<Record<string, { readonly table: string }>> };
-  return Object.entries(restores ?? {}).map(([name, { table }]) => ({ name, table }));
 }
 
 /** The evidence that lies in this very database: its name and its table. */

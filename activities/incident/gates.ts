@@ -5,6 +5,7 @@ import type { Receipt, StepState } from '../../model/state.ts';
 import { findComponent } from '../components.ts';
 import { failed, type Found } from '../found.ts';
 import { runGate, type GateVerdict } from '../gate.ts';
+import { hiding } from '../secrets.ts';
 import { checkParity } from '../parity.ts';
 import { checkOf } from '../check-of.ts';
 import type { Checked } from '../checks.ts';
@@ -91,6 +92,7 @@ export async function commandGate({ work, incident, loaded, environment, attempt
     ids: { file: output.file, sha256: output.sha256, bytes: output.bytes },
   };
   if (verdict === 'passed') return { state: 'done', receipt, failure: null, remains: [] };
-  const said = output.tail.trim().slice(-300) || 'no output';
+  const hide = await hiding(environment, loaded.folder);
+  const said = hide(output.tail).trim().slice(-300) || 'no output';
   return { state: 'failed', receipt, failure: failure(FAILURE_OF[verdict], `${name} is ${verdict} (${exit}): ${said}`), remains: [] };
 }

@@ -2,12 +2,15 @@
 import { join } from 'node:path';
 import { fieldOf } from '../../model/field.ts';
 import { lossOf } from '../../model/incident-data.ts';
-import type { Plan } from '../../model/plan.ts';
+import { restoreTitle } from '../../model/restoring.ts';
+import type { Destroyed, Plan, PlanStep } from '../../model/plan.ts';
 import { canonical, sha256 } from '../../store/digest.ts';
 import { AdapterError } from '../adapters/adapter.ts';
-import { MoreDestroyed, type Checked } from '../databases/database.ts';
+import { isNamed, MoreDestroyed, type Checked } from '../databases/database.ts';
+import { environmentOf } from '../components.ts';
 import { failed, fromError, type Found } from '../found.ts';
 import { runGate } from '../gate.ts';
+import { hiding } from '../secrets.ts';
 import { replan } from '../recording.ts';
 import { doneOr, found, onPlace, type OnPlace } from './on-place.ts';
 import type { StepWork } from '../step.ts';
@@ -23,7 +26,7 @@ export const undo = onPlace(async (on) => {
   const { database, call } = databaseAt(loaded, name, caller);
   const of = { environment: work.environment, database: name, name: part };
   const recorded = (await deps.store.migrations(of)).find((one) => one.name === part);
-  const applied = (await database.ledger(call)).find((one) => one.name === part);
+  const applied = (await database.ledger(call)).find((one) => isNamed(one.name, part));
   const isApplied = applied !== undefined;
   // Told as undone already, by an attempt that could not say so.
   if (!recorded && !isApplied && again) return found('done', { migration: part, already: true });
@@ -34,14 +37,15 @@ export const undo = onPlace(async (on) => {
   // As the ledger says it, where that is what was recorded.
   const known = await hashesOf(recorded, { database });
   const hash = known.find((one) => one === bare(applied?.hash ?? '')) ?? recorded.hash;
+  const begun = Date.now();
   try {
-    const receipt = await database.undo(call, { name: part, hash, inverse: recorded.inverse ?? '' }, data.approved);
+    const receipt = await database.undo(call, { name: applied?.name ?? part, hash, inverse: recorded.inverse ?? '' }, data.approved);
     await deps.store.migrationUndone({ ...of, at: new Date().toISOString(), successful: true, milliseconds: millisecondsOf(receipt.after), error: null });
     return { state: doneOr(receipt, again), receipt, failure: null, remains: [] };
   } catch (error) {
-    if (error instanceof MoreDestroyed) return recounted(on, error);
+    if (error instanceof MoreDestroyed) return recounted(on, { destroys: error.destroys }, destroying(error.destroys), failed('MoreDestroyed', error.message));
     if (error instanceof AdapterError && error.kind !== 'unavailable' && error.kind !== 'superseded')
-      await deps.store.migrationUndone({ ...of, at: new Date().toISOString(), successful: false, milliseconds: null, error: error.message });
+      await deps.store.migrationUndone({ ...of, at: new Date().toISOString(), successful: false, milliseconds: Date.now() - begun, error: error.message });
     return fromError(work, attempt, error, { receipt: null, acted: true });
   }
 }, true);
@@ -60,36 +64,51 @@ async function handDone({ deps, part }: OnPlace, of: { environment: string; data
   return found('done', { migration: part, byHand: true });
 }
 
-/** What would be lost is shown anew, in the plan, and approved anew; nothing was changed. */
-async function recounted({ work, deps, attempt }: OnPlace, { destroys, message }: MoreDestroyed): Promise<Found> {
+/** What is counted now is shown anew, in the plan, and approved anew; nothing was changed. */
+async function recounted(
+  { work, deps, attempt }: OnPlace,
+  counts: Pick<PlanStep, 'destroys' | 'rows'>,
+  titled: (before: string) => string,
+  asked: Found,
+): Promise<Found> {
   const row = await deps.store.rollback(work.rollbackId);
   if (!row?.plan || row.planHash === null) return failed('ClaimLost', 'the record has no plan of this rollback');
-  const step = row.plan.steps.find((one) => one.id === work.step.id);
-  const title = `${(step?.title ?? work.step.id).replace(/, which destroys .*$/, '')}, which destroys ${lossOf(destroys)}`;
+  const title = titled(row.plan.steps.find((one) => one.id === work.step.id)?.title ?? work.step.id);
   const demands = { approval: true, attests: 'seen', demands: { plan: true } } as const;
-  const plan: Plan = { ...row.plan, steps: row.plan.steps.map((one) => (one.id === work.step.id ? { ...one, ...demands, title, destroys } : one)) };
+  const plan: Plan = { ...row.plan, steps: row.plan.steps.map((one) => (one.id === work.step.id ? { ...one, ...demands, ...counts, title } : one)) };
   const hash = sha256(canonical(plan));
   await replan(work, deps, attempt, { plan, planHash: hash, planHashBefore: row.planHash, deploymentIds: {} });
-  return { ...failed('MoreDestroyed', message), change: { recounted: { hash, destroys, title } } };
+  return { ...asked, change: { recounted: { hash, ...counts, title } } };
 }
 
+const destroying =
+  (destroys: readonly Destroyed[]) =>
+  (before: string): string =>
+    `${before.replace(/, which destroys .*$/, '')}, which destroys ${lossOf(destroys)}`;
+
 /** Rows that were deleted in the window, from the audit log. */
-export const restore = onPlace(async ({ loaded, work, data, name, part, caller, again, isLate }) => {
+export const restore = onPlace(async (on) => {
+  const { loaded, work, data, name, part, caller, again, isLate } = on;
   const { database, call } = databaseAt(loaded, name, caller);
   if (!data.window) return failed('Configuration', 'the plan has no span of time to restore from');
   const what = { name: part, window: data.window, tenant: data.tenant ?? null };
   const before = await database.preview(call, what);
   // What died before it could say so has left its rows, and no count of them.
-  const earlier = again && before.same > 0 ? [`rows of ${part} that an earlier attempt has put back are counted among the ${before.same} that were there`] : [];
+  const earlier =
+    again && before.same > 0 ? [`rows of ${part} that an earlier attempt may have put back are counted among the ${before.same} that were there`] : [];
   if (before.missing === 0) return found(again ? 'done' : 'already', { restored: 0, there: before.same, changedSince: before.changed }, { warnings: earlier });
   if (work.mode === 'inspect') return failed('NotAtTarget', `${before.missing} deleted rows of ${part} are not there`);
   if (isLate) return late(`the rows of ${part} could be put back`, again);
+  if (data.rows !== undefined && before.missing > data.rows) {
+    const more = `${before.missing} rows of ${part} would be put back, and ${data.rows} were approved; nothing was changed`;
+    return recounted(on, { rows: before.missing }, () => restoreTitle({ name: part, ...before, tenants: before.byTenant }), failed('MoreRestored', more));
+  }
   const receipt = await database.restore(call, what);
   const left = await database.preview(call, what);
   const remains = left.missing === 0 ? [] : [{ artifact: `${left.missing} rows of ${part}`, reason: 'could not be put back', owner: 'data-evidence-lead' }];
   if (left.missing > 0)
     return {
-      ...failed('NotAtTarget', `${left.missing} of ${before.missing} deleted rows of ${part} could not be put back: see the receipt`),
+      ...failed('RowsBlocked', `${left.missing} of ${before.missing} deleted rows of ${part} could not be put back: ${receipt.detail ?? 'no reason given'}`),
       receipt,
       remains,
     };
@@ -195,8 +214,9 @@ export const rebuild = onPlace(async ({ loaded, work, attempt, name, part, calle
   const { verdict, exit, seconds, output } = await runGate(one, place, attempt.signal, attempt.heartbeat);
   const ids = { file: output.file, sha256: output.sha256, bytes: output.bytes };
   if (verdict === 'passed') return found('done', { exit, seconds }, { ids });
+  const hide = await hiding(environmentOf(loaded, work.environment), loaded.folder);
   return {
-    ...failed('PlatformFailed', `the rebuild of ${part} ended with ${exit}: ${output.tail.trim().slice(-300) || 'no output'}`),
+    ...failed('PlatformFailed', `the rebuild of ${part} ended with ${exit}: ${hide(output.tail).trim().slice(-300) || 'no output'}`),
     receipt: { after: { exit, seconds }, ids },
   };
 }, true);

@@ -150,6 +150,23 @@ export async function deployedSince(
   return target === -1 ? rows : rows.slice(0, target);
 }
 
+/** What was served instead of the target the last time, the newest first: a rollback that was closed since has ended what came before it. */
+export async function deployedInstead(
+  { store }: Pick<Dependencies, 'store'>,
+  environment: string,
+  { component, to }: Pick<Target, 'component' | 'to'>,
+): Promise<Deployment[]> {
+  const rows = await store.deployments({ environment, component, limit: 1_000 });
+  const since = rows.slice(
+    Math.max(
+      0,
+      rows.findIndex((row) => row.version !== to),
+    ),
+  );
+  const target = since.findIndex((row) => row.version === to && row.status === 'success');
+  return target === -1 ? since.filter((row) => row.version !== to) : since.slice(0, target);
+}
+
 /** What was kept of a version, with the deployment it was kept for; null where it was never verified. */
 export async function keptOf(
   { store }: Pick<Dependencies, 'store'>,

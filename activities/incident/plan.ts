@@ -167,7 +167,7 @@ export async function targetOf(
   const migrated = comparison.find((one) => one.what === 'migrations' && one.then !== null && one.now !== one.then);
   if (migrated)
     warnings.push(
-      `${component.name}: the migrations are at ${migrated.now ?? '?'}, and were at ${migrated.then ?? '?'} with ${target.to}; this level does not touch the schema`,
+      `${component.name}: the migrations are at ${migrated.now ?? '?'}, and were at ${migrated.then ?? '?'} with ${target.to}; level 1 leaves the schema as it is, level 2 undoes what was recorded`,
     );
   const { targetSeconds } = component.config;
   return {

@@ -7,6 +7,7 @@ import type { Dependencies } from '../dependencies.ts';
 import type { DataAsk } from './data-look.ts';
 import { deployedSince, keptOf } from './keep.ts';
 import type { DatabaseAt } from './places.ts';
+import { isNamed, type Applied } from '../databases/database.ts';
 
 /** Of a migration and its inverse: a plan is bound to both. */
 export const digestOf = ({ hash, inverse }: Pick<RecordedMigration, 'hash' | 'inverse'>): string => sha256(canonical({ hash, inverse: sha256(inverse ?? '') }));
@@ -25,16 +26,19 @@ export async function undoingOf(
   const heads = await headsOf(ask, deps, name);
   if (since.length === 0 && heads.length === 0) return [];
   const ledger = await at.database.ledger(at.call);
-  const named = new Map(recorded.map((one) => [one.name, one]));
   // What was there when the target was verified belongs to it, whoever recorded it when.
   const head = Math.max(-1, ...heads.map((one) => ledger.findIndex((applied) => applied.name === one)));
-  const wanted = new Set(since.flatMap((one) => (ledger.findIndex((applied) => applied.name === one.name) > head ? [one.name] : [])));
+  const wanted = new Set(since.flatMap((one) => (placeOf(ledger, one.name) > head ? [one.name] : [])));
   const undo: Undoing[] = [];
   for (const [index, { name: migration, hash }] of [...ledger.entries()].toReversed()) {
     if (undo.length === wanted.size && (heads.length === 0 || index <= head)) break;
-    const one = named.get(migration);
-    if (!one) throw refused(`${migration} is applied to ${name} since the target, and nobody has recorded it (backout deployment record --migrations)`);
-    if (!wanted.has(migration)) {
+    const one = recorded.find((each) => isNamed(migration, each.name));
+    if (!one) {
+      const absent = since.filter((each) => placeOf(ledger, each.name) === -1).map((each) => each.name);
+      const other = absent.length === 0 ? '' : `; recorded is ${absent.join(', ')}, which the ledger does not have: is it called otherwise there?`;
+      throw refused(`${migration} is applied to ${name} since the target, and nobody has recorded it (backout deployment record --migrations)${other}`);
+    }
+    if (!wanted.has(one.name)) {
       const isOther = !ask.targets.some((target) => target.component === one.component);
       throw refused(
         isOther
@@ -53,6 +57,20 @@ export async function undoingOf(
   if (heads.length === 0 && undo.length > 0 && undo.length === ledger.length)
     throw refused(`what was applied to ${name} when the target was verified is not known, and by what is recorded since, the whole schema would be undone`);
   return undo;
+}
+
+const placeOf = (ledger: readonly Applied[], recorded: string): number => ledger.findIndex((applied) => isNamed(applied.name, recorded));
+
+/** Recorded since the target, and not in the ledger: never applied, or applied past the migration tool. Neither is undone, and neither may go without a word. */
+export async function unappliedOf(
+  { ask, deps }: { readonly ask: DataAsk; readonly deps: Pick<Dependencies, 'store'> },
+  name: string,
+  at: DatabaseAt,
+): Promise<string[]> {
+  const since = await recordedSince(ask, deps, await deps.store.migrations({ environment: ask.environment, database: name }));
+  if (since.length === 0) return [];
+  const ledger = await at.database.ledger(at.call);
+  return since.filter((one) => placeOf(ledger, one.name) === -1).map((one) => one.name);
 }
 
 /** Of the file, or of its statements, whichever the ledger keeps. */

@@ -5,7 +5,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { looking, ok, type Looking } from '../../activities/incident/findings.ts';
 import { AdapterError } from '../../activities/adapters/adapter.ts';
 import { NotPossible } from '../../activities/components.ts';
+import { keptOf } from '../../activities/incident/keep.ts';
 import type { Doctored, Finding } from '../../activities/inspect.ts';
+import { sha256 } from '../../store/digest.ts';
 import { badCycle, EXPOSED, graveWorld, MIGRATION, type Grave } from '../support/grave.ts';
 
 let grave: Grave;
@@ -24,6 +26,7 @@ async function doctor(): Promise<{ readonly findings: readonly Finding[]; readon
   const { incidents } = JSON.parse(stdout) as Pick<Doctored, 'incidents'>;
   return { findings: incidents.flatMap((one) => one.findings), all: stdout };
 }
+const TARGETS = ['--to', 'api=v1.0.0', '--to', 'worker=v1.0.0', '--by', 'carol'];
 const told = (findings: readonly Finding[], check: string): string[] =>
   findings.flatMap((one) => (one.check === check ? [`${one.verdict}: ${one.detail}`] : []));
 /** With another configuration, which the worker reads anew; and as it was again. */
@@ -70,12 +73,55 @@ describe('doctor of an environment with databases, evidence and credentials', ()
     await expect(standing()).resolves.toEqual(before);
   }, 60_000);
 
+  it('knows the newest migration of the target from its verification, also of a component that has nothing else to be kept', async () => {
+    expect(yaml).not.toMatch(/^ {6}worker:(?:\n {8}.*)*\n {8}(?:config|facts|openapi):/m);
+    const kept = await keptOf({ store: grave.world.store }, 'production', 'worker', 'v1.0.0');
+    expect(kept?.kept?.ledgers).toEqual({ main: '20260101000001_orders' });
+  });
+
   it('finds a migration that nobody recorded, as a plan of level 2 would', async () => {
     await grave.query(`insert into supabase_migrations.schema_migrations values ('20260113000001_other', '{"select 1"}', 'other')`);
     const { findings } = await doctor();
     await grave.query(`delete from supabase_migrations.schema_migrations where version = '20260113000001_other'`);
     expect(told(findings, 'undo main').join()).toMatch(/^problem: 20260113000001_other is applied to main since the target, and nobody has recorded it/);
     expect(told(findings, 'database main')[0]).toMatch(/^ok/);
+  }, 60_000);
+
+  it('finds one that was recorded and is in no ledger, and knows one that the ledger names by its number alone', async () => {
+    const [bad] = await grave.world.store.deployments({ environment: 'production', component: 'api', limit: 1 });
+    const one = (name: string) => ({ name, hash: `sha256:${sha256('select 1')}`, sql: 'select 1', inverse: 'select 2' });
+    const deploymentId = bad?.deploymentId ?? '';
+    await grave.world.store.recordMigrations({ deploymentId, database: 'main', migrations: [one('20260114000001_c6')] });
+    expect(told((await doctor()).findings, 'undo main').join()).toMatch(
+      /warning: 20260114000001_c6 was recorded .* and the ledger does not have it: it would not be undone/,
+    );
+    const planned = await grave.world.cli([
+      'plan',
+      'l2Rollback',
+      '--environment',
+      'production',
+      '--component',
+      'api',
+      'worker',
+      '--incident',
+      'INC-9',
+      ...TARGETS,
+    ]);
+    expect(planned.stderr).toMatch(/! 20260114000001_c6 was recorded for main since the target, and its ledger does not have it: it is not undone/);
+    // As Supabase's own tool writes it.
+    await grave.query(`insert into supabase_migrations.schema_migrations values ('20260114000001', '{"select 1"}', 'c6')`);
+    const { findings } = await doctor();
+    await grave.query(`delete from supabase_migrations.schema_migrations where version = '20260114000001'`);
+    expect(told(findings, 'undo main').join()).toMatch(/^ok: 2 since the last healthy versions, .*: 20260114000001_c6, 20260112000001_coupon/);
+    await grave.world.store.migrationUndone({
+      environment: 'production',
+      database: 'main',
+      name: '20260114000001_c6',
+      at: new Date().toISOString(),
+      successful: true,
+      milliseconds: 1,
+      error: null,
+    });
   }, 60_000);
 
   it('finds a check that is violated, and one that cannot be run', async () => {

@@ -125,11 +125,27 @@ describe.concurrent('[001 step 3c] rows', () => {
     expect(asked.tenant).toBe('acme');
     expect(asked.warnings.join('\n')).toMatch(/before anything was changed in main: tenant-isolation finds 1 violation/);
     expect(stepOf(asked, 'restore.main.orders').title).toBe(
-      'Put back 9 deleted rows of orders from the audit log; 1 that were made anew since stay as they are',
+      'Put back 9 deleted rows of orders (acme 9) from the audit log; 1 that were made anew since stay as they are',
     );
+    expect(asked.warnings).toContainEqual(expect.stringMatching(/^9 deleted rows of orders belong to other tenants/));
+    // Written late, of what was deleted in the window: one more than was counted.
+    const [{ at } = { at: '' }] = await plot.query<{ at: string }>(`SELECT min(created_at)::text AS at FROM audit_log`);
+    await plot.query(`DELETE FROM orders WHERE id = 40`);
+    await plot.query(`UPDATE audit_log SET created_at = $1 WHERE old_data ->> 'id' = '40'`, [at]);
     await confirm(handle, 'restore.main.orders', 'dora', { plan: asked.planHash });
+    const more = await world.until(
+      handle,
+      'asked about anew',
+      (state) => state.planHash !== asked.planHash && stepOf(state, 'restore.main.orders').state === 'waiting',
+    );
+    expect(stepOf(more, 'restore.main.orders').title).toBe(
+      'Put back 10 deleted rows of orders (acme 10) from the audit log; 1 that were made anew since stay as they are',
+    );
+    expect(more.warnings.join('\n')).toMatch(/10 rows of orders would be put back, and 9 were approved; nothing was changed/);
+    expect(await plot.query('SELECT id FROM orders WHERE id = 44')).toEqual([]);
+    await confirm(handle, 'restore.main.orders', 'dora', { plan: more.planHash });
     const violated = await stoppedBy(handle, 'invariants.main', 'InvariantViolated');
-    expect(stepOf(violated, 'restore.main.orders').receipt).toMatchObject({ after: { restored: 9, changed: 1, tenant: 'acme' } });
+    expect(stepOf(violated, 'restore.main.orders').receipt).toMatchObject({ after: { restored: 10, changed: 1, tenant: 'acme' } });
     expect(violated.warnings.join('\n')).toMatch(/1 rows of orders were made anew since they were deleted, and were left as they are/);
     const there = await plot.query<{ id: string; cents: number }>('SELECT id, cents FROM orders WHERE id BETWEEN 41 AND 60 ORDER BY id');
     expect(there.map((one) => Number(one.id))).toEqual([41, 42, 44, 46, 48, 50, 52, 54, 56, 58, 60]);

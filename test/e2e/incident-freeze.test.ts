@@ -119,7 +119,9 @@ describe('an incident', () => {
     expect([now, then].every((one) => /^fingerprint:[0-9a-f]{12}$/.test(one ?? ''))).toBe(true);
     expect(now).not.toBe(then);
     expect(stepOf(before, 'identify').receipt?.after).toMatchObject({ now: { web: { cutover: 'offset 9' } } });
-    expect(before.warnings).toContain('web: the migrations are at 42, and were at 41 with v1.0.0; this level does not touch the schema');
+    expect(before.warnings).toContain(
+      'web: the migrations are at 42, and were at 41 with v1.0.0; level 1 leaves the schema as it is, level 2 undoes what was recorded',
+    );
     await say('confirm', { step: 'target', by: 'carol', plan: before.planHash });
     await world.until(handle, 'the api is put back', (state) => stepOf(state, 'api.deploy').state === 'running');
     await world.deploy('web', 'v1.2.0');

@@ -104,7 +104,9 @@ describe('[001 step 2] identify', () => {
       row('migrations', '42', '41'),
       row('cutover', null, 'offset 7'),
     ]);
-    expect(warnings).toContain('web: the migrations are at 42, and were at 41 with v1.0.0; this level does not touch the schema');
+    expect(warnings).toContain(
+      'web: the migrations are at 42, and were at 41 with v1.0.0; level 1 leaves the schema as it is, level 2 undoes what was recorded',
+    );
     const same = await planned({}, FACTS, { facts: { migrations: '42' }, marks: [], openapi: null, problems: [] });
     expect(same.warnings.join()).not.toMatch(/migrations are at 42/);
   });

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { deployedSince } from '../../activities/incident/keep.ts';
+import { deployedInstead, deployedSince } from '../../activities/incident/keep.ts';
 import { openStore } from '../../store/postgres.ts';
 import type { Deployment, Store } from '../../store/store.ts';
 import { type TestDatabase, testDatabase } from './database.ts';
@@ -109,6 +109,25 @@ describe('the last healthy version', () => {
     const { deploymentId } = await recorded(store, 'v2', { component });
     await store.verifyDeployment(deploymentId, false, null, null);
     expect((await store.lastHealthy('production', component, null))?.version).toBe('v1');
+  });
+});
+
+describe('what was served instead of the target of a rollback', () => {
+  const versions = async (to: string): Promise<string[]> => (await deployedInstead({ store }, 'production', { component, to })).map((row) => row.version);
+
+  it('is what came since it was served the last time, verified', async () => {
+    const first = await recorded(store, 'v1', { component });
+    await store.verifyDeployment(first.deploymentId, true, null, null);
+    await recorded(store, 'v2', { component });
+    expect(await versions('v1')).toEqual(['v2']);
+    // Gone back to: what was served instead is still what the data has to be mended of.
+    const back = await recorded(store, 'v1', { component });
+    await store.verifyDeployment(back.deploymentId, true, null, null);
+    expect(await versions('v1')).toEqual(['v2']);
+    await recorded(store, 'v3', { component });
+    await recorded(store, 'v4', { component, status: 'failed' });
+    expect(await versions('v1')).toEqual(['v4', 'v3']);
+    expect(await versions('v0')).toEqual(['v4', 'v3', 'v1', 'v2', 'v1']);
   });
 });
 
