@@ -148,12 +148,13 @@ const record = (flags: RecordFlags, command: Command): Promise<void> =>
 
 /** Named, or the only one there is. */
 async function databaseOf(session: Session, { environment, database }: RecordFlags): Promise<string> {
-  if (database !== undefined) {
-    if (!NAME.test(database)) throw usage(`--database ${JSON.stringify(database)} is no name`, 'a name is lower-case letters, digits and hyphens');
-    return database;
-  }
   const loaded = await session.settings.config().catch(() => null);
   const known = Object.keys(loaded?.config.environments[environment]?.databases ?? {});
+  if (database !== undefined) {
+    if (!NAME.test(database)) throw usage(`--database ${JSON.stringify(database)} is no name`, 'a name is lower-case letters, digits and hyphens');
+    if (loaded && !known.includes(database)) note(`! ${environment} has no database ${database} in ${loaded.file}: what is recorded of it could not be undone`);
+    return database;
+  }
   const [only, another] = known;
   if (only !== undefined && another === undefined) return only;
   throw usage(

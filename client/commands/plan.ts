@@ -15,6 +15,14 @@ export function register(program: Command): void {
     .action((kind: string, flags: RequestFlags, command: Command) => plan(kind, flags, command));
 }
 
+/** Where it is not the request that has to be another one. */
+const REMEDY: Readonly<Record<string, string>> = {
+  configuration: 'mend backout.yaml, or what it refers to on the worker; nothing was started',
+  'platform-unavailable':
+    'see that the worker reaches it as backout.yaml says (`backout doctor`), or leave it out: level 1, or --recover DATABASE=by-hand; nothing was started',
+  'unknown-platform': 'mend backout.yaml; nothing was started',
+};
+
 const plan = (kindText: string, flags: RequestFlags, command: Command): Promise<void> =>
   withSession(command, async (session) => {
     const { kind, input } = requestOf(kindText, {
@@ -29,7 +37,7 @@ const plan = (kindText: string, flags: RequestFlags, command: Command): Promise<
         EXIT.refused,
         'refused',
         `a start would be refused: ${refusal.explanation} ${refusal.source}`,
-        'change what was asked for; nothing was started',
+        REMEDY[refusal.rule] ?? 'change what was asked for; nothing was started',
         { id: planned.workflowId, refusal },
       );
     for (const warning of planned.warnings) note(`! ${plain(warning)}`);
@@ -50,6 +58,9 @@ function lines({ plan: made, planHash, workflowId }: Planned): string[] {
     ),
     paint('dim', `${workflowId}   ${planHash ?? ''}`),
     ...(made.targetSeconds === null ? [] : [`within ${made.targetSeconds} s of machine time`]),
+    ...(made.window === undefined
+      ? []
+      : [`damaged from ${made.window.from} to ${made.window.to}: what was deleted then is put back (--window says otherwise)`]),
     '',
     ...made.steps.map(
       (step, index) =>

@@ -1,4 +1,5 @@
 /** `backout doctor` of levels 2 and 3 [001 steps 3c to 3e]: on a real database, a real chain and keys that are really accepted; each thing that an L3 would miss is found, and nothing is changed. */
+import { randomUUID } from 'node:crypto';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -107,6 +108,7 @@ describe('doctor of an environment with databases, evidence and credentials', ()
       'INC-9',
       ...TARGETS,
     ]);
+    expect(planned.stdout).toMatch(/damaged from \S+Z to \S+Z: what was deleted then is put back/);
     expect(planned.stderr).toMatch(/! 20260114000001_c6 was recorded for main since the target, and its ledger does not have it: it is not undone/);
     // As Supabase's own tool writes it.
     await grave.query(`insert into supabase_migrations.schema_migrations values ('20260114000001', '{"select 1"}', 'c6')`);
@@ -123,6 +125,16 @@ describe('doctor of an environment with databases, evidence and credentials', ()
       error: null,
     });
   }, 60_000);
+
+  it('is not recorded of a database that nobody knows without a word', async () => {
+    await writeFile(join(grave.world.folder, 'one.json'), JSON.stringify([{ name: '20260115000001_x', sql: 'select 1', inverse: 'select 2' }]));
+    const of = ['--environment', 'production', '--component', 'api', '--version', 'v9', '--commit', 'abc', '--branch', 'main', '--status', 'pending'];
+    const told = await grave.world.cli(['deployment', 'record', '--id', randomUUID(), ...of, '--migrations', 'one.json', '--database', 'nope']);
+    expect(told).toMatchObject({
+      code: 0,
+      stderr: expect.stringMatching(/! production has no database nope in .*: what is recorded of it could not be undone/) as string,
+    });
+  });
 
   it('finds a check that is violated, and one that cannot be run', async () => {
     await grave.query(`insert into orders (id, tenant, request, cents) values (9001, 'nobody', 'r-9001', 1)`);
