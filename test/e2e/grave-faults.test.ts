@@ -332,6 +332,7 @@ describe('[001 step 3e] an L3 from the start', () => {
     expect(carried.stopped).toMatch(
       /the recorded configuration carries the revoked payments \(LEGACY_KEY\), the revoked payments \(PAY_URL\); nothing was set back/,
     );
+    expect(stepOf(carried, 'api.config').failure?.remedy).toMatch(/set the other keys back by hand/);
     expect(await readFile(env(), 'utf8')).toContain('LEGACY_KEY=none');
     await signRows(handle);
     await decide(handle, 'api.config', 'carol', 'close');
