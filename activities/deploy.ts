@@ -50,10 +50,10 @@ export async function deploy(work: StepWork, component: Component, deps: Depende
   if (!(await isHeld(work, component.name, deps)))
     return { ...failed('ClaimLost', `${component.name} is no longer claimed by this rollback; nothing was changed`), receipt: { before: shown(before) } };
   try {
-    const carried = await carriedByBuild(component, work.to, deps, attempt);
+    const { carried, warnings } = await carriedByBuild(component, work.to, deps, attempt);
     if (carried !== null) return { ...failed('RevokedCredential', `${carried}; nothing was changed`), receipt: { before: shown(before) } };
     const receipt = await adapter.apply(call);
-    return await verified(work, component, call, before, receipt);
+    return { ...(await verified(work, component, call, before, receipt)), ...(warnings.length === 0 ? {} : { warnings }) };
   } catch (error) {
     return onError(work, component, attempt, error, before);
   }

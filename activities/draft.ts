@@ -10,6 +10,7 @@ import type { Observation } from './adapters/adapter.ts';
 import { findComponent, NotPossible, type Component } from './components.ts';
 import type { Attempt, Dependencies } from './dependencies.ts';
 import { checkTenant, tenantDraft } from './deprovision/identify.ts';
+import { carriedAt } from './incident/carried.ts';
 import { incidentPlan } from './incident/plan.ts';
 import { inspectOnce, inspectPatiently, look, type Look, type Manner } from './look.ts';
 
@@ -46,15 +47,25 @@ export async function draft(kind: Kind, input: StartInput, workflowId: string | 
   const forbidden = forbiddenStep(kind, steps);
   if (forbidden) throw new NotPossible('effect-not-allowed', `${forbidden.id} would touch ${forbidden.effect}, which a ${kind} may not`);
   const plan: Plan = { ...base, targets, steps, targetSeconds, ...more };
+  // Without a Workflow Id it is only shown: whoever asks in peace hears what a start would meet once everything is frozen.
+  const met = incident && workflowId === null ? await metLater(loaded, plan, deps, attempt) : [];
   return {
     plan,
     planHash: sha256(canonical(plan)),
     atTarget: seen.every((one) => one.atTarget),
-    warnings: [...lateness(input), ...seen.flatMap((one) => one.warnings), ...warnings],
+    warnings: [...lateness(input), ...met, ...seen.flatMap((one) => one.warnings), ...warnings],
     deploymentIds: Object.fromEntries(seen.flatMap((one) => (one.deployment ? [[one.target.component, one.deployment.deploymentId]] : []))),
     snapshots: Object.fromEntries(seen.map((one) => [one.target.component, one.snapshot])),
     observations: Object.fromEntries(seen.map((one) => [one.target.component, one.observation])),
   };
+}
+
+async function metLater(loaded: LoadedConfig, { environment, targets }: Plan, deps: Dependencies, attempt: Attempt): Promise<string[]> {
+  const all = await Promise.all(targets.map((target) => carriedAt(loaded, environment, target, deps, attempt)));
+  return all.flatMap(({ carried, warnings }) => [
+    ...carried.map((one) => `${one}; it would be refused once everything is frozen: name a version without it, or build it anew`),
+    ...warnings,
+  ]);
 }
 
 async function deployRevertPlan(loaded: LoadedConfig, input: StartInput, components: readonly Component[], seen: readonly Look[], deps: Dependencies) {

@@ -13,7 +13,12 @@ const TENANT_PATIENCE_MS = 6 * 3_600_000;
 /** How long attempts go on after the deadline, or after a person's decision, before they say what they know. */
 const GIVE_UP_MS = 30_000;
 
-export const failed = (type: FailureType, message: string): Found => ({ state: 'failed', receipt: null, failure: failure(type, message), remains: [] });
+export const failed = (type: FailureType, message: string, remedy?: string): Found => ({
+  state: 'failed',
+  receipt: null,
+  failure: failure(type, message, remedy),
+  remains: [],
+});
 
 const FAILURE_OF: Readonly<Record<Exclude<AdapterErrorKind, 'unavailable' | 'rate-limited' | 'unknown' | 'superseded'>, FailureType>> = {
   unauthorized: 'Unauthorized',
@@ -26,6 +31,9 @@ const FAILURE_OF: Readonly<Record<Exclude<AdapterErrorKind, 'unavailable' | 'rat
 };
 
 const isFinal = (kind: AdapterErrorKind): kind is keyof typeof FAILURE_OF => Object.hasOwn(FAILURE_OF, kind);
+
+/** What a final no of a platform is called; null: it may pass, or nobody knows what became of the call. */
+export const finalType = ({ kind }: AdapterError): FailureType | null => (isFinal(kind) ? FAILURE_OF[kind] : null);
 
 /** What was known when it went wrong. */
 export interface Known {

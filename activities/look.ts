@@ -46,9 +46,9 @@ export async function look(component: Component, input: Request, deps: Dependenc
   const deployment = recorded.find((one) => one.version === current) ?? (current === null ? recorded[0] : undefined) ?? null;
   const to = await resolveTarget(component, input, asked, current ?? deployment?.version ?? null, deps);
   checkPresent(component, to, observation.current === to ? observation : await inspect(component, to, attempt));
-  if (manner.patient) await checkCarried(component, to, deps, attempt);
+  const unseen = manner.patient ? await checkCarried(component, to, deps, attempt) : [];
   if (manner.strict) await checkAnalysis(component, input, deployment, deps);
-  const warnings: string[] = [];
+  const warnings: string[] = [...unseen];
   const moreWarnings = manner.strict ? await checkStability(component, input, attempt) : [];
   if (deployment === null)
     warnings.push(
@@ -121,9 +121,12 @@ function checkPresent(component: Component, to: string, seen: Observation): void
 }
 
 /** A build that brings a revoked credential back is no target [001 step 3e]. */
-async function checkCarried(component: Component, to: string, deps: Dependencies, attempt: Attempt): Promise<void> {
-  const carried = await patiently(attempt, `${to} of ${component.name} cannot be looked through`, () => carriedByBuild(component, to, deps, attempt));
+async function checkCarried(component: Component, to: string, deps: Dependencies, attempt: Attempt): Promise<readonly string[]> {
+  const { carried, warnings } = await patiently(attempt, `${to} of ${component.name} cannot be looked through`, () =>
+    carriedByBuild(component, to, deps, attempt),
+  );
   if (carried !== null) throw new NotPossible('revoked-credential', `${carried}; name a version without it, or build it anew`);
+  return warnings;
 }
 
 /** Repeated attempts without analysis are forbidden [002 section 11]. */

@@ -52,6 +52,12 @@ export const credentials = z.record(
     tenants: z.array(z.string()).min(1).optional().describe('The tenants it is good for; without it, all'),
     held: z.array(holder).default([]).describe('Where what runs reads it'),
     prove: z.strictObject({ command, timeoutSeconds: seconds.optional() }).optional().describe('Proves that what runs works with what it holds now'),
+    quietSeconds: z
+      .number()
+      .positive()
+      .max(300)
+      .optional()
+      .describe('How long nobody may have used an old one before it is revoked, where it was in use; 10 without it'),
   }),
 );
 

@@ -42,9 +42,9 @@ const FAILURES = {
     'see what refuses them: a row they refer to, a value that is taken, a trigger; mend that and decide retry, or skip with a due date and put them back by hand',
   ],
   CannotGoBack: [false, 'read why; mend it and decide retry, or close it and start again with --recover DATABASE=backup, a time, or by-hand'],
-  CredentialRejected: [false, 'the earlier one is in place; see why the new one is not accepted, then decide retry'],
+  CredentialRejected: [false, 'see which one is in place, and why the new one does not work; then decide retry'],
   StillUsed: [false, 'give the new one to who still uses the old one and decide retry; or retry with an analysis, to revoke it all the same'],
-  NotScoped: [false, 'take from it what it need not be allowed, at its authority; then decide retry'],
+  NotScoped: [false, 'see at its authority what is alive, what that is allowed, and who holds it; then decide retry'],
   RevokedCredential: [false, 'choose a target that does not carry it, or build it anew; then decide retry'],
   ParityDiffers: [false, 'see which operation differs; if the target itself is bad, close and start with an older one'],
   Undelivered: [true, 'see whether the channel is up, then decide retry; or tell them by hand and decide done, with a link as evidence'],
@@ -53,7 +53,13 @@ const FAILURES = {
 } as const;
 export type FailureType = keyof typeof FAILURES;
 
-export const failure = (type: FailureType, message: string): Failure => ({ type, message, retryable: FAILURES[type][0], remedy: FAILURES[type][1] });
+/** `remedy`: what helps in this very case, where its type cannot know. */
+export const failure = (type: FailureType, message: string, remedy: string = FAILURES[type][1]): Failure => ({
+  type,
+  message,
+  retryable: FAILURES[type][0],
+  remedy,
+});
 
 /** A person's no to what was asked. */
 export const declinedBy = ({ by, step, reason }: { readonly by: string; readonly step: string; readonly reason: string }): Failure =>

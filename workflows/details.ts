@@ -2,6 +2,7 @@
 import { defineSearchAttributeKey, type SearchAttributeUpdatePair } from '@temporalio/common';
 import { routeProofs } from '../model/route-proofs.ts';
 import { unfreezeConditions } from '../model/conditions.ts';
+import { signedOf } from '../model/signed.ts';
 import { PASSED, type StepState } from '../model/state.ts';
 import type { Progress } from './progress.ts';
 import { waitingOf } from './view.ts';
@@ -71,7 +72,15 @@ export function whyOf(progress: Progress): string {
   const end = progress.outcome === null ? '' : ` It ended ${progress.outcome}.`;
   const refused = progress.outcome === 'refused' ? ` Refused: ${progress.refusals[0]?.explanation ?? ''}` : '';
   const stopped = progress.stopReason();
-  return `${input.by} started it (${input.trigger}, ${input.cause}): ${input.reason}. ${headline(progress)}.${end}${refused}${stopped ? ` Stopped: ${stopped}.` : ''}${waits.length > 0 ? ` Waiting for ${waits.join('; ')}` : ''}`;
+  return `${input.by} started it (${input.trigger}, ${input.cause}): ${input.reason}. ${headline(progress)}.${end}${refused}${stopped ? ` Stopped: ${stopped}.` : ''}${waits.length > 0 ? ` Waiting for ${waits.join('; ')}` : ''}${heldUp(progress)}`;
+}
+
+/** Revoked first is first of what is changed, and nothing is before the target is confirmed: who has signed for an exploited one hears what it waits for. */
+function heldUp(progress: Progress): string {
+  if (progress.step('credentials')?.state !== 'confirmed' || progress.step('target')?.state === 'confirmed' || progress.outcome !== null) return '';
+  const said = progress.answers.findLast((one) => one.name === 'confirm' && one.step === 'credentials');
+  const names = signedOf(said?.['data']).revokeFirst.filter((name) => progress.step(`revoke.${name}`)?.state === 'pending');
+  return names.length === 0 ? '' : ` Not revoked yet: ${names.join(', ')}. Revocation begins when \`target\` is confirmed.`;
 }
 
 /** A page of hundreds of steps is read by nobody. */
@@ -111,6 +120,7 @@ export function currentDetails(progress: Progress): string {
     `**${headline(progress)}** · ${progress.outcome ?? progress.name()}${progress.breached ? ' · time target missed' : ''}`,
     ...(progress.stopReason() === null ? [] : ['', `**Stopped**: ${progress.stopReason() ?? ''}`]),
     ...(waits.length === 0 ? [] : ['', '**Awaited** (here: *More Actions*, *Send an Update*; write your name for YOU)', '', [...waits, ...more].join('\n\n')]),
+    ...(heldUp(progress) === '' ? [] : ['', `**${heldUp(progress).trim()}**`]),
     ...commandDetails(progress),
     ...(refused.length === 0 ? [] : ['', '**Refused**, without effect', '', ...refused]),
     ...(progress.warnings.length === 0 ? [] : ['', '**Warnings**', '', ...progress.warnings.map((warning) => `- ${warning}`)]),

@@ -68,8 +68,16 @@ export interface CredentialAuthority<Options = unknown> {
    * `already: true`. The last live one is never revoked unless `last` allows it: throws `protected`, looked at in the very moment of the revocation.
    */
   revoke(call: CredentialCall<Options>, id: string, last: boolean): Promise<Receipt>;
-  /** The same by hand: a link, a command, one line each; no secret in it. */
-  manual(call: Pick<CredentialCall<Options>, 'credential' | 'options' | 'folder'>): string[];
+  /** The same by hand: a link, a command, one line each; no secret in it. Without `wanted` all that can be done, the choice left open. */
+  manual(call: Pick<CredentialCall<Options>, 'environment' | 'credential' | 'options' | 'folder'>, wanted?: ByHand): string[];
+}
+
+/** What a person is to do by hand. */
+export interface ByHand {
+  readonly issue?: Grant;
+  readonly revoke?: readonly string[];
+  /** Puts the secret of a generation where what runs reads it. */
+  readonly install?: { readonly generation: string; readonly held: readonly { readonly holder: string; readonly options: unknown }[] };
 }
 
 export interface CredentialHolder<Options = unknown> {
@@ -82,6 +90,8 @@ export interface CredentialHolder<Options = unknown> {
   read(call: CredentialCall<Options>): Promise<string | null>;
   /** Where that is, so that nothing else sets it back: the file, fully resolved, and the key in it; null: in no file. */
   place(call: Pick<CredentialCall<Options>, 'options' | 'folder'>): { readonly path: string; readonly key: string } | null;
+  /** Does a write have what runs read it at once? Where not, the old one may be in use until whoever reads it is started anew. */
+  reloads(call: Pick<CredentialCall<Options>, 'options'>): boolean;
   /** Puts the secret there and has what runs read it. A holder that has it already is reloaded only where an earlier reload is due. A write that somebody else made meanwhile is a `conflict`. */
   write(call: CredentialCall<Options>, secret: string): Promise<Receipt>;
 }

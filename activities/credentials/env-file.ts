@@ -33,6 +33,7 @@ export const envFile: CredentialHolder<EnvKeyOptions> = {
   ],
   read: ({ signal, folder, options }) => guarded(signal, () => entryOf(read(resolve(folder, options.path)), options)?.value || null),
   place: ({ folder, options }) => ({ path: behindLinks(resolve(folder, options.path)), key: options.key }),
+  reloads: ({ options }) => options.reload !== undefined,
   write: (call, secret) =>
     guarded(call.signal, async () => {
       const { path, key, reload: command } = call.options;

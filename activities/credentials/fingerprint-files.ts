@@ -3,14 +3,16 @@ import * as fs from 'node:fs';
 import { join, relative, resolve } from 'node:path';
 import type { AdapterCall } from '../adapters/adapter.ts';
 import { guarded } from '../configs/env-file-disk.ts';
-import { Finder } from './fingerprint.ts';
+import { Finder, linesOf } from './fingerprint.ts';
 
-const BYTES_MAX = 1024 * 1024;
+/** No text that anybody writes or bundles; a dump or an archive. */
+const BYTES_MAX = 64 * 1024 * 1024;
+const PART_BYTES = 256 * 1024;
 const HEARTBEAT_MS = 500;
 
 export interface Scan {
   readonly found: readonly { readonly path: string; readonly fingerprint: string }[];
-  /** What may hold one all the same: binary, larger than 1 MiB, a link that leads out, not to be read. */
+  /** What may hold one all the same: binary, larger than 64 MiB, a link that leads out, not to be read. */
   readonly skipped: readonly { readonly path: string; readonly why: string }[];
   /** How many files were looked at. */
   readonly files: number;
@@ -47,15 +49,12 @@ export const scanFiles = (
       for (const path of paths)
         for await (const entry of entriesOf(path, fs.realpathSync(resolve(folder, path)))) {
           signal.throwIfAborted();
-          const text = entry.why ?? (await textOf(entry.real));
-          if (typeof text === 'string') skipped.push({ path: entry.path, why: text });
-          else {
-            const here = new Set<string>();
-            finder.look(text.toString('utf8'), here);
-            finder.forget();
-            found.push(...[...here].map((fingerprint) => ({ path: entry.path, fingerprint })));
-            files += 1;
-          }
+          const here = new Set<string>();
+          const why = entry.why ?? (await lookedThrough(entry.real, finder, here, signal));
+          finder.forget();
+          found.push(...[...here].map((fingerprint) => ({ path: entry.path, fingerprint })));
+          if (why === null) files += 1;
+          else skipped.push({ path: entry.path, why });
         }
       return { found, skipped, files, foreign: finder.foreign };
     } finally {
@@ -95,21 +94,34 @@ function leadsWithin(root: string, link: string): boolean {
   }
 }
 
-/** Why not, in words, where it is not to be read. */
-async function textOf(path: string): Promise<Buffer | string> {
-  const bytes = await readAtMost(path).catch(reasonOf);
-  return typeof bytes !== 'string' && bytes.includes(0) ? 'binary' : bytes;
+/** In constant memory. Why not all of it was looked at, in words; null: it was. What has become a link or a pipe since it was listed is neither followed nor waited for. */
+async function lookedThrough(path: string, finder: Finder, found: Set<string>, signal: AbortSignal): Promise<string | null> {
+  try {
+    const file = await fs.promises.open(path, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK);
+    try {
+      const stats = await file.stat();
+      if (!stats.isFile()) return 'no plain file';
+      if (stats.size > BYTES_MAX) return 'larger than 64 MiB';
+      for await (const lines of linesOf(partsOf(file, signal))) finder.look(lines, found);
+      return null;
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    return error instanceof Binary ? 'binary' : reasonOf(error);
+  }
 }
 
-/** What has become a link or a pipe since it was listed is neither followed nor waited for. */
-async function readAtMost(path: string): Promise<Buffer | string> {
-  const file = await fs.promises.open(path, fs.constants.O_RDONLY | fs.constants.O_NOFOLLOW | fs.constants.O_NONBLOCK);
-  try {
-    const stats = await file.stat();
-    if (!stats.isFile()) return 'no plain file';
-    return stats.size > BYTES_MAX ? 'larger than 1 MiB' : await file.readFile();
-  } finally {
-    await file.close();
+class Binary extends Error {}
+
+async function* partsOf(file: fs.promises.FileHandle, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  for (;;) {
+    signal.throwIfAborted();
+    const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(PART_BYTES), 0, PART_BYTES, null);
+    if (bytesRead === 0) return;
+    const part = buffer.subarray(0, bytesRead);
+    if (part.includes(0)) throw new Binary('binary');
+    yield part;
   }
 }
 

@@ -3,8 +3,8 @@
  * backout.yaml. Whoever does not have that key cannot try secrets against a fingerprint. And the other way round: which known ones occur in a text.
  *
  * What is found: a secret of 8 to 4096 characters that stands in one line as a word of A-Z a-z 0-9 _ - + / = . ~ with anything else around it, or behind a
- * `=` or between two `/` in such a word, or that is the whole value of a line `NAME=value` or `NAME: value`, in quotes or not. What is not: one that is
- * encoded (base64, percent, escapes, compressed), taken apart, or put together at run time.
+ * `=` or between two `/` in such a word, or that is the whole value of a line `NAME=value` or `NAME: value`, in quotes or not, or the password of an
+ * address; percent-encoded or not. What is not: one that is encoded otherwise (base64, escapes, compressed), taken apart, or put together at run time.
  */
 import { createHash, createHmac, createSecretKey, randomBytes, randomUUID, type KeyObject } from 'node:crypto';
 import * as fs from 'node:fs';
@@ -31,6 +31,9 @@ type Key = Readonly<{ secret: KeyObject; id: string }>;
 const KEY = /^[0-9a-f]{64}\n?$/;
 const SHOWN = /^fp1:([0-9a-f]{8}):[0-9a-f]{64}$/;
 const SEPARATORS = /[^A-Za-z0-9_\-+/=.~]+/;
+/** Between words that may be percent-encoded. */
+const BETWEEN_ENCODED = /[^A-Za-z0-9_\-+/=.~%]+/;
+const PASSWORD = /:\/\/[^\s:/@"'`]{0,256}:([^\s"'`]{0,1024})@/g;
 const [LENGTH_MIN, LENGTH_MAX] = [8, 4096];
 /** Of a line without an end: what is longer is looked at in parts. */
 const LINE_MAX = 64 * 1024;
@@ -94,6 +97,32 @@ function* wordsOf(line: string): Generator<string> {
   const value = /^[^=:]*[=:]\s*(.*?)\s*[,;]?\s*$/s.exec(line)?.[1] ?? '';
   yield value;
   yield value.replace(/^(["'`])(.*)\1$/s, '$2');
+  yield* tokensOf(line);
+  for (const [, password = ''] of line.matchAll(PASSWORD)) {
+    yield password;
+    yield decoded(password);
+  }
+  if (!line.includes('%')) return;
+  for (const word of line.split(BETWEEN_ENCODED)) {
+    const whole = decoded(word);
+    if (whole === word) continue;
+    yield whole;
+    for (const { index } of [...whole.matchAll(/=/g)].slice(0, PARTS_MAX)) yield whole.slice(index + 1);
+    yield* tokensOf(whole);
+  }
+}
+
+/** What is no encoding stays as it is. */
+const decoded = (word: string): string =>
+  word.replaceAll(/(?:%[0-9A-Fa-f]{2})+/g, (encoded) => {
+    try {
+      return decodeURIComponent(encoded);
+    } catch {
+      return encoded;
+    }
+  });
+
+function* tokensOf(line: string): Generator<string> {
   for (const token of line.split(SEPARATORS)) {
     const behind = [...token.matchAll(/=+|^\/+/g)].slice(0, PARTS_MAX).map(({ index, 0: mark }) => token.slice(index + mark.length));
     for (const word of [token, ...behind, ...token.split('/', PARTS_MAX)]) {
@@ -105,7 +134,7 @@ function* wordsOf(line: string): Generator<string> {
 }
 
 /** Whole lines; of one that never ends, parts that end between two words. */
-async function* linesOf(text: Iterable<string> | AsyncIterable<string | Uint8Array>): AsyncGenerator<string> {
+export async function* linesOf(text: Iterable<string> | AsyncIterable<string | Uint8Array>): AsyncGenerator<string> {
   const decoder = new TextDecoder();
   let rest = '';
   for await (const part of text) {
@@ -121,7 +150,7 @@ async function* linesOf(text: Iterable<string> | AsyncIterable<string | Uint8Arr
 function endOf(text: string): number {
   const newline = text.lastIndexOf('\n') + 1;
   if (newline > 0 || text.length <= LINE_MAX) return newline;
-  const word = /[A-Za-z0-9_\-+/=.~]*$/.exec(text.slice(-LENGTH_MAX - 1))?.[0].length ?? 0;
+  const word = /[A-Za-z0-9_\-+/=.~%]*$/.exec(text.slice(-LENGTH_MAX - 1))?.[0].length ?? 0;
   return word > LENGTH_MAX ? text.length : text.length - word;
 }
 

@@ -79,12 +79,22 @@ export const keyFiles: CredentialAuthority<KeyFilesOptions> = {
     }),
   accepts: (call, secret) => guarded(call.signal, () => beating(call, 'key-files', () => isAccepted(call.options.accepts, secret, call.signal))),
   revoke: (call, id, last) => atWork(call, (scene) => revoke(scene, id, last)),
-  manual: ({ credential, folder, options }) => {
+  manual: ({ environment, credential, folder, options }, wanted = { issue: { scopes: ['SCOPE'], tenants: ['TENANT'] }, revoke: ['ID'] }) => {
     const words = (...more: string[]): string =>
       [process.execPath, join(import.meta.dirname, 'key-files-by-hand.ts'), ...more, '--credential', credential, '--options', JSON.stringify(options)]
         .map(quoted)
         .join(' ');
-    return [`cd ${quoted(folder)}`, words('list'), words('issue', '--scope', 'SCOPE', '--tenant', 'TENANT'), words('revoke', 'ID')];
+    const { issue: grant, revoke: ids = [], install: put } = wanted;
+    const granted = grant && [...grant.scopes.flatMap((scope) => ['--scope', scope]), ...(grant.tenants ?? []).flatMap((tenant) => ['--tenant', tenant])];
+    return [
+      `cd ${quoted(folder)}`,
+      words('list'),
+      ...(granted ? [words('issue', ...granted)] : []),
+      ...(put?.held ?? []).map((one) =>
+        words('install', put?.generation ?? '', '--environment', environment, '--holder', one.holder, '--held', JSON.stringify(one.options)),
+      ),
+      ...ids.map((id) => words('revoke', id)),
+    ];
   },
 };
 

@@ -53,6 +53,9 @@ export async function drifted(list: readonly Source[], marks: readonly string[])
   return keys.flat().flatMap(({ key, now, then }) => (now === then ? [] : [{ what: `config ${key}`, now, then }]));
 }
 
+/** Another target is no help where a key is in what was recorded with this one. */
+const BY_HAND = 'set the other keys back by hand and decide skip; what is recorded is mended by verifying a deployment anew';
+
 export async function setBack(scene: Scene): Promise<Found> {
   const { work, incident, loaded, deps, attempt } = scene;
   const component = findComponent(loaded, deps.adapters, work.environment, work.step.component ?? '');
@@ -91,7 +94,7 @@ export async function setBack(scene: Scene): Promise<Found> {
     if (!(await isHeld(work, component.name, deps)))
       return { ...failed('ClaimLost', `${component.name} is no longer claimed by this rollback; nothing was changed`), receipt };
     const carried = await carriedByConfig(component.folder, list, marks, deps);
-    if (carried !== null) return { ...failed('RevokedCredential', `${component.name}: ${carried}; nothing was set back`), receipt };
+    if (carried !== null) return { ...failed('RevokedCredential', `${component.name}: ${carried}; nothing was set back`, BY_HAND), receipt };
     // Also where nothing has drifted any more: an attempt that died may have left its reload undone.
     for (const [index, { source, call }] of list.entries()) if (marks[index]) await source.apply(call, markOf(marks[index]));
     const after = await drifted(list, marks);

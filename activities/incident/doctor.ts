@@ -8,6 +8,7 @@ import { environmentOf, NotPossible } from '../components.ts';
 import type { Attempt, Dependencies } from '../dependencies.ts';
 import { StoreUnavailable } from '../../store/store.ts';
 import type { Finding } from '../inspect.ts';
+import { carriedFindings } from './carried-doctor.ts';
 import { callTo, carrierOf } from './carriers.ts';
 import { diagnoseData } from './data-doctor.ts';
 import { ok, problem, warning } from './findings.ts';
@@ -25,6 +26,7 @@ export async function diagnoseIncidents(loaded: LoadedConfig, name: string, deps
     ...(await Promise.all(names.map((carrier) => carrierFinding(loaded, name, carrier, attempt)))),
     ...(await reviewOf(loaded, environment.review?.repository ?? null, attempt.signal)),
     ...(await frozen(name, deps)),
+    ...(await carriedFindings(loaded, name, deps, attempt)),
     ...(await diagnoseData(loaded, name, deps, attempt)),
   ];
 }

@@ -3,6 +3,7 @@ import type { RecordEntry, StoredEntry } from '../../model/record.ts';
 import { isKind } from '../../model/policy.ts';
 import type { ExportedHistory, Store } from '../../store/store.ts';
 import { checkCheckpoints, checkPosition, emptyChain, parseCheckpoints, readChain, type Chain } from './chain.ts';
+import { reconcileCredentials } from './credentials.ts';
 import { compareCopies, readExports } from './exports.ts';
 import { NoHistory, parseHistory, readRun, type RunHistory } from './history.ts';
 import { isFields } from './payloads.ts';
@@ -12,7 +13,7 @@ import { Findings, type Audit, type Checked, type CheckedRun } from './result.ts
 import type { RunAtServer, TemporalSource } from './sources.ts';
 
 /** What an audit reads of the store. */
-export type RecordSource = Pick<Store, 'chain' | 'recordOf'>;
+export type RecordSource = Pick<Store, 'chain' | 'recordOf' | 'credentials'>;
 
 export interface Evidence {
   readonly store: RecordSource | null;
@@ -41,6 +42,7 @@ interface Case {
   readonly runs: readonly Seen[];
   readonly entries: readonly RecordedEntry[];
   readonly heads: number;
+  readonly credentials: number;
 }
 interface Seen {
   readonly run: RunHistory;
@@ -228,7 +230,7 @@ export class Auditor {
     return runs;
   }
 
-  private async open(one: Omit<Case, 'heads'> & { readonly known: ReadonlySet<string> | null }): Promise<void> {
+  private async open(one: Omit<Case, 'heads' | 'credentials'> & { readonly known: ReadonlySet<string> | null }): Promise<void> {
     const { workflowId, rollbackId, runs, entries, known } = one;
     const histories = runs.map(({ run }) => run);
     const chain = this.chain;
@@ -236,7 +238,10 @@ export class Auditor {
     const positions = chain ? reconcile({ rollbackId, runs: histories, since, entries, knownRuns: known }, this.findings) : [];
     if (chain) for (const position of positions) checkPosition(chain, position, this.findings);
     if (histories.length === 0) this.findings.skip(`rollback ${rollbackId} (${workflowId}): replay and values; none of its histories is at hand`);
-    this.waiting.push({ workflowId, rollbackId, runs, entries, heads: positions.length });
+    // After the entries: what a step says it has told is there by then.
+    const rows = (await this.evidence.store?.credentials({ rollbackId })) ?? [];
+    const credentials = chain ? reconcileCredentials(entries, rows, this.findings) : 0;
+    this.waiting.push({ workflowId, rollbackId, runs, entries, heads: positions.length, credentials });
     if (this.waiting.reduce((sum, { runs: more }) => sum + more.length, 0) >= REPLAY_MAX) await this.replay();
   }
 
@@ -248,9 +253,9 @@ export class Auditor {
       this.evidence.code,
       this.findings,
     );
-    for (const { workflowId, rollbackId, runs, entries, heads } of cases) {
+    for (const { workflowId, rollbackId, runs, entries, heads, credentials } of cases) {
       const values = runs.reduce((sum, { run }) => sum + (replayed.get(run)?.values ?? 0), 0);
-      this.checked.push({ id: workflowId, rollbackId, runs: runs.map((seen) => shown(seen, replayed)), entries: entries.length, values, heads });
+      this.checked.push({ id: workflowId, rollbackId, runs: runs.map((seen) => shown(seen, replayed)), entries: entries.length, values, heads, credentials });
     }
   }
 }

@@ -1,6 +1,6 @@
 /** What an audit says. */
 
-export const CHECKS = ['chain', 'checkpoints', 'heads', 'origin', 'export', 'replay', 'values', 'record'] as const;
+export const CHECKS = ['chain', 'checkpoints', 'heads', 'origin', 'export', 'replay', 'values', 'record', 'credentials'] as const;
 export type Check = (typeof CHECKS)[number];
 
 /** Something that is not as it was written down. `meaning` says what that means and what to do. */
@@ -34,6 +34,8 @@ export interface Checked {
   readonly values: number;
   /** Positions of the chain that its histories tell. */
   readonly heads: number;
+  /** What its steps say became of credentials, found where targets are judged by it. */
+  readonly credentials: number;
 }
 
 /** The whole chain. `anchoredUntil`: the last entry that a checkpoint outside Postgres vouches for; null without checkpoints. */

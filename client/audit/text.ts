@@ -18,6 +18,7 @@ function passed({ record, checked }: Audit): Readonly<Record<Check, string | nul
   const replayed = runs.filter((run) => run.build !== null).length;
   const exported = runs.filter((run) => run.exported === true).length;
   const [heads, values, entries] = [sum(checked, (one) => one.heads), sum(checked, (one) => one.values), sum(checked, (one) => one.entries)];
+  const moved = sum(checked, (one) => one.credentials);
   const anchored = record?.anchoredUntil ?? null;
   return {
     chain: record && `${count(record.entries, 'entry', 'entries')}, each follows the one before; the last is ${record.head ?? 'none'}`,
@@ -31,6 +32,7 @@ function passed({ record, checked }: Audit): Readonly<Record<Check, string | nul
       record === null || runs.length === 0
         ? null
         : `${count(entries, 'entry', 'entries')} and ${count(runs.length, 'history tells', 'histories tell')} the same story`,
+    credentials: moved === 0 ? null : `${count(moved, 'row')} of ops.credential_generations as the record says`,
   };
 }
 

@@ -27,7 +27,8 @@ export function register(program: Command): void {
         '  $ backout audit --all --json',
         '  $ temporal workflow show -w deployRevert/production/web -o json > history.json && backout audit history.json',
         '',
-        'What is audited is the record and the histories; ops.deployments and ops.rollback_events are working copies, and are not.',
+        'What is audited is the record and the histories; and that what the record says was issued, installed and revoked is in ops.credential_generations.',
+        'ops.deployments, ops.rollback_events and ops.migration_history are working copies, and are not audited.',
         'A file is audited offline. Without Postgres only its replay and its values can be checked, and the audit says so.',
       ].join('\n'),
     )

@@ -57,6 +57,7 @@ export async function evidenceOf({ entries, exports, runs, checkpoints, record }
             async *chain(after = 0) {
               yield* entries.filter((entry) => entry.seq > after);
             },
+            credentials: () => Promise.resolve([]),
             recordOf: async (rollbackId) => {
               const of = entries.filter((entry) => entry.rollbackId === rollbackId);
               const own = new Set(of.map((entry) => entry.body.match(/"event":"([^/"]+)/)?.[1]));

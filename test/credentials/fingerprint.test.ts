@@ -102,6 +102,9 @@ describe('in a text', () => {
     ['in a template', `\`${SECRET}\``],
     ['in a query', `https://shop.example/?a=1&key=${SECRET}&b=2`],
     ['as a user of an address', `https://${SECRET}@shop.example`],
+    ['as the password of an address', `PAY_URL=https://x:${SECRET}@pay.example/v1`],
+    ['percent-encoded in an address', `PAY_URL=https://x:${encodeURIComponent(SECRET)}@pay.example/v1`],
+    ['percent-encoded in a query', `https://shop.example/?a=1&key=${encodeURIComponent(SECRET)}&b=2`],
     ['at the end of a sentence', `The key is ${SECRET}.`],
     ['behind two equals signs', `a=KEY=${SECRET}`],
     ['with the line ends of Windows', `KEY=${SECRET}\r\nB=2\r\n`],
@@ -112,6 +115,11 @@ describe('in a text', () => {
 
   it.each([`pass word!x`, 'p@ss:w0rd$', '{"json":"x"}', 'ünïcode-secret'])('one of other characters (%j) is found as a whole value', async (secret) => {
     for (const content of [`KEY=${secret}`, `KEY="${secret}"\n`, `A=1\nexport KEY='${secret}'\n`, `key: ${secret}`, `  key: '${secret}',`])
+      expect((await findSecrets(folder, content, await known(secret))).found, content).toEqual([await of(secret)]);
+  });
+
+  it.each(['p@ss:w0rd$', 'ünïcode-secret'])('one of other characters (%j) is found as the password of an address, percent-encoded or not', async (secret) => {
+    for (const content of [`URL=postgres://x:${secret}@db/shop`, `URL="postgres://x:${encodeURIComponent(secret)}@db/shop"`])
       expect((await findSecrets(folder, content, await known(secret))).found, content).toEqual([await of(secret)]);
   });
 
@@ -184,8 +192,10 @@ describe('in files', () => {
     put('app.js', `const key = "${SECRET}", other = "another-secret";`);
     put('clean.txt', 'nothing');
     put('image.png', Buffer.concat([Buffer.from([0]), Buffer.from(SECRET)]));
-    put('big.js', `${' '.repeat(1024 * 1024)}${SECRET}`);
-    put('just.js', `${SECRET}${' '.repeat(1024 * 1024 - SECRET.length)}`);
+    put('bundle.js', `${'x=1;'.repeat(1024 * 1024)}"${SECRET}";${'y=2;'.repeat(1024 * 1024)}`);
+    put('late.bin', Buffer.concat([Buffer.alloc(1024 * 1024, 'a b '), Buffer.from([0])]));
+    put('dump.sql', '');
+    fs.truncateSync(join(folder, 'build', 'dump.sql'), 64 * 1024 * 1024 + 1);
     fs.writeFileSync(join(folder, 'outside'), SECRET);
     fs.symlinkSync('../outside', join(folder, 'build', 'out'));
     fs.symlinkSync('..', join(folder, 'build', 'up'));
@@ -198,13 +208,14 @@ describe('in files', () => {
         { path: 'build/a/b/.env', fingerprint: one },
         { path: 'build/app.js', fingerprint: one },
         { path: 'build/app.js', fingerprint: two },
-        { path: 'build/just.js', fingerprint: one },
+        { path: 'build/bundle.js', fingerprint: one },
       ].toSorted((a, b) => (a.path + a.fingerprint < b.path + b.fingerprint ? -1 : 1)),
     );
     expect(Object.fromEntries(scan.skipped.map(({ path, why }) => [path, why]))).toEqual({
-      'build/big.js': 'larger than 1 MiB',
+      'build/dump.sql': 'larger than 64 MiB',
       'build/dangling': 'a link out of the folder, or to nothing',
       'build/image.png': 'binary',
+      'build/late.bin': 'binary',
       'build/out': 'a link out of the folder, or to nothing',
       'build/up': 'a link out of the folder, or to nothing',
     });

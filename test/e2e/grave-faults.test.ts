@@ -279,17 +279,18 @@ const expectSecret = async (state: RollbackState, secret: string): Promise<void>
 };
 
 describe('[001 step 3e] an L3 from the start', () => {
-  const start = (kind: string, incident: string, components: readonly string[]): Promise<Ran> => {
+  const incident = (kind: string, id: string, components: readonly string[]): string[] => {
     const { cause, reason, impact, contact } = startInput() as Record<string, string>;
     const to = components.flatMap((name) => ['--to', `${name}=v1.0.0`]);
-    const what = ['start', kind, '--environment', 'production', '--component', ...components, ...to, '--incident', incident, '--severity', 'P1'];
-    return world.cli([...what, '--cause', cause ?? '', '--reason', reason ?? '', '--impact', impact ?? '', '--contact', contact ?? '', '--by', 'carol']);
+    const what = [kind, '--environment', 'production', '--component', ...components, ...to, '--incident', id, '--severity', 'P1'];
+    return [...what, '--cause', cause ?? '', '--reason', reason ?? '', '--impact', impact ?? '', '--contact', contact ?? '', '--by', 'carol'];
   };
+  const start = (...of: Parameters<typeof incident>): Promise<Ran> => world.cli(['start', ...incident(...of)]);
   const env = (): string => join(world.folder, 'api.env');
 
   it('revokes an exploited key before the new one is there, where she says so; it stays under 250 events', async () => {
     const { grave } = yard;
-    await writeFile(env(), `${await readFile(env(), 'utf8')}LEGACY_KEY=${EXPOSED}\n`);
+    await writeFile(env(), `${await readFile(env(), 'utf8')}LEGACY_KEY=${EXPOSED}\nPAY_URL=https://x:${EXPOSED}@pay.example/v1\n`);
     await badCycle(grave);
     expect(await start('l3Rollback', 'INC-7', NAMES)).toMatchObject({ code: 0 });
     const handle = world.client.workflow.getHandle('l3Rollback/production/INC-7');
@@ -318,17 +319,36 @@ describe('[001 step 3e] an L3 from the start', () => {
     expect(bytes).toBeLessThan(95_000);
     await expectClean(end);
     await expectSecret(end, EXPOSED);
+    const kept = await readdir(join(world.folder, '.backout', 'credentials')).catch(() => []);
+    expect(kept.filter((name) => name.startsWith(end.rollbackId))).toEqual([]);
+
+    // What an owner of the database can do who takes the guards away: a revoked key would be unknown again.
+    const table = 'ops.credential_generations';
+    const behindTheGuards = (sql: string): Promise<unknown> =>
+      queryAt(
+        world.services.databaseUrl,
+        `ALTER TABLE ${table} DISABLE TRIGGER USER; ${sql}; ALTER TABLE ${table} ENABLE ALWAYS TRIGGER credential_generations_only_grow`,
+      );
+    await behindTheGuards(`UPDATE ${table} SET credential = 'another' WHERE credential = 'payments' AND state = 'revoked'`);
+    const emptied = await world.cli(['audit', '--all']);
+    await behindTheGuards(`UPDATE ${table} SET credential = 'payments' WHERE credential = 'another'`);
+    expect(emptied.code).toBe(1);
+    expect(emptied.stdout.replaceAll(/\s+/g, ' ')).toMatch(/key-2025 of payments was revoked in production, and ops.credential_generations has no such row/);
   }, 150_000);
 
   it('is not brought back: a recorded configuration that carries the revoked key is not set back, a build that carries it is no target', async () => {
     await world.release('api', 'v1.1.0', false);
-    await writeFile(env(), (await readFile(env(), 'utf8')).replace(`LEGACY_KEY=${EXPOSED}`, 'LEGACY_KEY=none'));
+    const mended = (await readFile(env(), 'utf8')).replace(`LEGACY_KEY=${EXPOSED}`, 'LEGACY_KEY=none').replace(/PAY_URL=.*/, 'PAY_URL=none');
+    await writeFile(env(), mended);
     expect(await start('l1Rollback', 'INC-8', ['api'])).toMatchObject({ code: 0 });
     const handle = world.client.workflow.getHandle('l1Rollback/production/INC-8');
     const asked = await waitsFor(world, handle, 'target');
     await confirm(handle, 'target', 'carol', { plan: asked.planHash });
     const carried = await stoppedBy(handle, 'api.config', 'RevokedCredential');
-    expect(carried.stopped).toMatch(/the recorded configuration carries the revoked payments \(LEGACY_KEY\); nothing was set back/);
+    expect(carried.stopped).toMatch(
+      /the recorded configuration carries the revoked payments \(LEGACY_KEY\), the revoked payments \(PAY_URL\); nothing was set back/,
+    );
+    expect(stepOf(carried, 'api.config').failure?.remedy).toMatch(/set the other keys back by hand/);
     expect(await readFile(env(), 'utf8')).toContain('LEGACY_KEY=none');
     await signRows(handle);
     await decide(handle, 'api.config', 'carol', 'close');
@@ -347,6 +367,14 @@ describe('[001 step 3e] an L3 from the start', () => {
     expect(JSON.stringify(await world.store.entriesOf(rollback?.rollbackId ?? ''))).toContain('revoked-credential');
     expect(refused.stdout + refused.stderr).toMatch(/carries the revoked\s+payments/);
     expect(refused.stdout + refused.stderr).not.toContain(EXPOSED);
+    // Who asks in peace hears it before anything is frozen.
+    const shown = await world.cli(['plan', ...incident('l1Rollback', 'INC-9', ['api'])]);
+    expect((shown.stdout + shown.stderr).replaceAll(/\s+/g, ' ')).toMatch(
+      /v1\.0\.0 of api carries the revoked payments \(.*settings\.json\); it would be refused once everything is frozen/,
+    );
+    const doctor = await world.cli(['doctor']);
+    expect(doctor.code).toBe(1);
+    expect(doctor.stdout.replaceAll(/\s+/g, ' ')).toMatch(/v1\.0\.0 of api carries the revoked payments \(.*settings\.json\): a rollback to it is refused/);
     // An incident is contained first, and then finds it before anything is changed [ADR 0014].
     expect(await start('l1Rollback', 'INC-9', ['api'])).toMatchObject({ code: 0 });
     const contained = world.client.workflow.getHandle('l1Rollback/production/INC-9');

@@ -165,6 +165,7 @@ export function dependencies(paper: Paper, recorded: Recorded, yaml = YAML): Dep
     claims: () => Promise.resolve([{ environment: 'production', component: 'web', rollbackId: 'r', workflowId: 'w', by: 'ci', at: '' }]),
     position: () => Promise.resolve(position),
     freezes: () => Promise.resolve([]),
+    credentials: () => Promise.resolve([]),
   };
   return {
     appended,

@@ -4,6 +4,7 @@ import type { DataPlace } from '../../model/incident-data.ts';
 import { whole, type Plan } from '../../model/plan.ts';
 import type { Carried } from '../../model/carried.ts';
 import type { Answer } from '../../model/state.ts';
+import { currentDetails } from '../../workflows/details.ts';
 import { adoptSteps, arrange, dataWorkOf, recount } from '../../workflows/incident-data.ts';
 import { Progress } from '../../workflows/progress.ts';
 import { newStep } from '../../workflows/step-progress.ts';
@@ -121,6 +122,15 @@ describe('the list of credentials', () => {
     expect(revoke && dataWorkOf(here, revoke)).toMatchObject({ signed: { first: true } });
     signed(here, list);
     expect(ids(here)).toEqual(all);
+  });
+  it('says what an exploited one is revoked after, as long as that is outstanding', () => {
+    const here = progress('l3Rollback');
+    const words = 'Not revoked yet: payments. Revocation begins when `target` is confirmed.';
+    expect(currentDetails(here)).not.toContain('Not revoked yet');
+    signed(here, { rotate: ['mail'], revokeFirst: ['payments'], unaffected: ['google'] });
+    expect(currentDetails(here)).toContain(words);
+    Object.assign(here.step('target') ?? {}, { state: 'confirmed' });
+    expect(currentDetails(here)).not.toContain('Not revoked yet');
   });
 });
 
