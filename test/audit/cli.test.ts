@@ -13,7 +13,7 @@ const ID = 'deployRevert/production/web';
 let world: World;
 let rollbackId = '';
 let history = '';
-/** Audits one after the other, from the start until the history was exported. */
+/** Audits one after the other, while it waits and until the history was exported. */
 const meanwhile: Audit[] = [];
 
 beforeAll(async () => {
@@ -22,8 +22,10 @@ beforeAll(async () => {
   await world.badRelease();
   const handle = await world.start();
   rollbackId = (await handle.describe()).runId;
+  await world.waiting(handle);
+  meanwhile.push(await auditOfWorld(world, ID));
   await Promise.all([
-    world.waiting(handle).then(() => world.confirm(handle)),
+    world.confirm(handle),
     (async () => {
       while (!(await world.store.hasHistory(rollbackId))) meanwhile.push(await auditOfWorld(world, ID));
     })(),
@@ -61,7 +63,7 @@ async function tampered<T>(table: string, change: string, back: string, work: ()
 
 describe('backout audit', () => {
   test('accuses nobody of what goes on while it looks', () => {
-    expect(meanwhile.length).toBeGreaterThan(2);
+    expect(meanwhile.length).toBeGreaterThan(1);
     expect(meanwhile.flatMap(({ faults }) => faults)).toEqual([]);
     expect(meanwhile.some(({ checked }) => checked.some(({ runs }) => runs.some(({ state }) => state === 'open')))).toBe(true);
   });
