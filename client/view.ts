@@ -205,7 +205,7 @@ function happened(state: RollbackState, look: Look): string[] {
     const failed = state.steps.find((step) => step.failure && (step.state === 'failed' || step.state === 'unknown' || step.state === 'declined'));
     return [
       ...said(['red', 'bold'], `${state.state === 'abandoned' ? 'Abandoned' : 'Stopped'}: ${state.stopped}`),
-      ...(failed?.failure && state.state === 'stopped' ? said('reset', failed.failure.remedy) : []),
+      ...(failed?.failure && state.state === 'stopped' ? remedyLines(failed.failure.remedy, wide) : []),
     ];
   }
   if (state.waiting.length === 0) return said('dim', state.state === 'planning' ? 'Being planned; nothing has been changed.' : 'At work; nobody is awaited.');
@@ -216,6 +216,12 @@ function happened(state: RollbackState, look: Look): string[] {
     return [...said(['yellow', 'bold'], `Waiting for ${one.for}${since}: ${asked?.title ?? one.step}`)];
   });
   return [...lines, ...more];
+}
+
+/** The words are wrapped; commands to be copied stand below them, each on a line of its own, as they are. */
+function remedyLines(remedy: string, wide: number): string[] {
+  const [words = '', ...byHand] = remedy.split('\n');
+  return [...wrap(plain(words), wide), ...byHand.map((line) => paint('bold', plain(line)))];
 }
 
 /** More questions than these are counted. */

@@ -35,11 +35,11 @@ function summary(one: RotatedCredential): Line[] {
   ];
 }
 
-function orderOf({ order, outageSeconds }: RotatedCredential): readonly Piece[] {
+function orderOf({ order, outageSeconds, installed }: RotatedCredential): readonly Piece[] {
   if (order === 'old-last') return ['the old one last'];
   return [
     { tone: 'warn', text: 'the old one first' },
-    `, the outage accepted${outageSeconds === null ? '' : `: ${duration(outageSeconds)} without a working one`}`,
+    `, the outage accepted${outageSeconds === null ? '' : `: ${duration(outageSeconds)} ${installed?.proven ? 'without a working one' : 'until the new one was in place; nobody has proven that it works there'}`}`,
   ];
 }
 

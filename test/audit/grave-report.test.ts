@@ -130,7 +130,9 @@ describe.each([
     expect(payments?.log.map((one) => one.step)).toEqual(['issue.payments', 'install.payments', 'revoke.payments', 'scope.payments']);
     expect(ledger).toMatchObject({ name: 'ledger', order: 'old-first', state: 'rotated', outageSeconds: 90, installed: { proven: false } });
     expect(mail).toMatchObject({ name: 'mail', state: 'open', issued: 'mail-new', installed: null, revoked: [] });
-    expect(section(report, 'Data, evidence and credentials')).toContain('the old one first, the outage accepted: 1 min 30 s without a working one');
+    expect(section(report, 'Data, evidence and credentials')).toContain(
+      'the old one first, the outage accepted: 1 min 30 s until the new one was in place; nobody has proven that it works there',
+    );
     expect(report.inShort.proven).toContain('Rotated, as signed by sam: payments, ledger, crm.');
   });
 
