@@ -14,7 +14,8 @@ import { RULE_SOURCE, type Rule } from '../../model/refusal.ts';
 import { BLOCKED, PASSED } from '../../model/state.ts';
 import { whyOf } from '../../workflows/details.ts';
 import { Progress } from '../../workflows/progress.ts';
-import { viewOf, waitingOf } from '../../workflows/view.ts';
+import { waitingOf } from '../../workflows/awaited.ts';
+import { viewOf } from '../../workflows/view.ts';
 import { dependencies, deployment, desk, firstAttempt, load, Paper, START, stepWork, hashOf, WEB, YAML, type Recorded } from './given.ts';
 
 const KNOWN: Recorded = { deployments: [deployment('v1.1.0', { status: 'in_progress', healthCheckPassed: false }), deployment('v1.0.0')] };
