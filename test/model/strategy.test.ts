@@ -114,6 +114,10 @@ describe('[002 section 5] preconditions', () => {
     );
     await expect(asked({ targets: {} }, none)).rejects.toMatchObject(refused('target-named', /no other version is recorded as healthy$/));
   });
+  it('[002 section 5] where the one in place is the only healthy one, it is the target already, and is named', async () => {
+    const there = asked({ targets: { web: 'last-healthy' } }, { deployments: [deployment('v1.0.0')] }, new Paper({ web: 'v1.0.0' }));
+    await expect(there).rejects.toMatchObject(refused('previous-release', /^web is at v1\.0\.0 already, .*name it: --to web=v1\.0\.0$/));
+  });
   it('[002 section 5] an unknown version is forbidden', async () => {
     await expect(asked({ targets: { web: 'v7.7.7' } })).rejects.toMatchObject(
       refused('target-known', /^v7\.7\.7 of web was never recorded as deployed in production; the last healthy one is v1\.0\.0$/),
