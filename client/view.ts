@@ -259,7 +259,7 @@ export function answersTo(state: RollbackState, one: Waiting, by: string | null)
   // A row of the checklist is answered, not refused; so are facts and findings.
   const canDecline = verb === 'confirm' && DECLINABLE.has(one.step);
   const confirms = canDecline ? 'yes' : one.step === 'investigation' ? 'finding' : one.for;
-  const label = { confirm: confirms, decide: 'again', resume: 'go on' }[verb] ?? verb;
+  const label = { confirm: confirms, decide: one.answer.includes(' --action close ') ? 'give up' : 'again', resume: 'go on' }[verb] ?? verb;
   const said = command(one.when ?? label, one.answer, one.for);
   if (one.or) return [...one.or.map((other) => command(other.when, other.answer, one.for)), said];
   return canDecline ? [command('no', `backout decline ${state.id} --step ${one.step} --by YOU --reason WHY`, one.for), said] : [said];
@@ -280,8 +280,8 @@ export function nextCommands(state: RollbackState, by: string | null): NextComma
 
 /** The end is offered where it would be taken; else what has to be answered before it, by whoever answers that. */
 function endings({ id, incidentCommand, beforeClose = [], waiting }: RollbackState, command: Typed): NextCommand[] {
-  if (beforeClose.length === 0)
-    return [command('give up', `backout decide ${id} --action close --by YOU --reason WHY`, incidentCommand ? 'incident-commander' : 'operator')];
+  const close = `backout decide ${id} --action close --by YOU --reason WHY`;
   const offered = new Set(waiting.flatMap((one) => [one.answer, ...(one.or ?? []).map((other) => other.answer)]));
+  if (beforeClose.length === 0) return offered.has(close) ? [] : [command('give up', close, incidentCommand ? 'incident-commander' : 'operator')];
   return beforeClose.filter((one) => !offered.has(one.answer)).map((one) => command(`before giving up (${one.for})`, one.answer, one.for));
 }

@@ -61,13 +61,17 @@ function unfreezing(progress: Progress, desk: Desk, step: StepProgress): Waiting
   if (unmet.length === 0) return plain;
   const left = deadEnds(desk.steps, desk.answers).map((one) => one.id);
   const id = progress.identity.workflowId;
-  if (left.length > 0)
+  if (left.length > 0) {
+    const [how, message, json] = progress.stop
+      ? (['close it', 'decide', { action: 'close', by: 'YOU', reason: 'WHY' }] as const)
+      : (['stop, then close', 'stop', { by: 'YOU', reason: 'WHY' }] as const);
     return {
       ...plain,
-      why: `${left.join(', ')} ${left.length === 1 ? 'was' : 'were'} left out, so nothing can be unfrozen here: stop, then close; the freeze stays, and the incident's rollback is started again`,
-      answer: `backout stop ${id} --by YOU --reason WHY`,
-      json: 'stop {"by":"YOU","reason":"WHY"}',
+      why: `${left.join(', ')} ${left.length === 1 ? 'was' : 'were'} left out, so nothing can be unfrozen here: ${how}; the freeze stays, and the incident's rollback is started again`,
+      answer: `backout ${message} ${id}${progress.stop ? ' --action close' : ''} --by YOU --reason WHY`,
+      json: `${message} ${JSON.stringify(json)}`,
     };
+  }
   // What is awaited beside it, such as a notice that was not delivered, is offered by itself.
   const first = progress.steps.find((one) => BLOCKED.has(one.state));
   if (!first) return plain;

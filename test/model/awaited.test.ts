@@ -4,11 +4,12 @@ import { judgeDecide } from '../../model/answers.ts';
 import { failure } from '../../model/failure.ts';
 import type { DataPlace } from '../../model/incident-data.ts';
 import { incidentSteps } from '../../model/incident.ts';
-import { parseMessage } from '../../model/input.ts';
+import { parseMessage, type Decide } from '../../model/input.ts';
 import { judgeLeft } from '../../model/later-rules.ts';
 import type { Plan } from '../../model/plan.ts';
 import type { StepState, Waiting } from '../../model/state.ts';
 import { beforeClose, waitingOf } from '../../workflows/awaited.ts';
+import { nextCommands } from '../../client/view.ts';
 import { Progress } from '../../workflows/progress.ts';
 import { viewOf } from '../../workflows/view.ts';
 import { START } from './given.ts';
@@ -144,7 +145,7 @@ describe('the unfreeze', () => {
     for (const { id, mode } of steps) if (id !== 'unfreeze' && !id.startsWith('lift')) put({ [id]: mode === 'manual' ? 'confirmed' : 'done' });
     put({ unfreeze: 'waiting' });
   };
-  const asked = (): Waiting | undefined => waitingOf(progress).find((one) => one.step === 'unfreeze');
+  const asked = (): Waiting | undefined => waitingOf(progress).findLast((one) => one.step === 'unfreeze');
   it('is offered once all four conditions are met', () => {
     ready();
     expect(asked()?.answer).toBe(`backout confirm ${ID} --step unfreeze --by YOU`);
@@ -156,6 +157,14 @@ describe('the unfreeze', () => {
       answer: `backout stop ${ID} --by YOU --reason WHY`,
       why: expect.stringMatching(/^revoke\.payments was left out.*close.*started again$/) as string,
     });
+  });
+  it('once it is stopped, is not: the end is, which is taken then', () => {
+    ready();
+    skip('revoke.payments');
+    progress.stop = { by: 'carol', reason: 'as it says' };
+    expect(asked()).toMatchObject({ answer: `backout decide ${ID} --action close --by YOU --reason WHY`, why: expect.stringContaining('close it') as string });
+    expect(judgeDecide(progress.desk(), { ...(JSON.parse(asked()?.json.slice('decide '.length) ?? '') as Decide), by: 'carol' })).toBeNull();
+    expect(nextCommands(viewOf(progress, 0), null).map((one) => one.what)).toEqual(['go on', 'give up']);
   });
   it('while a notice is undelivered, that comes first', () => {
     ready();
