@@ -39,7 +39,9 @@ export async function draft(kind: Kind, input: StartInput, workflowId: string | 
   const loaded = await deps.config();
   const components = inDeclaredOrder(loaded, input).map((name) => findComponent(loaded, deps.adapters, input.environment, name));
   const incident = POLICIES[kind].level !== null;
-  const seen = await Promise.all(components.map((component) => look(component, input, deps, attempt, incident ? CONTAIN : STRICT)));
+  const seen = await Promise.all(
+    components.map((component) => look(component, input, deps, attempt, incident ? CONTAIN : STRICT).catch(atTargetAlready(component, input, deps, attempt))),
+  );
   const base = { kind, environment: input.environment, tenant: input.tenant, incident: input.incident };
   const { targets, steps, targetSeconds, warnings, ...more } = incident
     ? await incidentPlan({ kind, input, loaded, components, seen, deps, attempt })
@@ -67,6 +69,19 @@ async function metLater(loaded: LoadedConfig, { environment, targets }: Plan, de
     ...warnings,
   ]);
 }
+
+/** "The last healthy one" is another than the one in place: where that one is the only one, it is the target already, and has to be named. */
+const atTargetAlready =
+  (component: Component, { environment }: StartInput, { store }: Dependencies, attempt: Attempt) =>
+  async (error: unknown): Promise<never> => {
+    const isNone = error instanceof NotPossible && error.rule === 'previous-release';
+    const healthy = isNone ? await store.lastHealthy(environment, component.name, null) : null;
+    if (!healthy || (await inspectOnce(component, healthy.version, attempt)).current !== healthy.version) throw error;
+    throw new NotPossible(
+      'previous-release',
+      `${component.name} is at ${healthy.version} already, and has no earlier release that is known healthy; to have it stay there, name it: --to ${component.name}=${healthy.version}`,
+    );
+  };
 
 async function deployRevertPlan(loaded: LoadedConfig, input: StartInput, components: readonly Component[], seen: readonly Look[], deps: Dependencies) {
   const targets = seen.map((one) => one.target);

@@ -1,5 +1,6 @@
 /** What only an incident rollback shows: who commands, what is frozen, now against then, and what the unfreeze still needs [001]. */
 import { lossOf } from '../model/incident-data.ts';
+import { SIGNED_LISTS, signedOf } from '../model/signed.ts';
 import type { RollbackState } from '../model/state.ts';
 import { paint } from './output.ts';
 import { at, columns, cut, plain, wrap } from './words.ts';
@@ -18,6 +19,8 @@ export function commandLines(state: RollbackState, look: Look): string[] {
   const head = declared
     ? `L${level} of ${state.incident ?? '?'}, declared by ${plain(declared.by)} ${at(declared.at, look.nowMs)}`
     : `L${level} of ${state.incident ?? '?'}, proposed only: nothing is touched before it is declared`;
+  // Of a run that was only refused nobody knows more than that: what an earlier one has frozen may be frozen still.
+  if (state.outcome === 'refused') return wrap(`L${level} of ${state.incident ?? '?'}`, wide).map((line) => paint('bold', line));
   const commander = roles['incident-commander'] ?? [];
   const facts = [
     ...(commander.length === 0 ? [] : [`commander ${commander.map(plain).join(', ')}`]),
@@ -29,7 +32,7 @@ export function commandLines(state: RollbackState, look: Look): string[] {
 
 const isAsked = (state: RollbackState, step: string): boolean => state.waiting.some((one) => one.step === step);
 
-/** Now against then, where the target is to be confirmed. */
+/** What was there when it was planned against then, where the target is to be confirmed: what is there now may be another by now. */
 export function comparisonLines(state: RollbackState, look: Look): string[] {
   if (!isAsked(state, 'target')) return [];
   const rows = state.targets.flatMap((target) => [
@@ -42,11 +45,37 @@ export function comparisonLines(state: RollbackState, look: Look): string[] {
   const line = (row: readonly string[]): string =>
     `${(row[0] ?? '').padEnd(first ?? 0)}  ${(row[1] ?? '').padEnd(second ?? 0)}  ${cut(plain(row[2] ?? ''), value).padEnd(value)}  ${cut(plain(row[3] ?? ''), value)}`;
   return [
-    paint('dim', line(['component', 'what', 'now', 'then'])),
+    paint('dim', line(['component', 'what', 'when planned', 'then'])),
     ...rows.map((row) => (row[2] === row[3] ? paint('dim', line(row)) : line(row))),
     paint('dim', `plan ${state.planHash ?? ''}`),
   ];
 }
+
+/** What each list of the Security Lead means, where it is asked for; and what was signed, from then on. */
+export function signedLines(state: RollbackState, look: Look): string[] {
+  const wide = Math.min(look.width, 100);
+  const step = state.steps.find((one) => one.demands?.lists !== undefined);
+  if (!step || (state.state === 'closed' && step.state !== 'confirmed')) return [];
+  const block = (title: string, lines: readonly string[]): string[] => [
+    paint('bold', title),
+    ...lines.flatMap((line) => wrap(line, wide, '  ').map((one, index) => (index === 0 ? one : `  ${one}`))),
+  ];
+  if (isAsked(state, step.id))
+    return block('Each credential in one list', [
+      'rotate: exposed, nobody is seen to use it; the new one works before the old one goes, no outage',
+      'revokeFirst: exploited now; the old one goes at once, what uses it stands still until the new one is in place',
+      'unaffected: not exposed; stays as it is',
+    ]);
+  const said = step.state === 'confirmed' ? state.answers.findLast((one) => one.name === 'confirm' && one.step === step.id) : undefined;
+  if (!said) return [];
+  const signed = signedOf(said['data']);
+  const lists = SIGNED_LISTS.flatMap((list) => (signed[list].length === 0 ? [] : [`${LIST[list]}: ${signed[list].map(plain).join(', ')}`]));
+  return block(`Signed by ${plain(said.by)} ${at(said.at, look.nowMs)}`, [
+    ...lists,
+    ...(typeof said['note'] === 'string' ? [`note: ${plain(said['note'])}`] : []),
+  ]);
+}
+const LIST = { rotate: 'rotate', revokeFirst: 'revoke first', unaffected: 'not exposed' } as const;
 
 /** What is lost by what lies ahead, in full: the list of steps cuts its titles off. Gone once nothing of it is left to be done. */
 export function lossLines(state: RollbackState, look: Look): string[] {

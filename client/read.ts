@@ -1,6 +1,7 @@
 /** The state of one rollback: from its worker, else from the record [product.md 7]. */
-import type { Engine, Run, RunStatus } from './engine.ts';
+import type { Engine, Run } from './engine.ts';
 import type { Outcome, RollbackState } from '../model/state.ts';
+import { POLICIES } from '../model/policy.ts';
 import { listRollbacks, unknown, type Meant } from './find.ts';
 import { stateFrom } from './recorded.ts';
 import { EXIT, isNotFound, Problem, said, type ExitCode } from './problem.ts';
@@ -58,7 +59,7 @@ const EXIT_OF: Readonly<Record<Outcome, ExitCode>> = {
 /** No worker says it; but how the execution ended, the server knows. */
 interface Silent {
   readonly silence: string;
-  readonly ended?: RunStatus;
+  readonly ended?: Pick<Run, 'status' | 'closedAt'>;
 }
 
 interface Asked {
@@ -82,14 +83,14 @@ async function askRun(engine: Engine, id: string, runId?: string): Promise<Asked
 
 /** What the run says, seen against what became of the run itself. */
 async function settle(session: Session, { run, heard }: Asked): Promise<Silent | { readonly value: Reading }> {
-  if ('silence' in heard) return run.status === 'RUNNING' ? heard : { ...heard, ended: run.status };
+  if ('silence' in heard) return run.status === 'RUNNING' ? heard : { ...heard, ended: run };
   const state = heard.value;
   const plain = { value: { state, source: 'worker', silence: null, remark: run.status === 'RUNNING' ? run.trying : null } } as const;
   if (run.status === 'RUNNING' || (state.outcome !== null && state.outcome !== 'refused')) return plain;
   // A successor that was refused closes nothing: the claims tell whether the rollback is still open.
   const store = await session.store();
   const claims = (await store?.claims({ rollbackId: state.rollbackId }).catch(() => null)) ?? null;
-  if (claims === null ? state.outcome === null : claims.length > 0) return { value: { ...plain.value, state: abandoned(state, run.status) } };
+  if (claims === null ? state.outcome === null : claims.length > 0) return { value: { ...plain.value, state: abandoned(state, run.status, run.closedAt) } };
   if (state.outcome !== null) return plain;
   const event = await store?.rollback(state.rollbackId);
   return event?.outcome
@@ -107,13 +108,15 @@ async function settle(session: Session, { run, heard }: Asked): Promise<Silent |
 }
 
 /** Its execution is gone, and the rollback is not at its end. */
-export function abandoned(state: RollbackState, how: string): RollbackState {
+function abandoned(state: RollbackState, how: string, endedAt: string | null): RollbackState {
   return {
     ...state,
     state: 'abandoned',
     outcome: null,
     stopped: `its execution was ended from outside (${how.toLowerCase().replace('_', ' ')}); what was done stays done`,
-    waiting: [{ step: '', for: 'operator', since: state.trigger.at, answer: `backout resume ${state.id} --by YOU --reason WHY`, json: '' }],
+    waiting: [
+      { step: '', for: POLICIES[state.kind].lead, since: endedAt ?? state.trigger.at, answer: `backout resume ${state.id} --by YOU --reason WHY`, json: '' },
+    ],
   };
 }
 
@@ -125,6 +128,6 @@ async function fromRecord(session: Session, { id, rollbackId }: Meant, { silence
   const entries = await store.entriesOf(event.rollbackId);
   const last = entries.at(-1)?.at ?? event.openedAt;
   const recorded = stateFrom(event, entries);
-  const state = ended === undefined || event.outcome !== null ? recorded : abandoned(recorded, ended);
+  const state = ended === undefined || event.outcome !== null ? recorded : abandoned(recorded, ended.status, ended.closedAt);
   return { state, source: 'record', silence, remark: `${silence}; this is the record as of ${last}` };
 }

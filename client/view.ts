@@ -1,6 +1,8 @@
 /** A rollback as a person reads it at three in the morning: what happened, what now, and the exact next command last. */
-import type { Outcome, RollbackState, StepState, StepView } from '../model/state.ts';
-import { commandLines, comparisonLines, conditionLines, lossLines } from './incident-view.ts';
+import { startAgain } from '../model/start-again.ts';
+import type { Outcome, RollbackState, StepState, StepView, Waiting } from '../model/state.ts';
+import { isAnswered } from '../model/warnings.ts';
+import { commandLines, comparisonLines, conditionLines, lossLines, signedLines } from './incident-view.ts';
 import { commandName, paint } from './output.ts';
 import { inventoryLines, shownSteps } from './tenant-view.ts';
 import { at, clock, columns, cut, duration, elapsed, plain, quoted, wrap } from './words.ts';
@@ -64,6 +66,7 @@ export function render(state: RollbackState, look: Look): string[] {
     timeLines(state, look),
     stepLines(state, look),
     comparisonLines(state, look),
+    signedLines(state, look),
     lossLines(state, look),
     inventoryLines(state, look),
     conditionLines(state, look),
@@ -167,7 +170,7 @@ function remarks(state: RollbackState, look: Look): string[] {
     wrap(plain(text), wide, '  ').map((line, index) => (index === 0 ? `${paint(format, sign)} ${line.slice(2)}` : line));
   const refused = state.outcome === 'refused' ? [] : state.refusals.slice(-3);
   return [
-    ...state.warnings.flatMap((warning) => told('!', 'yellow', warning)),
+    ...state.warnings.filter((warning) => !isAnswered(warning, state.steps)).flatMap((warning) => told('!', 'yellow', warning)),
     ...state.remains.flatMap((one) => told('!', 'red', `not undone: ${one.artifact}: ${one.reason}${one.owner === null ? '' : ` (${one.owner})`}`)),
     ...(state.refusals.length > 3 && refused.length > 0 ? told('–', 'dim', `${state.refusals.length - 3} earlier messages were refused too`) : []),
     ...refused.flatMap((one) => told('–', 'dim', `refused ${one.message ?? 'start'} by ${one.by} at ${at(one.at, look.nowMs)}: ${one.explanation}`)),
@@ -213,7 +216,10 @@ function happened(state: RollbackState, look: Look): string[] {
   const lines = state.waiting.slice(0, ASKED_MAX).flatMap((one) => {
     const asked = state.steps.find((step) => step.id === one.step);
     const since = one.since === '' ? '' : ` since ${at(one.since, look.nowMs)}`;
-    return [...said(['yellow', 'bold'], `Waiting for ${one.for}${since}: ${asked?.title ?? one.step}`)];
+    return [
+      ...said(['yellow', 'bold'], `Waiting for ${one.for}${since}: ${asked?.title ?? one.step}`),
+      ...(one.why === undefined ? [] : said('reset', `Not yet: ${one.why}.`)),
+    ];
   });
   return [...lines, ...more];
 }
@@ -239,33 +245,49 @@ export interface NextCommand {
   readonly line: string;
 }
 
-/** What the awaited person, or anybody curious, types next; the likeliest last. */
-export function nextCommands(state: RollbackState, by: string | null): NextCommand[] {
-  const { id, incidentCommand } = state;
-  // In an incident each step is somebody's: the name of whoever looks is put in only where he may answer.
+type Typed = (what: string, line: string, role?: string) => NextCommand;
+
+/** In an incident each step is somebody's: the name of whoever looks is put in only where he may answer. */
+const typedBy = ({ incidentCommand }: RollbackState, by: string | null): Typed => {
   const may = (role: string): boolean => incidentCommand === undefined || (by !== null && (incidentCommand.roles[role] ?? []).includes(by));
-  const command = (what: string, line: string, role = 'operator'): NextCommand => ({
+  return (what, line, role = 'operator') => ({
     what,
     line: line.replace(/^backout/, commandName()).replace(' --by YOU', by === null || !may(role) ? ' --by YOU' : ` --by ${quoted(by)}`),
   });
-  if (state.state === 'closed') return [command('report', `backout report ${state.outcome === 'refused' ? state.rollbackId : id}`)];
+};
+
+const DECLINABLE: ReadonlySet<string> = new Set(['availability', 'declaration', 'target', 'unfreeze', 'inventory', 'routes', 'completion']);
+
+/** Every answer to one of the things that are awaited. */
+export function answersTo(state: RollbackState, one: Waiting, by: string | null): NextCommand[] {
+  const command = typedBy(state, by);
+  const [, verb = ''] = one.answer.split(' ');
+  // A row of the checklist is answered, not refused; so are facts and findings.
+  const canDecline = verb === 'confirm' && DECLINABLE.has(one.step);
+  const confirms = canDecline ? 'yes' : one.step === 'investigation' ? 'finding' : one.for;
+  const label = { confirm: confirms, decide: one.answer.includes(' --action close ') ? 'give up' : 'again', resume: 'go on' }[verb] ?? verb;
+  const said = command(one.when ?? label, one.answer, one.for);
+  if (one.or) return [...one.or.map((other) => command(other.when, other.answer, one.for)), said];
+  return canDecline ? [command('no', `backout decline ${state.id} --step ${one.step} --by YOU --reason WHY`, one.for), said] : [said];
+}
+
+/** What the awaited person, or anybody curious, types next; the likeliest last. */
+export function nextCommands(state: RollbackState, by: string | null): NextCommand[] {
+  const { id, incidentCommand } = state;
+  const command = typedBy(state, by);
+  if (state.state === 'closed') {
+    const isFrozen = state.outcome !== 'refused' && incidentCommand !== undefined && incidentCommand.frozen.length > 0;
+    const again = isFrozen ? [command('lift the freeze', startAgain({ ...state, cause: state.trigger.cause }), 'incident-commander')] : [];
+    return [...again, command('report', `backout report ${state.outcome === 'refused' ? state.rollbackId : id}`)];
+  }
   if (state.waiting.length === 0) return [command('follow', `backout watch ${id}`)];
-  const asked = state.waiting.flatMap((one) => {
-    const [, verb = ''] = one.answer.split(' ');
-    // A row of the checklist is answered, not refused; so are facts and findings.
-    const canDecline = verb === 'confirm' && ['availability', 'declaration', 'target', 'unfreeze', 'inventory', 'routes', 'completion'].includes(one.step);
-    const confirms = canDecline ? 'yes' : one.step === 'investigation' ? 'finding' : one.for;
-    const said = command({ confirm: confirms, decide: 'again', resume: 'go on' }[verb] ?? verb, one.answer, one.for);
-    // What cannot be had of a tenant may be done by hand, or documented.
-    if (verb === 'decide' && state.deprovision && one.answer.includes(' --action retry'))
-      return [
-        command('leave it', one.answer.replace(' --action retry', ' --action skip'), one.for),
-        command('by hand', one.answer.replace(' --action retry', ' --action done'), one.for),
-        said,
-      ];
-    return canDecline ? [command('no', `backout decline ${id} --step ${one.step} --by YOU --reason WHY`, one.for), said] : [said];
-  });
-  return state.state === 'stopped'
-    ? [command('give up', `backout decide ${id} --action close --by YOU --reason WHY`, incidentCommand ? 'incident-commander' : 'operator'), ...asked]
-    : asked;
+  return [...(state.state === 'stopped' ? endings(state, command) : []), ...state.waiting.flatMap((one) => answersTo(state, one, by))];
+}
+
+/** The end is offered where it would be taken; else what has to be answered before it, by whoever answers that. */
+function endings({ id, incidentCommand, beforeClose = [], waiting }: RollbackState, command: Typed): NextCommand[] {
+  const close = `backout decide ${id} --action close --by YOU --reason WHY`;
+  const offered = new Set(waiting.flatMap((one) => [one.answer, ...(one.or ?? []).map((other) => other.answer)]));
+  if (beforeClose.length === 0) return offered.has(close) ? [] : [command('give up', close, incidentCommand ? 'incident-commander' : 'operator')];
+  return beforeClose.filter((one) => !offered.has(one.answer)).map((one) => command(`before giving up (${one.for})`, one.answer, one.for));
 }

@@ -29,7 +29,7 @@ export function answerTo({ id, demands, beside }: PlannedStep, planHash: string 
     const data = Object.fromEntries(demands.data.map((name) => [name, '…']));
     add('data', data, `--data '${JSON.stringify(data)}'`);
   }
-  if (demands?.items && choice !== NOT_APPLICABLE) {
+  if (demands?.items && demands.items.length > 0 && choice !== NOT_APPLICABLE) {
     const evidence = demands.items.map((item) => `${item}=…`);
     add('evidence', evidence, `--evidence ${evidence.map((one) => `"${one}"`).join(' ')}`);
   }

@@ -1,12 +1,13 @@
-/** May this person say this, now? Pure rules over what the rollback shows; null means yes [product.md 6]. */
+/** May this person say this, now? Pure rules over what the rollback shows; null means yes [product.md 6]. Those that came later are in later-rules.ts. */
 import { fieldOf } from './field.ts';
-import { isSignedOff, unfreezeConditions } from './conditions.ts';
+import { deadEnds, isSignedOff, unfreezeConditions } from './conditions.ts';
+import { judgeEnd } from './ending.ts';
 import { itemsOf } from './evidence.ts';
 import { FREEZE_SCOPES, isFreezeScope } from './freeze.ts';
 import { NOT_APPLICABLE } from './incident.ts';
 import type { Confirm, Decide, Decline, Escalate, Resume } from './input.ts';
-import type { PlannedStep } from './plan.ts';
-import { changes, POLICIES, type Policy } from './policy.ts';
+import type { Demands, PlannedStep } from './plan.ts';
+import { POLICIES, type Policy } from './policy.ts';
 import { holds, isDeputy, own, type Roster } from './roles.ts';
 import { judgeOnly, judgeOwner, judgeRole, no, type No } from './authority.ts';
 import { signedProblem } from './signed.ts';
@@ -24,6 +25,8 @@ export interface DeskStep extends PlannedStep {
 
 /** What a judge sees of the rollback. */
 export interface Desk extends Roster {
+  /** The Workflow Id, for words that name a command. */
+  readonly id?: string;
   readonly policy: Policy;
   readonly steps: readonly DeskStep[];
   readonly planHash: string | null;
@@ -72,9 +75,6 @@ const isBegun = (desk: Desk, { id }: DeskStep): boolean => {
   return desk.policy.subject === 'components' || id === first || desk.steps.some((step) => step.id === first && step.state === 'confirmed');
 };
 
-/** Has anything been changed but the freeze? */
-const hasChanged = (desk: Desk): boolean => desk.steps.some((step) => changes(step.effect) && step.operation !== 'freeze' && step.state !== 'pending');
-
 export function judgeConfirm(desk: Desk, message: Confirm): No {
   const step = judgeManual(desk, message);
   if (!isStep(step)) return step;
@@ -94,7 +94,12 @@ export function judgeConfirm(desk: Desk, message: Confirm): No {
 /** What was signed is carried out; another list than that one is not taken for it. */
 function judgeSigned(desk: Desk, { id }: DeskStep, { data }: Confirm): No {
   const said = desk.answers.findLast((one) => one.name === 'confirm' && one.step === id);
-  return JSON.stringify(said?.['data']) === JSON.stringify(data) ? null : no('already-answered', `${said?.by ?? 'somebody'} has signed another list already`);
+  if (JSON.stringify(said?.['data']) === JSON.stringify(data)) return null;
+  const rollback = desk.id ?? 'ID';
+  return no(
+    'already-answered',
+    `${said?.by ?? 'somebody'} has signed another list already, and it is carried out as it was signed. To sign another one, end this rollback and start it again, where the list is asked for anew: \`backout stop ${rollback} --by YOU --reason WHY\`, then \`backout decide ${rollback} --action close --by YOU --reason WHY\` (what it asks for first it says), then \`backout start\` for the same incident`,
+  );
 }
 
 /** What was said of an artifact is carried out: it is said once, or taken back first. */
@@ -129,14 +134,18 @@ function judgeDemands(desk: Desk, { id, demands }: DeskStep, message: Confirm): 
     return no('evidence', `say in "note" why ${id} is ${choice ?? 'so'}`);
   if (choice === NOT_APPLICABLE) return null;
   const given = itemsOf(message.evidence);
-  const wanted = (demands.items ?? []).filter((item) => !isText(own(given, item)) && !isProduced(desk, own(demands.produced ?? {}, item)));
+  const wanted = stillToType(desk, demands).filter((item) => !isText(own(given, item)));
   return wanted.length === 0
     ? null
     : no('evidence', `${id} demands evidence item by item; missing: ${wanted.map((item) => `${item}=TEXT, link or file`).join(', ')}`);
 }
 
+/** Items of evidence that no step has produced: a person types them. */
+export const stillToType = (desk: Pick<Desk, 'steps' | 'answers'>, { items = [], produced = {} }: Demands): readonly string[] =>
+  items.filter((item) => !isProduced(desk, own(produced, item)));
+
 /** By steps that have passed, each of them: what was left out by a decision, or has failed, proves nothing. */
-const isProduced = ({ steps, answers }: Desk, ids: readonly string[] = []): boolean =>
+const isProduced = ({ steps, answers }: Pick<Desk, 'steps' | 'answers'>, ids: readonly string[] = []): boolean =>
   ids.length > 0 && ids.every((id) => steps.some((step) => step.id === id && PASSED.has(step.state)) && !isSignedOff(answers, id));
 
 /** All four conditions before anything is unfrozen [001 step 5], and what is chosen is something that can be. */
@@ -147,7 +156,12 @@ function judgeUnfreeze(desk: Desk, step: DeskStep, { data }: Confirm): No {
     return no('choice', `say in "data" {"scopes": […]} what is unfrozen, at least one of ${FREEZE_SCOPES.join(', ')}; without it, everything is`);
   const unmet = unfreezeConditions(desk.steps, desk.answers).filter((one) => !one.met);
   if (unmet.length === 0) return null;
-  return no('unfreeze-conditions', `nothing is unfrozen yet: ${unmet.map((one) => `"${one.condition}" is not met (${one.by})`).join('; ')}`);
+  const left = deadEnds(desk.steps, desk.answers);
+  const wayOut =
+    left.length === 0
+      ? ''
+      : `. What was left out is not taken up again here: stop it and close it, which keeps the freeze, and start it again for the same incident`;
+  return no('unfreeze-conditions', `nothing is unfrozen yet: ${unmet.map((one) => `"${one.condition}" is not met (${one.by})`).join('; ')}${wayOut}`);
 }
 
 export function judgeDecline(desk: Desk, message: Decline): No {
@@ -166,6 +180,11 @@ export function judgeDecide(desk: Desk, message: Decide): No {
   if (message.action === 'close') return judgeClose(desk, message);
   const step = findStep(desk, message.step ?? '');
   if (!isStep(step)) return step;
+  return judgeDecision(desk, step, message) ?? judgeOwner(desk, message.by, step);
+}
+
+/** May this be decided about it at all, whoever says so? */
+export function judgeDecision(desk: Desk, step: DeskStep, message: Decide): No {
   if (!BLOCKED.has(step.state) && !step.held && !(message.action === 'skip' && mayBeLeft(desk, step)))
     return no('not-failed', `${step.id} is ${step.state}; there is nothing to decide about it`);
   if (message.action === 'skip' && !desk.policy.partialEnd)
@@ -176,7 +195,7 @@ export function judgeDecide(desk: Desk, message: Decide): No {
     return no('not-failed', `${step.id} is answered by confirm, not by done; retry asks it again`);
   if (message.action === 'done' && step.operation === 'communicate' && message.evidence.length === 0)
     return no('evidence', `who has told them by hand says where: give in "evidence" a link to what was sent for ${step.id}`);
-  return (message.action === 'skip' ? judgeSkip(desk, step, message) : null) ?? judgeOwner(desk, message.by, step);
+  return message.action === 'skip' ? judgeSkip(desk, step, message) : null;
 }
 
 /** What waits for a person may be left out too, once it was begun: it is documented as what remains. */
@@ -215,43 +234,9 @@ function judgeSkip({ policy }: Desk, step: DeskStep, { due, evidence }: Decide):
       );
 }
 
-/** Revoked first, and no other one is in place: nothing would be left that works. */
-const isNoneLeft = ({ steps }: Desk, credential: string): boolean => {
-  const of = (operation: string): DeskStep | undefined => steps.find((step) => step.subject === credential && step.operation === operation);
-  const [revoked, installed] = [of('revoke')?.state, of('install')?.state];
-  return (revoked === 'done' || revoked === 'already') && installed !== undefined && !PASSED.has(installed);
-};
-
-const isIssued = ({ steps }: Desk, credential: string): boolean =>
-  steps.some(
-    (step) =>
-      step.subject === credential && (step.operation === 'issue' || step.operation === 'install') && (step.state === 'done' || step.state === 'already'),
-  );
-
 function judgeClose(desk: Desk, message: Decide): No {
   if (!isStopped(desk)) return no('not-stopped', 'only a stopped rollback can be closed; use stop first');
-  if (desk.steps.some((step) => step.id === 'investigation' && step.state !== 'confirmed'))
-    return no('finding', 'the time target was missed; confirm the step investigation with its finding before closing');
-  const alive = desk.steps.filter((step) => step.operation === 'revoke' && !PASSED.has(step.state) && isIssued(desk, step.subject ?? ''));
-  const none = desk.steps.filter((step) => step.operation === 'install' && isNoneLeft(desk, step.subject ?? ''));
-  if (none.length > 0)
-    return no(
-      'credential-open',
-      `no generation is alive of ${none.map((step) => step.subject ?? '').join(', ')}: go on with ${none.map((step) => step.id).join(', ')}, or the ${none[0]?.owner ?? ''} decides to skip it, with a due date`,
-    );
-  if (alive.length > 0)
-    return no(
-      'credential-open',
-      `two generations are alive of ${alive.map((step) => step.subject ?? '').join(', ')}: go on with ${alive.map((step) => step.id).join(', ')}, or the ${alive[0]?.owner ?? ''} decides to skip it, with a due date`,
-    );
-  // Once anything was changed, the cleanup is answered for, however it ends [001 Step 3 Checklist].
-  const open = hasChanged(desk) ? desk.steps.filter((step) => step.id.startsWith('cleanup.') && step.state !== 'confirmed' && !desk.kept.has(step.id)) : [];
-  if (open.length > 0)
-    return no(
-      'mandatory-row',
-      `the cleanup checklist is not answered: ${open.map((step) => `${step.id} (${step.owner ?? ''})`).join(', ')}; confirm each row, it is kept until then`,
-    );
-  return judgeRole(desk, message.by, desk.policy.lead);
+  return judgeEnd(desk) ?? judgeRole(desk, message.by, desk.policy.lead);
 }
 
 export function judgeResume(desk: Desk, message: Resume): No {

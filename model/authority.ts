@@ -19,13 +19,22 @@ export function judgeRole(desk: Desk, by: string, role: string): No {
     : no('unknown-person', `${by} is not among the people of backout.yaml; the role ${role} is needed, ${who}`);
 }
 
-/** Of credentials nobody but the Security Lead decides [001 Ownership]; how somebody else came to the role counts too. */
-export function judgeOnly(desk: Desk, by: string, { id, owner }: DeskStep): No {
-  const role = owner ?? desk.policy.lead;
+/** Who signs in a role that nobody else may fill: by its own right, or given it by such a one. */
+export function signersOf(desk: Desk, role: string): string[] {
   const assigned = desk.answers.flatMap((one) =>
     one.name === 'assign' && typeof one['role'] === 'string' && typeof one['to'] === 'string' ? [{ by: one.by, role: one['role'], to: one['to'] }] : [],
   );
-  const can = entitledTo(desk, assigned, role);
+  return entitledTo(desk, assigned, role);
+}
+
+/** Is there anything that this role alone may answer? */
+export const isGuarded = ({ steps }: { readonly steps: readonly Pick<DeskStep, 'only' | 'owner'>[] }, role: string): boolean =>
+  steps.some((step) => step.only === true && step.owner === role);
+
+/** Of credentials nobody but the Security Lead decides [001 Ownership]; how somebody else came to the role counts too. */
+export function judgeOnly(desk: Desk, by: string, { id, owner }: DeskStep): No {
+  const role = owner ?? desk.policy.lead;
+  const can = signersOf(desk, role);
   if (can.includes(by)) return null;
   const who = can.length === 0 ? `nobody holds it: name a ${role} in backout.yaml` : `it is held by ${can.join(', ')}, who may assign it`;
   const deputy = isDeputy(desk, by, role) ? `; ${by} is a deputy and may take it over: assign ${role} to ${by}, with a reason` : '';

@@ -15,16 +15,24 @@ const isDone = (step: ConditionStep): boolean => step.state === 'done' || step.s
 export const isSignedOff = (answers: readonly Answer[], id: string): boolean =>
   answers.findLast((one) => one.name === 'decide' && one.step === id)?.['action'] === 'skip';
 
-export function unfreezeConditions(steps: readonly ConditionStep[], answers: readonly Answer[]): Condition[] {
-  const said = (name: string, id: string): Answer | undefined => answers.findLast((one) => one.name === name && one.step === id);
+/** What was left out by a decision, keeps the target from being stable, and is not decided about again: this rollback lifts no freeze any more. */
+export const deadEnds = <S extends ConditionStep>(steps: readonly S[], answers: readonly Answer[]): S[] =>
+  stabilityOf(steps, answers).unstable.filter((step) => step.state === 'skipped');
+
+function stabilityOf<S extends ConditionStep>(steps: readonly S[], answers: readonly Answer[]): Record<'done' | 'needless' | 'signed' | 'unstable', S[]> {
   const changing = steps.filter(({ operation, effect }) => operation === 'stability' || (operation !== null && changes(effect) && effect !== 'freeze'));
   const needless = changing.filter((step) => step.operation !== 'deploy' && step.state === 'skipped' && !isSignedOff(answers, step.id));
   // Rows, derived tables and marks that are signed for as left do not keep a target from being stable.
   const signed = changing.filter(
     ({ operation, state, id }) => operation !== null && LEAVABLE.has(operation) && state === 'skipped' && isSignedOff(answers, id),
   );
-  const done = changing.filter(isDone);
   const unstable = changing.filter((step) => !isDone(step) && !needless.includes(step) && !signed.includes(step));
+  return { done: changing.filter(isDone), needless, signed, unstable };
+}
+
+export function unfreezeConditions(steps: readonly ConditionStep[], answers: readonly Answer[]): Condition[] {
+  const said = (name: string, id: string): Answer | undefined => answers.findLast((one) => one.name === name && one.step === id);
+  const { done, needless, signed, unstable } = stabilityOf(steps, answers);
   const checks = steps.filter((step) => step.mode === 'gate' && step.operation !== 'stability');
   const rows = steps.filter((step) => step.id.startsWith('cleanup.'));
   const open = [...checks.filter((step) => !PASSED.has(step.state)), ...rows.filter((step) => step.state !== 'confirmed')];

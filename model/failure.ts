@@ -9,7 +9,7 @@ const FAILURES = {
   Conflict: [false, 'find out who else is changing this component, settle it, then decide retry'],
   Configuration: [false, 'mend backout.yaml on the worker, then decide retry'],
   UnexpectedResponse: [false, 'the platform answered in a way Backout does not know; act by hand (`backout now COMPONENT --print`), then decide done'],
-  PlatformFailed: [false, 'read what the platform says, mend the cause, then decide retry with the analysis'],
+  PlatformFailed: [false, 'read what the platform says, mend the cause, then decide retry (in a deployRevert with the analysis)'],
   NotAtTarget: [false, 'the platform reported success and did nothing; act by hand (`backout now COMPONENT --print`), then decide done'],
   NotRemoved: [true, 'see what holds it; then decide retry, or remove it by hand and decide done, or skip to document that it remains'],
   RouteAnswers: [true, 'see which workflow still serves the path (deactivate it first), then decide retry; or skip to document that it remains'],

@@ -145,7 +145,7 @@ const unfrozen = ({ carriers }: IncidentPlace): Wave[] => [
   [
     {
       id: 'unfreeze',
-      title: 'The Incident Commander lifts the freeze, all four conditions met',
+      title: 'The Incident Commander lifts the freeze, once all four conditions are met',
       mode: 'manual',
       effect: 'record',
       owner: 'incident-commander',
@@ -258,23 +258,27 @@ function gates(place: IncidentPlace): PlanStep[] {
 }
 
 /** Within its level a row is done, with its evidence; outside of it its owner may sign that it does not apply, and why. */
-const cleanup = (row: ChecklistRow, level: number, data: DataPlace | null): PlanStep => ({
-  id: `cleanup.${row.area}`,
-  title: `${row.title}: ${row.actions.join(', ')}`,
-  mode: 'manual',
-  effect: 'record',
-  owner: row.owner,
-  attests: 'done',
-  mandatory: true,
-  // Who signs for credentials is nobody's to appoint.
-  ...(row.area === 'credentials' && (data?.credentials.length ?? 0) > 0 ? { only: true as const } : {}),
-  demands: {
-    choices: level >= row.level ? ['done'] : [NOT_APPLICABLE, 'done'],
-    items: row.items,
-    ...(data === null ? {} : producedOf(row, producedBy(data))),
-    note: NOT_APPLICABLE,
-  } satisfies Demands,
-});
+function cleanup(row: ChecklistRow, level: number, data: DataPlace | null): PlanStep {
+  const isNoCredential = row.area === 'credentials' && (data?.credentials.length ?? 0) === 0;
+  return {
+    id: `cleanup.${row.area}`,
+    title: `${row.title}: ${row.actions.join(', ')}`,
+    mode: 'manual',
+    effect: 'record',
+    owner: row.owner,
+    attests: 'done',
+    mandatory: true,
+    // Who signs for credentials is nobody's to appoint.
+    ...(row.area === 'credentials' && !isNoCredential ? { only: true as const } : {}),
+    demands: {
+      // Where no credential is configured nobody can have a log of its rotation: that none was exposed is signed, and why.
+      choices: level >= row.level && !isNoCredential ? ['done'] : [NOT_APPLICABLE, 'done'],
+      items: row.items,
+      ...(data === null ? {} : producedOf(row, producedBy(data))),
+      note: NOT_APPLICABLE,
+    } satisfies Demands,
+  };
+}
 
 function producedOf({ items }: ChecklistRow, by: Readonly<Record<string, readonly string[]>>): Pick<Demands, 'produced'> {
   const own = Object.entries(by).filter(([item]) => items.includes(item));

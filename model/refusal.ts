@@ -5,7 +5,7 @@
 export interface Refusal {
   /** The rule's stable name, e.g. `target-known-healthy`. */
   readonly rule: string;
-  /** Where the rule comes from, e.g. `[002 section 5]`. */
+  /** Where the rule comes from, e.g. `[002 section 5]`; our own are explained in the runbook. */
   readonly source: string;
   /** What was wrong and what to do instead, for the person at the keyboard. */
   readonly explanation: string;
@@ -16,25 +16,28 @@ export interface Refusal {
   readonly message?: string;
 }
 
+/** Where our own rules are explained to whoever is refused, one by one: beside the code, so that he can look it up. */
+const RUNBOOK = '[docs/runbook.md]';
+
 /** The rules that can say no, each with its source. Explanations are written where the facts are. */
 export const RULE_SOURCE = {
-  malformed: 'product.md 6',
-  configuration: 'product.md 8',
-  'unknown-message': 'product.md 6',
-  'unknown-step': 'product.md 6',
-  'workflow-id': 'product.md 5',
-  'kind-not-built': 'product.md 2',
-  tenant: 'product.md 5',
+  malformed: RUNBOOK,
+  configuration: RUNBOOK,
+  'unknown-message': RUNBOOK,
+  'unknown-step': RUNBOOK,
+  'workflow-id': RUNBOOK,
+  'kind-not-built': RUNBOOK,
+  tenant: RUNBOOK,
   'operator-only': '[000 When Rollback Triggers]',
   'not-a-trigger': '[000 When Rollback Triggers]',
   request: '[000 Rollback Procedure]',
   inventory: '[000 Rollback Procedure 2]',
   'not-optional': '[000 Rollback Procedure]',
   protected: '[000 Invariants]',
-  'unknown-environment': 'product.md 5',
-  'unknown-component': 'product.md 5',
-  'unknown-platform': 'product.md 9',
-  starter: 'product.md 2',
+  'unknown-environment': RUNBOOK,
+  'unknown-component': RUNBOOK,
+  'unknown-platform': RUNBOOK,
+  starter: RUNBOOK,
   cause: '[002 section 3]',
   'effect-not-allowed': '[002 section 9]',
   'target-named': '[002 section 5]',
@@ -45,38 +48,38 @@ export const RULE_SOURCE = {
   executor: '[002 section 6]',
   analysis: '[002 section 11]',
   'already-stable': '[003 Constitutional Rejection Scenarios]',
-  exclusion: 'product.md 5',
-  abandoned: 'product.md 3',
-  'record-unavailable': 'product.md 9',
-  'platform-unavailable': 'product.md 9',
-  role: 'product.md 6',
-  'unknown-person': 'product.md 8',
-  'four-eyes': 'product.md 6',
-  'not-asked': 'product.md 6',
-  'already-answered': 'product.md 6',
-  'stale-plan': 'product.md 12',
-  'not-failed': 'product.md 3',
+  exclusion: RUNBOOK,
+  abandoned: RUNBOOK,
+  'record-unavailable': RUNBOOK,
+  'platform-unavailable': RUNBOOK,
+  role: RUNBOOK,
+  'unknown-person': RUNBOOK,
+  'four-eyes': RUNBOOK,
+  'not-asked': RUNBOOK,
+  'already-answered': RUNBOOK,
+  'stale-plan': RUNBOOK,
+  'not-failed': RUNBOOK,
   'no-partial': '[002 section 9]',
-  'inspection-disagrees': 'product.md 2',
-  'not-stopped': 'product.md 6',
-  level: 'product.md 2',
+  'inspection-disagrees': RUNBOOK,
+  'not-stopped': RUNBOOK,
+  level: RUNBOOK,
   'security-lead': '[001 Ownership]',
   inverse: '[001 step 3c]',
   recover: '[004 section 3]',
   'evidence-rewrite': '[001 step 3d]',
   'revoked-credential': '[001 step 3e]',
   'credential-open': '[001 step 3e]',
-  closed: 'product.md 6',
+  closed: RUNBOOK,
   finding: '[002 section 7]',
   declaration: '[001 step 1]',
-  choice: 'product.md 6',
+  choice: RUNBOOK,
   evidence: '[001 step 3 checklist]',
   'mandatory-row': '[001 step 3 checklist]',
   'not-skippable': '[001 Procedure]',
   'accepted-risk': '[001 step 5]',
   'baseline-blocker': '[001 step 4]',
   'unfreeze-conditions': '[001 step 5]',
-  incident: 'product.md 5',
+  incident: RUNBOOK,
 } as const;
 export type Rule = keyof typeof RULE_SOURCE;
 

@@ -55,6 +55,19 @@ export interface Waiting {
   readonly since: string;
   readonly answer: string;
   readonly json: string;
+  /** When this answer is the right one; absent where the question says it. */
+  readonly when?: string;
+  /** Why it is another answer than the question asks for; absent where it is not. */
+  readonly why?: string;
+  /** What else may be answered; absent where nothing may. */
+  readonly or?: readonly Alternative[];
+}
+
+/** Another answer to what is awaited. */
+export interface Alternative {
+  readonly when: string;
+  readonly answer: string;
+  readonly json: string;
 }
 
 export interface Answer {
@@ -127,6 +140,8 @@ export interface RollbackState {
   readonly warnings: readonly string[];
   /** Why it is stopped, in one sentence; null while it is not. */
   readonly stopped: string | null;
+  /** Only while it is stopped: what has to be answered before it may be closed; empty: it may be closed now. */
+  readonly beforeClose?: readonly Waiting[];
   /** Only where an incident is rolled back. */
   readonly incidentCommand?: IncidentView;
   /** Only where a tenant is deprovisioned. */

@@ -4,8 +4,9 @@ import { routeProofs } from '../model/route-proofs.ts';
 import { unfreezeConditions } from '../model/conditions.ts';
 import { signedOf } from '../model/signed.ts';
 import { PASSED, type StepState } from '../model/state.ts';
+import { isAnswered } from '../model/warnings.ts';
 import type { Progress } from './progress.ts';
-import { waitingOf } from './view.ts';
+import { waitingOf } from './awaited.ts';
 
 const KIND = defineSearchAttributeKey('RollbackKind', 'KEYWORD');
 const STATE = defineSearchAttributeKey('RollbackState', 'KEYWORD');
@@ -107,12 +108,15 @@ export function currentDetails(progress: Progress): string {
     return [
       `- **${one.for}**, for \`${one.step}\`${title ? ` (${title})` : ''}. Send the signal or update \`${name}\` with\n`,
       `    \`\`\`json\n    ${json.join(' ')}\n    \`\`\`\n`,
+      ...(one.why ? [`    ${one.why}\n`] : []),
       `    or run \`${one.answer}\`${name === 'confirm' && one.step !== 'investigation' ? '. If the answer is no: `decline`, with a `reason`' : ''}`,
+      ...(one.or ?? []).map((other) => `    - ${other.when}: \`${other.json}\``),
       ...proofs.map(({ path, seen, isGone }) => `    - ${isGone ? '✅' : '❌'} ${verbatim(path)}: ${verbatim(seen)}`),
     ].join('\n');
   });
   const more = awaited.length > SHOWN_MAX ? [`- and ${awaited.length - SHOWN_MAX} more: \`backout show ${progress.identity.workflowId}\``] : [];
   const steps = shownOf(progress.steps).map((step) => `| ${MARK[step.state]} ${step.state} | ${step.planned.id} | ${step.planned.title} |`);
+  const warnings = progress.warnings.filter((one) => !isAnswered(one, progress.desk().steps));
   const refused = progress.refusals
     .slice(-3)
     .map((one) => `- ${one.at.slice(11, 19)} UTC, \`${one.message ?? 'start'}\` by ${verbatim(one.by)}: ${verbatim(one.explanation)}`);
@@ -123,7 +127,7 @@ export function currentDetails(progress: Progress): string {
     ...(heldUp(progress) === '' ? [] : ['', `**${heldUp(progress).trim()}**`]),
     ...commandDetails(progress),
     ...(refused.length === 0 ? [] : ['', '**Refused**, without effect', '', ...refused]),
-    ...(progress.warnings.length === 0 ? [] : ['', '**Warnings**', '', ...progress.warnings.map((warning) => `- ${warning}`)]),
+    ...(warnings.length === 0 ? [] : ['', '**Warnings**', '', ...warnings.map((warning) => `- ${warning}`)]),
     '',
     '| state | step | what |',
     '|---|---|---|',
@@ -158,7 +162,7 @@ function commandDetails(progress: Progress): string[] {
   if (asked('target') && plan)
     lines.push(
       ...table(
-        ['component', 'what', 'now', 'then'],
+        ['component', 'what', 'when planned', 'then'],
         plan.targets.flatMap((target) => [
           [target.component, 'version', target.from ?? '?', target.to],
           ...(target.comparison ?? []).map((one) => ['', one.what, one.now ?? '–', one.then ?? '–']),

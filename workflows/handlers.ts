@@ -5,6 +5,7 @@
 import { ApplicationFailure, patched, setDefaultSignalHandler, setHandler } from '@temporalio/workflow';
 import { judgeConfirm, judgeDecide, judgeDecline, judgeEscalate, judgeResume } from '../model/answers.ts';
 import { judgeAssign, type No } from '../model/authority.ts';
+import { judgeDue, judgeKnownRole, judgeLeft, judgeSame, type Later } from '../model/later-rules.ts';
 import { declinedBy } from '../model/failure.ts';
 import { waitsFor } from '../model/plan.ts';
 import { parseMessage, type Confirm, type Decide, type Decline, type MessageName, type Messages } from '../model/input.ts';
@@ -30,7 +31,8 @@ import {
 import type { Progress } from './progress.ts';
 import type { StepProgress } from './step-progress.ts';
 import { neverBegun } from './tenant.ts';
-import { viewOf, waitingOf } from './view.ts';
+import { waitingOf } from './awaited.ts';
+import { viewOf } from './view.ts';
 import { whyOf } from './details.ts';
 import { draw } from './telling.ts';
 
@@ -135,7 +137,7 @@ const RECEIVERS: { [N in MessageName]: (progress: Progress, message: Messages[N]
     return null;
   },
   assign(progress, message, now) {
-    const no = judgeAssign(progress.desk(), message);
+    const no = judgeAssign(progress.desk(), message) ?? since('known-role', judgeKnownRole(progress.desk(), message));
     if (no) return no;
     // Of a role that nobody else may fill it counts who has given it, also to who has it already.
     const counts = progress.steps.some((step) => step.planned.only && step.planned.owner === message.role);
@@ -144,11 +146,16 @@ const RECEIVERS: { [N in MessageName]: (progress: Progress, message: Messages[N]
   },
 };
 
+/** What an earlier version has accepted is accepted again where its history is replayed. */
+const since = (rule: Later, no: No): No => (no !== null && patched(rule) ? no : null);
+
 /** The same again changes nothing; how the same level goes back is part of its plan, and is not taken for said. */
-function saysOtherwise({ escalation, plan }: Progress, { to, recover, window }: Messages['escalate']): No {
+function saysOtherwise(progress: Progress, message: Messages['escalate']): No {
+  const { escalation, plan } = progress;
+  const { to, recover, window } = message;
   const known = escalation ?? plan;
   const isSame = (mine: unknown, theirs: unknown): boolean => mine === undefined || JSON.stringify(mine) === JSON.stringify(theirs);
-  if (isSame(recover, known?.recover) && isSame(window, known?.window)) return null;
+  if (isSame(recover, known?.recover) && isSame(window, known?.window)) return since('same-level', judgeSame(progress.desk(), message, progress.kind));
   return {
     rule: 'level',
     explanation: `this rollback is at ${escalation?.to ?? plan?.kind ?? to} already, and how it goes back is part of that plan: decide about its steps, or say it with a higher level`,
@@ -220,7 +227,8 @@ function decideAll(progress: Progress, message: Decide, now: number): No {
 
 function decide(progress: Progress, message: Decide, now: number): No {
   if (message.step === ALL && message.action !== 'close') return decideAll(progress, message, now);
-  const no = judgeDecide(progress.desk(), message);
+  const desk = progress.desk();
+  const no = judgeDecide(desk, message) ?? since('skip-of-schema', judgeLeft(desk, message)) ?? since('due-is-over', judgeDue(message, now, Date.parse));
   if (no) return no;
   const told = progress.step(message.step ?? '');
   // What he decides about counts as far as he was told of it.

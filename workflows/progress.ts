@@ -10,7 +10,8 @@ import { isIncidentRole } from '../model/roles.ts';
 import { BLOCKED, PASSED, type Answer, type Outcome, type RecordPosition, type RollbackStateName } from '../model/state.ts';
 import type { Carried, Settings } from '../model/carried.ts';
 import { IncidentProgress } from './incident-progress.ts';
-import { approvalOf, deskStepOf, isSignedBeside, newStep, type StepProgress } from './step-progress.ts';
+import { deskOf } from './desk.ts';
+import { approvalOf, isSignedBeside, newStep, type StepProgress } from './step-progress.ts';
 
 /** The run id is shown, and never put into an activity's input: a reset run replays under another one. */
 export interface Identity {
@@ -61,7 +62,8 @@ export class Progress {
   shown = '';
   private dropped = 0;
   private notes = 0;
-  private starter: string | null = null;
+  /** Where this run is a successor: who started the first. */
+  starter: string | null = null;
   openedAt: string | null = null; // When it was started first, where this run is a successor.
 
   constructor(identity: Identity) {
@@ -261,20 +263,7 @@ export class Progress {
   }
 
   desk(): Desk {
-    return {
-      policy: this.policy,
-      planHash: this.planHash,
-      starter: this.starter ?? this.input?.by ?? '',
-      people: this.settings?.people ?? null,
-      assigned: this.assigned,
-      stopRequested: this.stop !== null,
-      escalating: this.escalation !== null,
-      closing: this.closing !== null,
-      closed: this.closed || this.ending,
-      kept: new Set([...this.kept].flatMap(([id, { kind }]) => (kind === 'confirm' ? [id] : []))),
-      answers: this.answers,
-      steps: this.steps.map(deskStepOf),
-    };
+    return deskOf(this);
   }
 
   machineMs(nowMs: number): number {

@@ -4,7 +4,7 @@ import type { Notice } from '../activities/notify.ts';
 import { currentDetails, movingAttributes } from './details.ts';
 import type { Progress } from './progress.ts';
 import { notify } from './proxies.ts';
-import { waitingOf } from './view.ts';
+import { waitingOf } from './awaited.ts';
 
 const iso = (ms: number): string => new Date(ms).toISOString();
 

@@ -1,9 +1,11 @@
 /** What a rollback shows: to `show`, to the Temporal UI, to whoever is awaited. Pure readings of `Progress`. */
-import { answerTo } from '../model/answer-to.ts';
+import { isGuarded, signersOf } from '../model/authority.ts';
 import { isSignedOff, unfreezeConditions } from '../model/conditions.ts';
 import { changes } from '../model/policy.ts';
 import { holdersOf, INCIDENT_ROLES } from '../model/roles.ts';
-import { BLOCKED, PASSED, type IncidentView, type Remaining, type RollbackState, type StepView, type Waiting } from '../model/state.ts';
+import { PASSED, type IncidentView, type Remaining, type RollbackState, type StepView } from '../model/state.ts';
+import { startAgain } from '../model/start-again.ts';
+import { beforeClose, waitingOf } from './awaited.ts';
 import type { IncidentProgress } from './incident-progress.ts';
 import type { Progress } from './progress.ts';
 import type { StepProgress } from './step-progress.ts';
@@ -14,6 +16,7 @@ const iso = (ms: number): string => new Date(ms).toISOString();
 /** `backout show ID --json`, query `state` [product.md 10]. */
 export function viewOf(progress: Progress, nowMs: number): RollbackState {
   const { identity, input, plan } = progress;
+  const first = beforeClose(progress);
   return {
     rollbackId: identity.rollbackId,
     id: identity.workflowId,
@@ -47,6 +50,7 @@ export function viewOf(progress: Progress, nowMs: number): RollbackState {
     refusals: progress.refusals,
     warnings: progress.warnings,
     stopped: progress.stopReason(),
+    ...(first === null ? {} : { beforeClose: first }),
     ...(progress.incident === null ? {} : { incidentCommand: commandOf(progress, progress.incident) }),
     ...(plan?.artifacts ? { deprovision: tenantViewOf(progress, plan.artifacts) } : {}),
     record: progress.record,
@@ -58,7 +62,7 @@ function commandOf(progress: Progress, incident: IncidentProgress): IncidentView
   return {
     level: progress.policy.level ?? 1,
     declared: incident.declared,
-    roles: Object.fromEntries(Object.keys(INCIDENT_ROLES).map((role) => [role, holdersOf(desk, role)])),
+    roles: Object.fromEntries(Object.keys(INCIDENT_ROLES).map((role) => [role, isGuarded(desk, role) ? signersOf(desk, role) : holdersOf(desk, role)])),
     frozen: incident.frozen,
     conditions: unfreezeConditions(desk.steps, progress.answers),
     nextUpdateAt: incident.nextUpdateMs === null ? null : iso(incident.nextUpdateMs),
@@ -94,57 +98,19 @@ function leftOf(progress: Progress, incident: IncidentProgress): Remaining[] {
     ...left.map((step) => ({ artifact: step.planned.id, reason: step.failure?.message ?? 'not attempted', owner: step.planned.owner })),
     ...incident.frozen.map((scope) => ({
       artifact: `freeze of ${scope} in ${progress.input?.environment ?? ''}`,
-      reason: 'stays until a controlled unfreeze: start the rollback of this incident again to come to it',
+      reason: `stays until a controlled unfreeze: start the rollback of this incident again to come to it: ${againOf(progress)}`,
       owner: progress.policy.lead,
     })),
   ];
 }
 
-/** Who is awaited for what, with the very words to answer. */
-export function waitingOf(progress: Progress): Waiting[] {
-  if (progress.closed) return [];
-  const id = progress.identity.workflowId;
-  const waits = progress.steps
-    .filter((step) => step.state === 'waiting')
-    .map((step) => {
-      const { flags, json } = answerTo(step.planned, progress.planHash);
-      return {
-        step: step.planned.id,
-        for: step.planned.owner ?? 'operator',
-        since: step.startedAt ?? '',
-        answer: `backout confirm ${id} --step ${step.planned.id} --by YOU${flags}`,
-        json: `confirm ${JSON.stringify(json)}`,
-      };
-    });
-  const beside = progress.steps.filter((step) => step.planned.beside && BLOCKED.has(step.state)).map((step) => decisionOn(progress, step));
-  return progress.stopReason() === null ? [...beside, ...waits] : [...decisionsAwaited(progress), ...beside, ...waits];
-}
-
-function decisionsAwaited(progress: Progress): Waiting[] {
-  const id = progress.identity.workflowId;
-  const blocked = progress.blocked();
-  if (!progress.stop && blocked.length > 0) return blocked.map((step) => decisionOn(progress, step));
-  return [
-    {
-      step: progress.next()?.planned.id ?? '',
-      for: progress.policy.lead,
-      since: iso(progress.clock.humanSinceMs ?? progress.identity.startedAtMs),
-      answer: `backout resume ${id} --by YOU --reason WHY`,
-      json: 'resume {"by":"YOU","reason":"WHY"}',
-    },
-  ];
-}
-
-function decisionOn(progress: Progress, step: StepProgress): Waiting {
-  const analysis = progress.policy.retryNeedsAnalysis;
-  const json = { step: step.planned.id, by: 'YOU', action: 'retry', reason: 'WHY', ...(analysis ? { analysis: 'WHAT WENT WRONG' } : {}) };
-  return {
-    step: step.planned.id,
-    for: step.planned.owner ?? 'operator',
-    since: step.endedAt ?? iso(progress.clock.humanSinceMs ?? progress.identity.startedAtMs),
-    answer: `backout decide ${progress.identity.workflowId} --step ${step.planned.id} --action retry --by YOU --reason WHY${analysis ? ' --analysis "WHAT WENT WRONG"' : ''}`,
-    json: `decide ${JSON.stringify(json)}`,
-  };
+/** With the kind it has grown to. A database that was switched over is back. */
+function againOf({ kind, input, plan, steps }: Progress): string {
+  const isBack = (database: string): boolean =>
+    steps.some((step) => step.planned.id === `switch.${database}` && (step.state === 'done' || step.state === 'already'));
+  const recover = Object.fromEntries(Object.entries(plan?.recover ?? {}).filter(([database]) => !isBack(database)));
+  const { environment = '', incident = null, cause = '' } = input ?? {};
+  return startAgain({ kind, environment, incident, cause, targets: plan?.targets ?? [], recover });
 }
 
 const stepViewOf = (step: StepProgress): StepView => ({

@@ -1,6 +1,6 @@
 /** A level grows in place [product.md 2]: what is done stays done, what is missing is planned, and the record has both plans. */
 import type { Escalate } from '../../model/input.ts';
-import { forbiddenStep, type Plan } from '../../model/plan.ts';
+import { forbiddenStep, type Plan, type PlanStep } from '../../model/plan.ts';
 import type { People } from '../../model/roles.ts';
 import type { DatabasePlace } from '../../model/incident-data.ts';
 import { changes, POLICIES } from '../../model/policy.ts';
@@ -120,6 +120,23 @@ async function begunOf({ rollbackId, recover }: EscalateWork, { steps, data }: P
   });
 }
 
+/** What was counted anew before it was approved is in the words of its step, not in what was found when it was planned: of a database that is kept as it was begun, those words are kept. */
+export function asCounted(steps: readonly PlanStep[], before: Pick<Plan, 'steps'>, kept: ReadonlySet<string>): PlanStep[] {
+  return steps.map((step) => {
+    const was = before.steps.find((one) => one.id === step.id && one.place === step.place && one.digest === step.digest);
+    if (!was?.destroys || step.place === undefined || !kept.has(step.place)) return step;
+    const { title, destroys, approval, attests, demands } = was;
+    return {
+      ...step,
+      title,
+      destroys,
+      ...(approval === undefined ? {} : { approval }),
+      ...(attests === undefined ? {} : { attests }),
+      ...(demands === undefined ? {} : { demands }),
+    };
+  });
+}
+
 async function planOf(work: EscalateWork, before: Plan, deps: Dependencies, attempt: Attempt): Promise<{ plan: Plan; warnings: readonly string[] }> {
   const { to, cause } = work;
   const { environment, targets, tenant, window: span, recover } = before;
@@ -132,7 +149,8 @@ async function planOf(work: EscalateWork, before: Plan, deps: Dependencies, atte
   const begun = await begunOf(work, before, deps);
   const seen = await lookAtData(loaded, { kind: to, environment, targets, tenant, begun, until: new Date().toISOString(), ...said }, deps, attempt);
   const components = targets.map((target) => findComponent(loaded, deps.adapters, environment, target.component));
-  const steps = stepsOf(loaded, { kind: to, environment, cause, components, targets, data: seen });
+  const planned = stepsOf(loaded, { kind: to, environment, cause, components, targets, data: seen });
+  const steps = asCounted(planned, before, new Set(begun.map((one) => `database/${one.name}`)));
   const forbidden = forbiddenStep(to, steps);
   if (forbidden) throw new NotPossible('effect-not-allowed', `${forbidden.id} would touch ${forbidden.effect}, which a ${to} may not`);
   const plan: Plan = { ...before, kind: to, steps, targetSeconds: seen?.targetSeconds ?? before.targetSeconds, ...beside(seen) };

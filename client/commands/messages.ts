@@ -37,12 +37,12 @@ const FLAGS: Readonly<Record<Flag, readonly [flags: string, text: string]>> = {
   step: ['--step <id...>', 'which step, or several with the same answer; `backout waiting` names them'],
   all: ['--all', 'with retry: every step that stands still; with skip: also what waits to be taken back of a tenant'],
   by: ['--by <name>', 'who says it; default $BACKOUT_BY, then $USER'],
-  role: ['--role <role>', 'in which role'],
+  role: ['--role <role>', 'in which role, as backout.yaml writes it: security-lead'],
   note: ['--note <text>', 'what was seen; the finding, where the step is investigation'],
   reason: ['--reason <text>', 'why'],
   action: ['--action <action>', 'retry, skip, done or close'],
-  analysis: ['--analysis <text>', 'what went wrong; needed for a retry'],
-  due: ['--due <date>', 'when what is skipped has to be made up for'],
+  analysis: ['--analysis <text>', 'what went wrong; a retry in a deployRevert needs it, in an incident or of a tenant it may be left out'],
+  due: ['--due <date>', 'with skip: until when it is made up for, a date to come such as 2099-12-31'],
   evidence: ['--evidence <text...>', 'links or references, several'],
   data: ['--data <json>', 'facts the step asks for, as JSON'],
   choice: ['--choice <name>', 'which of the choices the step offers'],
@@ -154,9 +154,15 @@ const answer = (asked: MessageCommand, text: string, given: Given, command: Comm
       session.flags.json,
       { accepted: true, id: meant.id, state },
       () =>
-        `${done}${what === '' ? '' : `${what} of`}${given.action === 'close' ? ' to close' : ''} ${meant.id} as ${by}\n  ${commandName()} watch ${meant.id}`,
+        `${done}${what === '' ? '' : `${what} of`}${given.action === 'close' ? ' to close' : ''} ${meant.id} as ${by}${beside(name, given)}\n  ${commandName()} watch ${meant.id}`,
     );
   });
+
+/** Who leads may give the role, and with it rows and decisions; the signature is not his to give. */
+const beside = (name: MessageName, { role, to = '' }: Given): string =>
+  name === 'assign' && role === 'security-lead'
+    ? `\n  credentials stay signed for by whom backout.yaml names security-lead: ${to} signs only where that one, or a deputy who took it over, has given the role`
+    : '';
 
 function json(text: string): unknown {
   try {

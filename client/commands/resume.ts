@@ -12,6 +12,7 @@ import { readRollback } from '../read.ts';
 import { send } from '../send.ts';
 import { withSession, type Session } from '../session.ts';
 import { start, type Started } from '../start.ts';
+import { judgeSuccessor } from '../successor.ts';
 
 interface ResumeFlags {
   readonly by?: string;
@@ -45,6 +46,7 @@ const resume = (text: string, flags: ResumeFlags, command: Command): Promise<voi
       return;
     }
     const original = await originalOf(session, meant);
+    await judgeSuccessor(session, (await readRollback(session, meant)).state, by);
     const input: StartInput = { ...original.input, resumes: { rollbackId: original.rollbackId, by, reason: flags.reason } };
     const started = await startSuccessor(session, meant, original.kind, input);
     note(`${meant.id} goes on under the same rollback id, ${original.rollbackId}`);

@@ -7,7 +7,7 @@ import { personOf } from '../person.ts';
 import { said } from '../problem.ts';
 import { readRollback } from '../read.ts';
 import { withSession } from '../session.ts';
-import { nextCommands } from '../view.ts';
+import { answersTo } from '../view.ts';
 import { ago } from '../words.ts';
 
 interface Awaited extends Waiting {
@@ -50,10 +50,15 @@ const waiting = (role: string | undefined, isOverview: boolean, command: Command
         const wanted = state.waiting.filter((one) => role === undefined || one.for === role);
         awaited.push(...wanted.map((one) => ({ ...one, id: state.id, rollbackId: state.rollbackId, state: state.state })));
         for (const one of wanted) {
-          const last = nextCommands({ ...state, waiting: [one] }, personOf(undefined)).at(-1)?.line ?? one.answer;
+          const answers = answersTo(state, one, personOf(undefined));
+          const wide = Math.max(...answers.map((answer) => answer.what.length));
           lines.push(
             `${paint('yellow', one.for)}  ${one.step === '' ? state.state : one.step}  ${paint('dim', `${state.id}, ${ago(one.since === '' ? state.trigger.at : one.since, Date.now())}`)}`,
-            `  ${paint('bold', last)}`,
+            ...(one.why === undefined ? [] : [`  not yet: ${one.why}`]),
+            // Of a yes or a no the yes is what is awaited; of decisions each may be the right one.
+            ...(one.or
+              ? answers.map((answer) => `  ${paint('dim', answer.what.padEnd(wide))}  ${paint('bold', answer.line)}`)
+              : [`  ${paint('bold', answers.at(-1)?.line ?? one.answer)}`]),
             '',
           );
         }

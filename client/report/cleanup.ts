@@ -4,7 +4,7 @@ import { CHECKLIST } from '../../model/incident.ts';
 import { own } from '../../model/roles.ts';
 import type { StepView } from '../../model/state.ts';
 import { dataWords } from './data-words.ts';
-import { confirmOf, runsOf, skipOf, stepOf, textIn, textsIn, type Reading } from './reading.ts';
+import { confirmOf, isUnexposed, runsOf, skipOf, stepOf, textIn, textsIn, type Reading } from './reading.ts';
 
 /** A step that produces an item, and what it says. */
 export interface Produced {
@@ -73,6 +73,9 @@ function resultOf(reading: Reading, step: StepView): Pick<Produced, 'at' | 'what
   const run = runsOf(reading, step.id).at(-1);
   const skip = skipOf(reading, step.id);
   if (skip) return { at: skip.at, what: `left out by ${skip.by}: ${textIn(skip, 'reason') ?? 'no reason given'}` };
+  // As it was signed, and by whom: there was nothing of it to be done.
+  const signed = isUnexposed(reading, step) ? confirmOf(reading, 'credentials') : undefined;
+  if (signed) return { at: signed.at, what: `not exposed, as signed by ${signed.by}` };
   if (!run || step.state === 'pending') return { at: null, what: step.state === 'skipped' ? 'not exposed, as signed' : 'not done' };
   return { at: run.at, what: run.failure?.message ?? dataWords(step.operation, run.receipt) ?? run.receipt?.detail ?? run.state };
 }

@@ -1,5 +1,6 @@
 /** What an incident rollback leaves behind beside its steps [001]: who declared and held which role, what was frozen, what belonged to each version, what was told. */
 import { fieldOf } from '../../model/field.ts';
+import { isGuarded } from '../../model/authority.ts';
 import { unfreezeConditions } from '../../model/conditions.ts';
 import type { Compared, Plan } from '../../model/plan.ts';
 import type { RecordEntry } from '../../model/record.ts';
@@ -159,7 +160,8 @@ function rolesOf(reading: Reading): RoleReport[] {
     const acted = actedIn(reading, role);
     const last = handOvers.at(-1);
     const named = configured?.[role] ?? [];
-    const guessed = last ? [textIn(last, 'to') ?? ''] : acted;
+    // Who was given a role that signs for itself need not be who may sign.
+    const guessed = last && !isGuarded(reading, role) ? [textIn(last, 'to') ?? ''] : acted;
     const holders = configured ? named : guessed;
     return {
       role,

@@ -4,6 +4,7 @@ import type { GateReport, SignOff } from './proof.ts';
 import type { IncidentReport } from './command.ts';
 import type { TenantReport } from './tenant.ts';
 import type { Drift } from './freeze.ts';
+import { startAgain } from '../../model/start-again.ts';
 import { own } from '../../model/roles.ts';
 import { lastSaid, ownerOf, stepOf, textIn, type Reading } from './reading.ts';
 
@@ -71,7 +72,9 @@ function frozen(findings: Findings): FollowUp[] {
   const { incident, reading } = findings;
   if (!incident || incident.freeze.inForce.length === 0 || reading.state.state !== 'closed') return [];
   const where = incident.freeze.environments.filter((one) => one.inForce.length > 0).map((one) => one.environment);
-  const action = `Lift the freeze of ${incident.freeze.inForce.join(', ')} in ${(where.length > 0 ? where : [reading.state.environment]).join(', ')} by a controlled unfreeze: start the rollback of this incident again to come to it`;
+  const { kind, environment, targets, trigger } = reading.state;
+  const again = startAgain({ kind, environment, incident: incident.incident, cause: trigger.cause, targets });
+  const action = `Lift the freeze of ${incident.freeze.inForce.join(', ')} in ${(where.length > 0 ? where : [environment]).join(', ')} by a controlled unfreeze: start the rollback of this incident again to come to it: ${again}`;
   return [{ action, owner: leadOf(findings), due: null, source: 'freeze still in force [001 step 5]' }];
 }
 

@@ -94,7 +94,7 @@ function decidedLines({ reading, decisions, incident, tenant }: InShortOf): stri
   const confirmed = tenant ? confirmedLines(tenant) : [];
   const decided = decisions.map(({ at, by, what, why, due, action, name, step }, index) => {
     const isVoid = incident?.voided.some((one) => one.confirmedAt === at) ?? false;
-    const line = `${by} ${what}${due === null ? '' : ` until ${due}`}${isVoid ? ', which was void soon after' : ''}${why === null ? '' : `: ${why}`}`;
+    const line = `${by} ${what}${due === null ? '' : ` until ${due}`}${isVoid ? ', which was void soon after' : ''}${why === null ? '' : `${step === 'credentials' ? '; note: ' : ': '}${why}`}`;
     // Asked again, and answered the same way: the last word will do.
     const isRepeated = action !== null && decisions.slice(index + 1).some((later) => later.action === action && later.step === step);
     return { at, line, isMinor: isVoid || isRepeated || action === 'retry' || action === 'done' || name === 'resume' };

@@ -139,7 +139,8 @@ function cleanup({ cleanup: rows, ownership }: IncidentReport): Block[] {
 
 /** What a person gave, and what the steps themselves have produced. */
 function itemWords({ text: given, produced = [] }: CleanupItem): string {
-  const made = produced.map(({ step, state, what }) => `${step} ${state}, ${what}`).join('; ');
+  // A state and what it left in the same word say it once.
+  const made = produced.map(({ step, state, what }) => (what === state ? `${step} ${what}` : `${step} ${state}, ${what}`)).join('; ');
   if (made === '') return given ?? 'not given';
   return `${given === null ? '' : `${given}; `}produced by ${made}`;
 }

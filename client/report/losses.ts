@@ -43,7 +43,9 @@ function byInverse(database: string, { step, state, at, approved, migration, des
   ];
 }
 
-function notPutBack(database: string, { step, at, approved, restore, changed, unreadable, blocked, lostColumns, state }: Restored): Lost[] {
+/** What a try that has not ended has found is not lost: it may be put back by the next one. */
+function notPutBack(database: string, { step, at, approved, restore, restored, changed, unreadable, blocked, lostColumns, state }: Restored): Lost[] {
+  if (!isDone(state) && state !== 'skipped') return [];
   const by = { approvedBy: approved?.by ?? null, at, step };
   const lost = (what: string, rows: number | null, why: string): Lost => ({ what: `${what} of ${restore} of ${database}`, rows, why, ...by });
   return [
@@ -51,8 +53,8 @@ function notPutBack(database: string, { step, at, approved, restore, changed, un
       ? [lost('the former content of rows', changed, 'they were made anew, or changed, since they were deleted, and were left as they are')]
       : []),
     ...(unreadable > 0 ? [lost('deleted rows', unreadable, 'their audit entries have no key that can be read: nobody can put them back from there')] : []),
-    ...(state === 'running' ? [] : blocked.map((one) => lost('deleted rows', one.rows, `could not be put back because of ${one.by}`))),
-    ...(lostColumns.length > 0
+    ...blocked.map((one) => lost('deleted rows', one.rows, `could not be put back because of ${one.by}`)),
+    ...(lostColumns.length > 0 && (restored ?? 0) > 0
       ? [lost(`the values of ${lostColumns.join(', ')} in the rows that were put back`, null, 'the table does not have these columns any more')]
       : []),
   ];

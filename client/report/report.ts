@@ -1,5 +1,6 @@
 /** An incident report: everything the state and the record can say, and the questions that only a person can answer. */
 import type { Operation } from '../../model/plan.ts';
+import { isAnswered } from '../../model/warnings.ts';
 import { POLICIES } from '../../model/policy.ts';
 import type { Answer, Receipt, RollbackState } from '../../model/state.ts';
 import { duration } from '../words.ts';
@@ -11,6 +12,7 @@ import { followUpsOf, type FollowUp } from './follow-ups.ts';
 import { driftOf, type Drift } from './freeze.ts';
 import { levelName } from './growth.ts';
 import { inShortOf, type InShort } from './in-short.ts';
+import { leftOf, stillToDo } from './left.ts';
 import { gatesOf, signOffsOf, type GateReport } from './proof.ts';
 import { incidentOf, readingOf, textIn, type Material, type Reading } from './reading.ts';
 import { safeguardsOf, type Safeguard } from './safeguards.ts';
@@ -54,6 +56,8 @@ export interface Report {
   readonly refusals: RollbackState['refusals'];
   readonly warnings: readonly string[];
   readonly remains: RollbackState['remains'];
+  /** Changes that are still to be made: what they will leave nobody can say yet. */
+  readonly toDo: readonly string[];
   readonly waiting: RollbackState['waiting'];
   readonly record: { readonly entries: number; readonly head: string | null };
   readonly planHash: string | null;
@@ -122,8 +126,9 @@ export function reportOf(material: Material): Report {
     })),
     answers: state.answers,
     refusals: state.refusals,
-    warnings: state.warnings,
-    remains: tenant ? remainsOf(tenant, state) : state.remains,
+    warnings: state.warnings.map((one) => (isAnswered(one, reading.steps) ? `${one} (answered since)` : one)),
+    remains: tenant ? remainsOf(tenant, state) : leftOf(reading),
+    toDo: tenant ? [] : stillToDo(reading),
     waiting: state.waiting,
     record: { entries: state.record.entries, head: state.record.head },
     planHash: state.planHash,

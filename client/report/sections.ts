@@ -22,6 +22,7 @@ import {
   type Tone,
 } from './document.ts';
 import { lostWords } from './data-sections.ts';
+import { remainsBlocks } from './remains-section.ts';
 import { incidentSections } from './incident-sections.ts';
 import { tenantFacts, tenantSections, unlessTold } from './tenant-sections.ts';
 import { BACKOUT } from './timeline.ts';
@@ -72,7 +73,7 @@ export const notClosed = (report: Report): Block[] =>
 export function sectionsOf(report: Report): Section[] {
   const section = (id: string, title: string, ...blocks: readonly Block[]): Section => ({ id, title, blocks });
   const all = [
-    section('remains', report.deprovision ? 'What could not be removed' : 'What remains', ...remains(report)),
+    section('remains', report.deprovision ? 'What could not be removed' : 'What remains', ...remainsBlocks(report)),
     section('follow-ups', 'Follow-ups', tableOr('Nothing is left to follow up.', ['action', 'owner', 'due', 'from'], followUpRows(report))),
     ...incidentSections(report),
     ...tenantSections(report),
@@ -253,19 +254,6 @@ function answers(report: Report): Block[] {
 function refusals(report: Report): Block {
   const rows = report.refusals.map((one): Line[] => [moment(one.at), one.by, one.message ?? 'start', one.explanation, `${one.rule}, ${one.source}`]);
   return table(['time (UTC)', 'who', 'what', 'why', 'rule'], rows);
-}
-
-function remains(report: Report): Block[] {
-  const rows = report.remains.map((one): Line[] => [one.artifact, one.reason, one.owner ?? 'nobody yet']);
-  const waits = report.waiting.map((one): Line => [one.for, ...(one.step === '' ? [] : [', for ', code(one.step)]), ': ', code(one.answer)]);
-  return [
-    tableOr(
-      report.deprovision && report.outcome === 'refused' ? 'Nothing was changed.' : 'Nothing was left behind, as far as the platforms show.',
-      ['what', 'why', 'who owns it'],
-      rows,
-    ),
-    ...(waits.length === 0 ? [] : [text('Awaited:'), list(waits)]),
-  ];
 }
 
 function safeguards(report: Report): Block[] {

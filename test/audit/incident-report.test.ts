@@ -276,7 +276,7 @@ describe('follow-ups', () => {
     ];
     const one = given(declared(), { outcome: 'partial', frozen: all, worker: { remains } });
     expect(lines(reportOn(one)).slice(0, 2)).toEqual([
-      'Lift the freeze of merges, claims, promotions, deployments in production by a controlled unfreeze: start the rollback of this incident again to come to it | dan | - | freeze still in force [001 step 5]',
+      'Lift the freeze of merges, claims, promotions, deployments in production by a controlled unfreeze: start the rollback of this incident again to come to it: backout start l1Rollback --environment production --component api web --to api=v2.5.3 --to web=v1.0.0 --incident INC-42 --cause ci-failed-in-critical-area --reason WHY --by YOU | dan | - | freeze still in force [001 step 5]',
       'Settle what was left: web.deploy: not attempted | abe | - | what remains',
     ]);
     expect(reportOn(one).inShort.happened[1]).toContain('Still frozen: merges, claims, promotions, deployments.');

@@ -127,6 +127,73 @@ test('a failed step carries its message, the remedy, and the way out', () => {
   expect(nextCommands(stopped, null).map((one) => one.what)).toEqual(['give up', 'again']);
 });
 
+test('each decision that may be taken is offered with when, and the end only where it would be taken', () => {
+  const [asked] = stopped.waiting;
+  const or = [{ when: 'you did it by hand: Backout looks', answer: `backout decide ${ID} --step x --action done --by YOU --reason WHY`, json: '' }];
+  const one = { ...stopped, waiting: [{ ...asked!, when: 'again, the cause is mended', or }] };
+  expect(nextCommands({ ...one, beforeClose: [] }, null).map((next) => next.what)).toEqual(['give up', or[0]!.when, 'again, the cause is mended']);
+  const row = { step: 'cleanup.data', for: 'data-evidence-lead', since: '', answer: `backout confirm ${ID} --step cleanup.data --by YOU`, json: '' };
+  const held = nextCommands({ ...one, beforeClose: [row, asked!] }, null);
+  expect(held.map((next) => next.what)).toEqual(['before giving up (data-evidence-lead)', or[0]!.when, 'again, the cause is mended']);
+  expect(held[0]?.line).toContain('confirm');
+});
+
+const COMMAND: NonNullable<RollbackState['incidentCommand']> = { level: 3, declared: null, roles: {}, frozen: [], conditions: [], nextUpdateAt: null };
+const incident: RollbackState = { ...waiting, kind: 'l3Rollback', id: 'l3Rollback/production/INC-42', incident: 'INC-42', incidentCommand: COMMAND };
+const shown = (state: RollbackState): string => render(state, { width: 200, nowMs: NOW, by: null }).join('\n');
+
+test('a run that was only refused says nothing of a freeze that is not its own', () => {
+  expect(shown(incident)).toContain('nothing is frozen');
+  expect(shown({ ...incident, state: 'closed', outcome: 'refused', refusals: states.refused.refusals })).not.toContain('nothing is frozen');
+});
+
+test('closed with a freeze that stays, the command that comes to it has the versions', () => {
+  const partial = { ...incident, state: 'closed', outcome: 'partial', waiting: [], incidentCommand: { ...COMMAND, frozen: ['merges'] } } as const;
+  expect(nextCommands(partial, null).map((one) => [one.what, one.line.replace(/^npx /, '')])).toEqual([
+    [
+      'lift the freeze',
+      'backout start l3Rollback --environment production --component checkout-api storefront-with-a-long-name --to checkout-api=v2.5.2 --to storefront-with-a-long-name=v1 --incident INC-42 --cause smoke-failed --reason WHY --by YOU',
+    ],
+    ['report', 'backout report l3Rollback/production/INC-42'],
+  ]);
+});
+
+test('what was found when it was planned is not told as what is there now', () => {
+  const asked = { step: 'target', for: 'incident-commander', since: '', answer: `backout confirm ${incident.id} --step target --by YOU`, json: '' };
+  expect(shown({ ...incident, waiting: [asked] })).toMatch(/component +what +when planned +then/);
+});
+
+test('why the yes is not offered stands beside what is', () => {
+  const unfreeze = {
+    step: 'unfreeze',
+    for: 'incident-commander',
+    since: '',
+    answer: `backout stop ${incident.id} --by YOU --reason WHY`,
+    json: '',
+    why: 'revoke.mail was left out',
+  };
+  expect(shown({ ...incident, waiting: [unfreeze] })).toContain('Not yet: revoke.mail was left out.');
+  expect(nextCommands({ ...incident, waiting: [unfreeze] }, null).map((one) => one.what)).toEqual(['stop']);
+});
+
+test('the lists of the Security Lead: explained where they are asked for, shown once they are signed, the note apart', () => {
+  const list = { ...steps[0]!, id: 'credentials', mode: 'manual', demands: { lists: ['payments', 'mail'] } } as const;
+  const asked = { step: 'credentials', for: 'security-lead', since: '', answer: `backout confirm ${incident.id} --step credentials --by YOU`, json: '' };
+  const asking = shown({ ...incident, steps: [{ ...list, state: 'waiting' }], waiting: [asked] });
+  for (const words of ['rotate: exposed', 'revokeFirst: exploited now', 'unaffected: not exposed']) expect(asking).toContain(words);
+  const data = { rotate: ['payments'], revokeFirst: [], unaffected: ['mail'] };
+  const answers = [{ name: 'confirm', step: 'credentials', by: 'sam', proof: 'self-declared', at: waiting.trigger.at, note: 'leak', data }] as const;
+  const signed = shown({ ...incident, steps: [{ ...list, state: 'confirmed' }], waiting: [], answers });
+  expect(signed).toMatch(/Signed by sam .*\n {2}rotate: payments\n {2}not exposed: mail\n {2}note: leak/);
+});
+
+test('a warning that asks for an answer goes once it has it', () => {
+  const warning = 'restore.main.orders is asked about again: nothing was changed';
+  const asked = (state: StepView['state']): string => shown({ ...incident, warnings: [warning], steps: [{ ...steps[0]!, id: 'restore.main.orders', state }] });
+  expect(asked('waiting')).toContain(warning);
+  expect(asked('done')).not.toContain(warning);
+});
+
 test('the clock: a bar, the miss, who confirmed', () => {
   expect(render(waiting, { width: 100, nowMs: NOW, by: null }).join('\n')).toMatch(/time {2}3:20 of 5:00 {2}█+░+/);
   const text = render(closed, { width: 100, nowMs: NOW, by: null }).join('\n');

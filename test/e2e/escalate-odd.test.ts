@@ -74,8 +74,11 @@ describe.concurrent('a level is asked for', () => {
       accepted: false,
       refusal: { rule: 'level', explanation: expect.stringMatching(/level 3 already/) as string },
     });
-    expect(await escalate(handle, 'l3Rollback', { window })).toMatchObject({ accepted: true });
     // Accepted and not carried out would be a lie.
+    expect(await escalate(handle, 'l3Rollback', { window })).toMatchObject({
+      accepted: false,
+      refusal: { rule: 'level', explanation: 'it is at l3Rollback already; nothing was changed' },
+    });
     for (const more of [{ recover: { main: 'by-hand' } }, { window: { ...window, to: new Date().toISOString() } }])
       expect(await escalate(handle, 'l3Rollback', more)).toMatchObject({
         accepted: false,

@@ -152,7 +152,7 @@ describe.concurrent('[001 step 3c] rows', () => {
     expect(there.filter((one) => one.cents === 1).map((one) => Number(one.id))).toEqual([41, 42]);
 
     expect(violated.stopped).toMatch(/in main, tenant-isolation finds 1 violation/);
-    for (const by of ['dora', 'carol']) expect(await refusedFor(decide(handle, 'invariants.main', by, 'skip', { due: '2027-01-01' }))).toBe('not-skippable');
+    for (const by of ['dora', 'carol']) expect(await refusedFor(decide(handle, 'invariants.main', by, 'skip', { due: '2099-01-01' }))).toBe('not-skippable');
     await decide(handle, 'invariants.main', 'dora', 'retry');
     await world.until(handle, 'found violated again', (state) => state.state === 'stopped' && stepOf(state, 'invariants.main').attempts > 1);
     await plot.query('DELETE FROM orders WHERE id = 901');
@@ -189,7 +189,7 @@ describe.concurrent('[001 step 3d] evidence', () => {
     await confirm(handle, 'restore.main.orders', 'dora', { plan: asked.planHash });
     const broken = await stoppedBy(handle, 'chain.trail', 'ChainBroken');
     expect(broken.stopped).toMatch(/entries of trail that were there before are not what they were: 7 then, 7 now/);
-    for (const by of ['dora', 'carol', 'sam']) expect(await refusedFor(decide(handle, 'chain.trail', by, 'skip', { due: '2027-01-01' }))).toBe('not-skippable');
+    for (const by of ['dora', 'carol', 'sam']) expect(await refusedFor(decide(handle, 'chain.trail', by, 'skip', { due: '2099-01-01' }))).toBe('not-skippable');
     expect(await refusedFor(decide(handle, 'chain.trail', 'dora', 'done'))).toBeUndefined();
     await world.until(handle, 'disagreed with', (state) => state.refusals.some((one) => one.rule === 'inspection-disagrees'));
     await forged(`UPDATE evidence SET body = '${body}' WHERE seq = 2`);
@@ -230,7 +230,7 @@ describe.concurrent('[001 step 3e] credentials', () => {
     expect(await readFile(join(world.folder, 'keyed.env'), 'utf8')).toContain(plot.exposed);
     expect(await plot.charges()).toBe(200);
     await handle.signal('decide', { step: 'install.payments', action: 'retry', by: 'carol', reason: 'I say so' });
-    await handle.signal('decide', { step: 'install.payments', action: 'skip', due: '2027-01-01', by: 'carol', reason: 'I say so' });
+    await handle.signal('decide', { step: 'install.payments', action: 'skip', due: '2099-01-01', by: 'carol', reason: 'I say so' });
     const still = await world.until(handle, 'refused again', (state) => state.refusals.length >= 5);
     expect(still.refusals.slice(3).map((one) => one.rule)).toEqual(['security-lead', 'security-lead']);
     expect(stepOf(still, 'install.payments')).toMatchObject({ state: 'failed', attempts: stepOf(unproven, 'install.payments').attempts });

@@ -173,7 +173,7 @@ describe('a channel that is dead', () => {
     await tried();
     expect(await refusalOf()).toMatch(/communication\.update is failed\)$/);
     expect((await say(handle, 'decide', { ...done, step: 'communication.update' })).refusal?.rule).toBe('evidence');
-    expect((await say(handle, 'decide', { ...done, step: 'communication.update', action: 'skip', due: '2026-12-01' })).refusal?.rule).toBe('not-skippable');
+    expect((await say(handle, 'decide', { ...done, step: 'communication.update', action: 'skip', due: '2099-12-01' })).refusal?.rule).toBe('not-skippable');
     await say(handle, 'decide', { ...done, step: 'communication.update', evidence: ['https://mail/8'] });
     await world.until(handle, 'told by hand', (one) => updateState(one) === 'pending' && one.incidentCommand?.conditions[3]?.met === true);
     await world.until(handle, 'due', (one) => updateState(one) === 'waiting');

@@ -203,7 +203,7 @@ describe.concurrent('the leads', () => {
     const stopped = await world.stopped(handle);
     expect(stopped.stopped).toBe('cleanup.data declined: dora declined cleanup.data: a projection is broken');
     const decide = { step: 'cleanup.data', by: 'carol', reason: 'repaired' };
-    expect(await say(handle, 'decide', { ...decide, action: 'skip', due: '2026-12-01' })).toMatchObject({
+    expect(await say(handle, 'decide', { ...decide, action: 'skip', due: '2099-12-01' })).toMatchObject({
       refusal: { rule: 'mandatory-row', source: '[001 step 3 checklist]' },
     });
     await say(handle, 'decide', { ...decide, action: 'retry' });
@@ -226,7 +226,7 @@ describe.concurrent('the target', () => {
     const handle = await declared(['first', 'left', 'right', 'second']);
     const before = await waitsFor(world, handle, 'target');
     const confirm = { step: 'target', by: 'carol' };
-    expect(await say(handle, 'confirm', confirm)).toMatchObject({ refusal: { rule: 'stale-plan', source: 'product.md 12' } });
+    expect(await say(handle, 'confirm', confirm)).toMatchObject({ refusal: { rule: 'stale-plan', source: '[docs/runbook.md]' } });
     expect(await ruleOf(say(handle, 'confirm', { ...confirm, plan: `sha256:${'0'.repeat(64)}` }))).toBe('stale-plan');
     await say(handle, 'confirm', { ...confirm, plan: before.planHash });
     await eventually('the first is under way', () => lying.sheet('first').applied.length === 1);
@@ -419,9 +419,9 @@ describe('the gates', () => {
     expect(await decide('gate.ci-pr', 'skip')).toMatchObject({ refusal: { rule: 'baseline-blocker', source: '[001 step 4]' } });
     expect(await ruleOf(decide('gate.ci-pr', 'skip', { evidence: ['link=https://t/7'] }))).toBe('baseline-blocker');
     expect(await decide('gate.ci-pr', 'skip', { evidence: ['link=https://t/7', 'proof=https://ci/1'] })).toMatchObject({ accepted: true });
-    expect(await ruleOf(decide('gate.orders', 'skip', { by: 'sam', due: '2026-12-01' }))).toBe('role');
+    expect(await ruleOf(decide('gate.orders', 'skip', { by: 'sam', due: '2099-12-01' }))).toBe('role');
     expect(await ruleOf(decide('gate.orders', 'skip', { due: 'soon' }))).toBe('accepted-risk');
-    expect(await decide('gate.orders', 'skip', { by: 'abe', due: '2026-12-01' })).toMatchObject({ accepted: true });
+    expect(await decide('gate.orders', 'skip', { by: 'abe', due: '2099-12-01' })).toMatchObject({ accepted: true });
     // Saying that it passes is looked at, and it does not.
     await decide('gate.absent', 'done');
     await world.until(handle, 'refused', (state) => state.refusals.some((one) => one.rule === 'inspection-disagrees'));
@@ -440,7 +440,7 @@ describe('the gates', () => {
     expect(end.outcome).toBe('rolled-back');
     const recovery = (await toldOf(handle)).find((one) => one['template'] === 'recovery');
     expect(recovery?.['body']).toMatch(/^- ci-pr passes: .*carol/m);
-    expect(recovery?.['body']).toMatch(/^- orders passes: .*abe.*2026-12-01/m);
+    expect(recovery?.['body']).toMatch(/^- orders passes: .*abe.*2099-12-01/m);
   });
 });
 

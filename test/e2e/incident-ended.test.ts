@@ -34,6 +34,13 @@ const FROZEN = ['merges', 'claims', 'promotions', 'deployments'];
 
 /** What the operator types, and what he is shown. */
 async function resumed(world: World, id: string): Promise<RollbackState> {
+  // Nobody is there who could judge it: who does not lead is refused before anything is started.
+  const eve = await world.cli(['resume', id, '--by', 'eve', '--reason', 'I found it lying there']);
+  expect(eve).toMatchObject({ code: 3, stderr: expect.stringMatching(/Incident Commander goes on with an abandoned rollback: .*carol/) as string });
+  const { state, waiting } = JSON.parse((await world.cli(['show', id, '--json'])).stdout) as RollbackState;
+  const { closeTime } = await world.client.workflow.getHandle(id).describe();
+  // What was only proposed claims nothing, and is not awaited.
+  expect(waiting).toMatchObject(state === 'abandoned' ? [{ for: 'incident-commander', since: closeTime?.toISOString() }] : []);
   const ran = await world.cli(['resume', id, '--by', 'carol', '--reason', 'it was terminated by mistake', '--json']);
   expect(ran, ran.stderr).toMatchObject({ code: 0 });
   return JSON.parse(ran.stdout) as RollbackState; // As `show --json` prints it.

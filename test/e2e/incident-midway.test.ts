@@ -91,7 +91,7 @@ describe.concurrent('an incident rollback', { timeout: 200_000 }, () => {
     expect(stepOf(stopped, 'communication.declared').state).toBe('pending');
     expect(await lines(world, 'stakeholders.log')).toEqual([]);
     await expect(
-      handle.executeUpdate('decide', { args: [{ step: 'freeze', by: 'carol', action: 'skip', reason: 'go on', due: '2030-01-01' }] }),
+      handle.executeUpdate('decide', { args: [{ step: 'freeze', by: 'carol', action: 'skip', reason: 'go on', due: '2099-01-01' }] }),
     ).resolves.toMatchObject({
       refusal: { rule: 'not-skippable' },
     });

@@ -141,7 +141,7 @@ describe.concurrent('a conversation', () => {
       state: 'waiting',
       refusal: {
         rule: 'unknown-step',
-        source: 'product.md 6',
+        source: '[docs/runbook.md]',
         explanation: 'there is no step "nope"; the steps are declined.deploy, declined.smoke, declined.health, declined.served, availability',
         by: 'ana',
         at: expect.any(String) as string,
@@ -340,7 +340,7 @@ describe.concurrent('when it is said', () => {
       accepted: false,
       refusal: {
         rule: 'stale-plan',
-        source: 'product.md 12',
+        source: '[docs/runbook.md]',
         explanation: `the answer is for plan ${old}, the plan is now ${planHash ?? ''}; look at it again`,
       },
     });

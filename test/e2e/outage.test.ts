@@ -84,7 +84,7 @@ describe.concurrent('away', () => {
       expect(await world.state(handle)).toMatchObject({ state: 'running', outcome: null, record: { behind: true } });
 
       const no = await world.closed(refused);
-      expect(no).toMatchObject({ outcome: 'refused', record: { behind: true }, refusals: [{ rule: 'record-unavailable', source: 'product.md 9' }] });
+      expect(no).toMatchObject({ outcome: 'refused', record: { behind: true }, refusals: [{ rule: 'record-unavailable', source: '[docs/runbook.md]' }] });
       expect(no.refusals[0]?.explanation).toMatch(
         /nothing was changed\. By hand:\ncd \S+\n\S+ \S+releases\.ts deploy --root \S+srv\/api .*--version v1\.0\.0 .*-- \.\/bin\/serve/,
       );

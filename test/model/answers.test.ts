@@ -248,6 +248,6 @@ describe('escalate', () => {
 
 describe('the rules', () => {
   it('all have a source', () => {
-    for (const source of Object.values(RULE_SOURCE)) expect(source).toMatch(/^(product\.md \d+|\[00\d [^\]]+\])$/);
+    for (const source of Object.values(RULE_SOURCE)) expect(source).toMatch(/^\[(docs\/runbook\.md|00\d [^\]]+)\]$/);
   });
 });

@@ -1,5 +1,6 @@
 /** What a run makes of another plan, of the Security Lead's list, and of what was approved before it was ended from outside. */
 import { describe, expect, it } from 'vitest';
+import { asCounted } from '../../activities/incident/escalate.ts';
 import type { DataPlace } from '../../model/incident-data.ts';
 import { whole, type Plan } from '../../model/plan.ts';
 import type { Carried } from '../../model/carried.ts';
@@ -172,5 +173,25 @@ describe('what was approved', () => {
     expect(here.planHash).toBe('sha256:more');
     expect(here.plan?.steps.find((step) => step.id === 'undo.main.2')).toMatchObject({ destroys: [{ rows: 9 }] });
     expect(dataWorkOf(here, undo)).toMatchObject({ approved: [] });
+  });
+});
+
+describe('what was counted anew before it was approved', () => {
+  const before = planOf('l3Rollback').steps.map((step) =>
+    step.id === 'undo.main.2' ? { ...step, title: 'Undo 2, which destroys table a with 3 rows', destroys: [{ what: 'table a', rows: 3 }] } : step,
+  );
+  const grown = (kept: readonly string[], was = before) =>
+    asCounted(planOf('l3Rollback').steps, { steps: was }, new Set(kept)).find((step) => step.id === 'undo.main.2');
+  it('is in the words of a higher level too, where the database is kept as it was begun', () => {
+    expect(grown(['database/main'])).toMatchObject({ title: 'Undo 2, which destroys table a with 3 rows', destroys: [{ rows: 3 }], approval: true });
+  });
+  it('is not where it is looked at anew, nor where it is another migration by now', () => {
+    expect(grown([])?.destroys).toEqual([{ what: 'table a', rows: 1 }]);
+    expect(
+      grown(
+        ['database/main'],
+        before.map((step) => ({ ...step, digest: 'sha256:other' })),
+      )?.destroys,
+    ).toEqual([{ what: 'table a', rows: 1 }]);
   });
 });

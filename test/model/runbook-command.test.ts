@@ -18,6 +18,8 @@ import { answer, confirm, decide, desk, HOLDER, ids, no, parsed, PEOPLE, planned
 const filled = (json: Readonly<Record<string, unknown>>): Record<string, unknown> =>
   JSON.parse(JSON.stringify(json).replaceAll('…', 'seen').replaceAll('"WHY"', '"it was untouched"')) as Record<string, unknown>; // As it was.
 
+const LEFT_OUT = '. What was left out is not taken up again here: stop it and close it, which keeps the freeze, and start it again for the same incident';
+
 describe('[001 Ownership]', () => {
   it('[001 Ownership] six roles, by their names', () => {
     expect(INCIDENT_ROLES).toEqual({
@@ -162,7 +164,9 @@ describe('[001 step 5] controlled unfreeze', () => {
     ['communication updates are sent', 'communication.update', 'failed'],
   ] as const)('[001 step 5] %s: not while %s is %s, which is named', (condition, step, state) => {
     expect(unmet({ [step]: state })).toEqual([{ condition, met: false, by: `${step} is ${state}` }]);
-    expect(unfreeze({ [step]: state })).toEqual(no('unfreeze-conditions', `nothing is unfrozen yet: "${condition}" is not met (${step} is ${state})`));
+    expect(unfreeze({ [step]: state })).toEqual(
+      no('unfreeze-conditions', `nothing is unfrozen yet: "${condition}" is not met (${step} is ${state})${step === 'web.deploy' ? LEFT_OUT : ''}`),
+    );
     expect(RULE_SOURCE['unfreeze-conditions']).toBe('[001 step 5]');
   });
   it('[001 step 5] all that is missing is named at once', () => {

@@ -210,7 +210,10 @@ describe('[001 Step 3 Checklist] mandatory cleanup validation', () => {
     const both = ['not-applicable', 'done'];
     expect(choices('l1Rollback')).toEqual([both, both, both]);
     expect(choices('l2Rollback')).toEqual([['done'], both, both]);
-    expect(choices('l3Rollback')).toEqual([['done'], ['done'], ['done']]);
+    // Of credentials where any is configured: without one nobody can have a log of its rotation.
+    expect(choices('l3Rollback')).toEqual([['done'], ['done'], both]);
+    const data = { databases: [], chains: [], credentials: [{ name: 'payments', byHand: null }] };
+    expect(stepOf('cleanup.credentials', { kind: 'l3Rollback', data }).demands?.choices).toEqual(['done']);
     const waiting = desk({ 'cleanup.data': 'waiting' });
     expect(judgeConfirm(waiting, confirm('cleanup.data', 'dora', { choice: 'not-applicable' }))).toEqual(
       no('evidence', 'say in "note" why cleanup.data is not-applicable'),

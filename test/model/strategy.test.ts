@@ -14,7 +14,8 @@ import { RULE_SOURCE, type Rule } from '../../model/refusal.ts';
 import { BLOCKED, PASSED } from '../../model/state.ts';
 import { whyOf } from '../../workflows/details.ts';
 import { Progress } from '../../workflows/progress.ts';
-import { viewOf, waitingOf } from '../../workflows/view.ts';
+import { waitingOf } from '../../workflows/awaited.ts';
+import { viewOf } from '../../workflows/view.ts';
 import { dependencies, deployment, desk, firstAttempt, load, Paper, START, stepWork, hashOf, WEB, YAML, type Recorded } from './given.ts';
 
 const KNOWN: Recorded = { deployments: [deployment('v1.1.0', { status: 'in_progress', healthCheckPassed: false }), deployment('v1.0.0')] };
@@ -112,6 +113,10 @@ describe('[002 section 5] preconditions', () => {
       refused('previous-release', /no earlier release that is known healthy/),
     );
     await expect(asked({ targets: {} }, none)).rejects.toMatchObject(refused('target-named', /no other version is recorded as healthy$/));
+  });
+  it('[002 section 5] where the one in place is the only healthy one, it is the target already, and is named', async () => {
+    const there = asked({ targets: { web: 'last-healthy' } }, { deployments: [deployment('v1.0.0')] }, new Paper({ web: 'v1.0.0' }));
+    await expect(there).rejects.toMatchObject(refused('previous-release', /^web is at v1\.0\.0 already, .*name it: --to web=v1\.0\.0$/));
   });
   it('[002 section 5] an unknown version is forbidden', async () => {
     await expect(asked({ targets: { web: 'v7.7.7' } })).rejects.toMatchObject(
