@@ -55,7 +55,7 @@ describe.concurrent('a step that failed', () => {
     expect(stepOf(state, 'retried.deploy').failure).toMatchObject({
       type: 'PlatformFailed',
       retryable: false,
-      remedy: expect.stringContaining('retry with the analysis') as string,
+      remedy: expect.stringContaining('retry (in a deployRevert with the analysis)') as string,
     });
     expect(state.steps.slice(1).every((step) => step.state === 'pending' && step.attempts === 0)).toBe(true);
     await eventually('the incident channel is told', async () =>
