@@ -47,6 +47,8 @@ export interface RunHistory {
   readonly end: End | null;
   /** The last workflow task that was completed; commands after it have left no events. */
   readonly lastTask: number;
+  /** Another worker has gone on with it. */
+  readonly takenOver: boolean;
   /** Builds of the workflow code, oldest first. */
   readonly builds: readonly string[];
   /** Kinds of events whose values nobody here knows how to compare. */
@@ -132,6 +134,7 @@ export function readRun(raw: History, known?: { readonly workflowId: string; rea
     updates: read.updates,
     end: read.end,
     lastTask: read.lastTask,
+    takenOver: read.workers.size > 1,
     builds: [...read.builds],
     foreign: [...read.foreign],
   };
@@ -156,6 +159,7 @@ class Reader {
   readonly attributes: RunHistory['attributes'][number][] = [];
   readonly updates: RunHistory['updates'][number][] = [];
   readonly builds = new Set<string>();
+  readonly workers = new Set<string>();
   readonly foreign = new Set<string>();
   end: End | null = null;
   lastTask = 0;
@@ -173,6 +177,7 @@ class Reader {
   next(event: Event): void {
     const eventId = idOf(event);
     if (isReset(event)) this.segment += 1;
+    if (event.workflowTaskStartedEventAttributes) this.workers.add(text(event.workflowTaskStartedEventAttributes.identity));
     if (event.workflowTaskCompletedEventAttributes) this.task(event, eventId);
     else if (event.activityTaskScheduledEventAttributes || event.activityTaskCompletedEventAttributes) this.activity(event, eventId);
     else if (event.timerStartedEventAttributes)

@@ -34,6 +34,7 @@ const run = (of: Partial<RunHistory>): RunHistory => ({
   updates: [],
   end: null,
   lastTask: 8,
+  takenOver: false,
   builds: [],
   foreign: [],
   ...of,
@@ -132,6 +133,27 @@ describe('a run that is not at hand', () => {
     const watch = findings([], [entry('other/degraded/now', 'notice', { notice: 'degraded' })]);
     expect([watch.faults, watch.notChecked.length]).toEqual([[], 1]);
   });
+});
+
+test('time that a replay counts as the machine’s where another worker has taken over is told, and accuses nobody; anything else does', () => {
+  const input = (machineMs: number, humanMs: number, deadlineAt: string, more = {}) => [{ step: 'a', deadlineAt, machineMs, humanMs, ...more }];
+  const [was, now] = [input(63_311, 9_556, '2026-11-22T01:30:35.813Z'), input(69_155, 3_712, '2026-11-22T01:30:29.969Z')];
+  const compared = (takenOver: boolean, recorded: object[], replayed: object[], ms = 1_016_689): Findings => {
+    const found = new Findings();
+    const scheduled = { ...activity('runStep', {}, null), input: recorded.map(encoded) };
+    const timers = [{ eventId: 6, id: '8', ms, summary: null }];
+    const told = { kind: 'activity', id: '1', type: 'runStep', input: replayed.map(encoded), summary: null, timeoutsMs: {} } as const;
+    const commands = [told, { kind: 'timer', id: '8', ms: 1_010_845, summary: null } as const];
+    compareValues(run({ takenOver, activities: [scheduled], timers }), [{ historyLength: 2, commands }], found);
+    return found;
+  };
+  const innocent = compared(true, was, now);
+  expect(innocent.faults).toEqual([]);
+  expect(innocent.notChecked).toEqual([expect.stringMatching(/which 5844 ms were people's time and which the machine's/)]);
+  expect(compared(false, was, now).faults).toHaveLength(2);
+  expect(compared(true, input(63_311, 9_557.5, '2026-11-22T01:30:35.813Z'), now).faults).toHaveLength(2);
+  expect(compared(true, input(63_311, 9_556, '2026-11-22T01:30:35.813Z', { step: 'b' }), now).faults).toHaveLength(2);
+  expect(compared(true, was, now, 1_016_600).faults).toHaveLength(1);
 });
 
 test('a timer that was computed to a fraction of a nanosecond is the one that was started', () => {
