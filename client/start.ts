@@ -9,7 +9,8 @@ import type { Engine, First } from './engine.ts';
 import { EXIT, isNotFound, Problem, said } from './problem.ts';
 import { query, type Session } from './session.ts';
 
-const PLANNED_WITHIN_MS = 5_000;
+/** A worker that is busy plans late: another request is not told from the same one before it has. */
+const PLANNED_WITHIN_MS = 20_000;
 const LOOK_EVERY_MS = 150;
 
 export interface Started {
