@@ -26,7 +26,7 @@ export interface Source {
   readonly wanted: string;
   /** The same of keys that were touched again after the window; and of tenants that are left out. */
   readonly later: string;
-  readonly others: string;
+  readonly others: string | null;
   readonly values: readonly unknown[];
   /** Queries over the same window: entries without a key, which nobody can put back; and columns that the table has no more. */
   readonly unreadable: { readonly text: string; readonly values: readonly unknown[] };
@@ -62,23 +62,27 @@ export async function restoreOf(call: Call, restore: Restore, client: Client): P
   const window = [restore.window.from, restore.window.to, audit.named ?? options.table.split('.').at(-1), audit.deleted];
   const types = key.map((name) => columns.get(name) ?? '');
   const places = key.map((_, place) => `k${place}`).join();
-  // The keys alone are read here, each as what it is: a row that has changed hands since is filtered by whose it was last.
-  const readable = [
-    `jsonb_typeof(entries.old) = 'object'`,
-    ...key.map((name) => `entries.old ->> '${name}' IS NOT NULL`),
-    ...(about.validates ? key.map((name, place) => `pg_input_is_valid(entries.old ->> '${name}', ${escapeLiteral(types[place] ?? '')})`) : []),
-  ].join(' AND ');
-  const tenant = options.tenant === undefined ? 'NULL::text' : `entries.old ->> '${options.tenant}'`;
-  // What was made anew and deleted once more has its own, later story.
-  const again = `EXISTS (SELECT FROM ${quotedTable(audit.table)} AS entry WHERE ${at} >= $2::timestamptz AND ${ofTable} AND ${action}::text = $4
-      AND ${key.map((name) => `${old}::jsonb ->> '${name}' = latest.old ->> '${name}'`).join(' AND ')})`;
+  // The keys and the tenant alone are read here, once for each entry: the rest of it may be large. A row that has changed hands is filtered by whose it was last.
+  const named = [...new Set([...key, ...(options.tenant === undefined ? [] : [options.tenant])])];
+  const raw = (name: string): string => `raw.${escapeIdentifier(name)}`;
+  const typed = key.map((name, place) => {
+    const value = `${raw(name)}::${types[place]}`;
+    return about.validates ? `CASE WHEN pg_input_is_valid(${raw(name)}, ${escapeLiteral(types[place] ?? '')}) THEN ${value} END` : value;
+  });
+  const keyed = `(${entries}) AS entries
+      LEFT JOIN LATERAL jsonb_to_record(CASE WHEN jsonb_typeof(entries.old) = 'object' THEN entries.old END) AS raw(${named.map((name) => `${escapeIdentifier(name)} text`).join()}) ON true,
+      LATERAL (SELECT ${typed.map((value, place) => `${value} AS k${place}, ${raw(key[place] ?? '')} AS t${place}`).join()}) AS keys`;
+  const readable = key.map((_, place) => `k${place} IS NOT NULL`).join(' AND ');
+  const tenant = options.tenant === undefined ? 'NULL::text' : raw(options.tenant);
+  // What was made anew and deleted once more has its own, later story. Read once: there may be as many of these as rows.
+  const since = `SELECT DISTINCT ${key.map((name, place) => `${old}::jsonb ->> '${name}' AS t${place}`).join()} FROM ${quotedTable(audit.table)} AS entry
+      WHERE ${at} >= $2::timestamptz AND ${ofTable} AND ${action}::text = $4`;
+  const again = `EXISTS (SELECT FROM since WHERE ${key.map((_, place) => `since.t${place} = latest.t${place}`).join(' AND ')})`;
   const latest = (
     which: string,
-  ): string => `SELECT ${places}, tenant, (SELECT jsonb_object_agg(key, value) FROM jsonb_each(old) WHERE key = ANY ($5)) AS old FROM (
-      SELECT DISTINCT ON (${places}) ${places}, ${tenant} AS tenant, entries.old
-      FROM (${entries}) AS entries, jsonb_to_record(CASE WHEN ${readable} THEN entries.old END) AS typed(${key.map((name, place) => `${escapeIdentifier(name)} ${types[place]}`).join()}),
-        LATERAL (SELECT ${key.map((name, place) => `typed.${escapeIdentifier(name)} AS k${place}`).join()}) AS keys
-      WHERE ${readable} ORDER BY ${places}, entries.at DESC, entries.id DESC) AS latest
+  ): string => `WITH since AS MATERIALIZED (${since}) SELECT ${places}, tenant, (SELECT jsonb_object_agg(key, value) FROM jsonb_each(old) WHERE key = ANY ($5)) AS old FROM (
+      SELECT DISTINCT ON (${places}) ${places}, ${key.map((_, place) => `t${place}`).join()}, ${tenant} AS tenant, entries.old
+      FROM ${keyed} WHERE ${readable} ORDER BY ${places}, entries.at DESC, entries.id DESC) AS latest
     WHERE ${which}`;
   const own = '($6::text[] IS NULL OR tenant = ANY ($6))';
   return {
@@ -94,10 +98,10 @@ export async function restoreOf(call: Call, restore: Restore, client: Client): P
     notes: notesOf(options, about),
     wanted: latest(`${own} AND NOT ${again}`),
     later: latest(`${own} AND ${again}`),
-    others: latest(`(${own}) IS NOT TRUE AND NOT ${again}`),
+    others: tenants === null ? null : latest(`(${own}) IS NOT TRUE AND NOT ${again}`),
     values: [...window, [...columns.keys()], tenants],
     unreadable: {
-      text: `SELECT count(*) AS rows FROM (${entries}) AS entries WHERE (${readable}) IS NOT TRUE`,
+      text: `SELECT count(*) AS rows FROM ${keyed} WHERE (${readable}) IS NOT TRUE`,
       values: window,
     },
     lost: {

@@ -29,7 +29,7 @@ export async function preview(call: Call, restore: Restore): Promise<Preview> {
     );
     const unreadable = await unreadableOf(client, source);
     const later = await missingOf(client, source, source.later);
-    const others = await missingOf(client, source, source.others);
+    const others = source.others === null ? 0 : await missingOf(client, source, source.others);
     await client.query('COMMIT');
     const sum = (state: string | null): number => rows.filter((row) => row.state === state).reduce((total, row) => total + Number(row.rows), 0);
     const byTenant = rows
