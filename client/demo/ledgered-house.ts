@@ -4,7 +4,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { chmod, mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Client } from 'pg';
+import { Client, DatabaseError } from 'pg';
 
 export const CHECKS_YAML: readonly string[] = [
   '        checks:',
@@ -104,7 +104,13 @@ export async function appendEvidence(query: Query, count: number): Promise<void>
     const [seq, previous] = [String(Number(head?.seq ?? 0) + 1), head?.hash ?? 'genesis'];
     const body = `{"run":"${seq}"}`;
     const hash = createHash('sha256').update(`${previous}|${seq}|${body}`).digest('hex');
-    await query('INSERT INTO evidence (seq, at, body, previous, hash) VALUES ($1, clock_timestamp(), $2, $3, $4)', [seq, body, previous, hash]);
+    await query('INSERT INTO evidence (seq, at, body, previous, hash) VALUES ($1, clock_timestamp(), $2, $3, $4)', [seq, body, previous, hash]).catch(
+      (error: unknown) => {
+        // Another writer was first, and has the place: after it, then.
+        if (!(error instanceof DatabaseError) || error.code !== '23505') throw error;
+        round -= 1;
+      },
+    );
   }
 }
 
